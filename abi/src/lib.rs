@@ -1,0 +1,2 @@
+//! What kernel and user agree on: system call numbers, errno, shared structures.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The pmem file system: format, log, extents, pins.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Address spaces: descriptors, tables, VMAs, faults.
+#![no_std]

@@ -1,0 +1,1 @@
+//! A medium whose plug can be pulled.

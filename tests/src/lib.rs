@@ -1,0 +1,1 @@
+//! Whole machines: boot, power cut and remount, the peek examples.

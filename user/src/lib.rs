@@ -1,0 +1,2 @@
+//! EL0: a small library, and programs.
+#![no_std]
