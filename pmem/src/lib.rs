@@ -5,4 +5,5 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod medium;
+pub mod nfit;
 pub mod order;
