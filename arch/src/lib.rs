@@ -1,6 +1,21 @@
 //! The CPU as functions: system registers, barriers, TLB and cache maintenance, trap frame; no policy.
+//!
+//! [`esr`] is plain arithmetic and runs anywhere; everything else is for AArch64 alone.
 #![no_std]
-#![cfg(target_arch = "aarch64")]
 
+#[cfg(target_os = "none")]
+pub mod barrier;
+#[cfg(target_os = "none")]
+pub mod cache;
+#[cfg(target_os = "none")]
 pub mod cpu;
+pub mod esr;
+pub mod frame;
+#[cfg(target_os = "none")]
 pub mod irq;
+#[cfg(target_os = "none")]
+pub mod memory;
+#[cfg(target_os = "none")]
+pub mod tlb;
+#[cfg(target_os = "none")]
+pub mod user;

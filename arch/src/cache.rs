@@ -1,0 +1,82 @@
+//! Cache maintenance by address (Arm ARM D7.5.9): to the point of unification for code, to the point of persistence
+//! for pmem.
+
+use core::arch::asm;
+
+use crate::barrier;
+
+/// How far down the memory system a line is written back for persistence; by what the CPU has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CleanTo {
+    /// `dc cvac`: to the point of coherency; all that armv8.0 has.
+    Coherency,
+    /// `dc cvap`: to the point of persistence (FEAT_DPB).
+    Persistence,
+    /// `dc cvadp`: to the point of deep persistence (FEAT_DPB2).
+    DeepPersistence,
+}
+
+/// Bytes in the smallest data cache line, from CTR_EL0.DminLine.
+pub fn data_line() -> usize {
+    4 << (ctr() >> 16 & 0xf)
+}
+
+fn instruction_line() -> usize {
+    4 << (ctr() & 0xf)
+}
+
+fn ctr() -> usize {
+    let ctr: usize;
+    // SAFETY: a read of CTR_EL0.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
+    ctr
+}
+
+/// Starts writing back every line of `len` bytes at `start`; complete after the next `dsb`. Answers how many lines.
+///
+/// # Safety
+/// Every line is mapped: cleaning an unmapped one faults (`dc cvap` does, `dc cvac` may).
+pub unsafe fn clean(start: *const u8, len: usize, line: usize, to: CleanTo) -> usize {
+    let (mut at, end) = (start as usize & !(line - 1), start as usize + len);
+    let lines = (end - at).div_ceil(line);
+    macro_rules! each_line {
+        ($operation:literal) => {
+            while at < end {
+                // SAFETY: the caller says the line is mapped; cleaning changes no content.
+                unsafe { asm!($operation, in(reg) at, options(nostack, preserves_flags)) };
+                at += line;
+            }
+        };
+    }
+    match to {
+        CleanTo::Coherency => each_line!("dc cvac, {}"),
+        // By their encodings: the assembler of armv8.0 does not know the names.
+        CleanTo::Persistence => each_line!("sys #3, c7, c12, #1, {}"),
+        CleanTo::DeepPersistence => each_line!("sys #3, c7, c13, #1, {}"),
+    }
+    lines
+}
+
+/// Makes stores to `len` bytes of code at `start` visible to instruction fetches on every CPU.
+///
+/// # Safety
+/// The bytes are mapped.
+pub unsafe fn sync_instructions(start: *const u8, len: usize) {
+    let end = start as usize + len;
+    let (data, code) = (data_line(), instruction_line());
+    let mut at = start as usize & !(data - 1);
+    while at < end {
+        // SAFETY: mapped, says the caller.
+        unsafe { asm!("dc cvau, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += data;
+    }
+    barrier::dsb_ish();
+    at = start as usize & !(code - 1);
+    while at < end {
+        // SAFETY: mapped, says the caller.
+        unsafe { asm!("ic ivau, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += code;
+    }
+    barrier::dsb_ish();
+    barrier::isb();
+}

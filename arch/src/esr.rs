@@ -1,0 +1,1 @@
+//! ESR_EL1 in words.

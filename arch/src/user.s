@@ -1,0 +1,129 @@
+// user_copy, user_copy_string. Each access of a program's memory is an `acc`, with the place to go on after a fault.
+
+.macro acc fix, insn:vararg
+9999:	\insn
+	.pushsection .ex_table, "a"
+	.balign 4
+	.long	9999b - .
+	.long	\fix - .
+	.popsection
+.endm
+
+// PSTATE.PAN by its encoding; x17 is used.
+.macro pan value
+	adrp	x17, ARCH_HAS_PAN
+	ldrb	w17, [x17, :lo12:ARCH_HAS_PAN]
+	cbz	w17, 9998f
+	.inst	0xd500409f | (\value << 8)
+9998:
+.endm
+
+	.section .text.user_access, "ax", %progbits
+	.arch_extension fp
+	.arch_extension simd
+
+// user_copy: x0 = to, x1 = from, x2 = bytes; answers in x0 the bytes not copied.
+//   x3 = to, x1 = from, x2 = left, all three true at every access that may fault.
+	.global user_copy
+	.type user_copy, %function
+	.balign 64
+user_copy:
+	pan	0
+	mov	x3, x0
+	cmp	x2, #512
+	b.hs	.Lbig
+.Lwords:
+	cmp	x2, #32
+	b.lo	2f
+1:	acc	.Lbytes, ldp x4, x5, [x1]
+	acc	.Lbytes, ldp x6, x7, [x1, #16]
+	acc	.Lbytes, stp x4, x5, [x3]
+	acc	.Lbytes, stp x6, x7, [x3, #16]
+	add	x1, x1, #32
+	add	x3, x3, #32
+	sub	x2, x2, #32
+	cmp	x2, #32
+	b.hs	1b
+2:	cmp	x2, #8
+	b.lo	.Lbytes
+	acc	.Lbytes, ldr x4, [x1]
+	acc	.Lbytes, str x4, [x3]
+	add	x1, x1, #8
+	add	x3, x3, #8
+	sub	x2, x2, #8
+	b	2b
+.Lbytes:				// also where a fault leads, to end at the very byte
+	cbz	x2, .Lend
+3:	acc	.Lend, ldrb w4, [x1]
+	acc	.Lend, strb w4, [x3]
+	add	x1, x1, #1
+	add	x3, x3, #1
+	subs	x2, x2, #1
+	b.ne	3b
+.Lend:	pan	1
+	mov	x0, x2
+	ret
+
+.Lbig:	sub	sp, sp, #256
+	stp	q0, q1, [sp]
+	stp	q2, q3, [sp, #32]
+	stp	q4, q5, [sp, #64]
+	stp	q6, q7, [sp, #96]
+	stp	q8, q9, [sp, #128]
+	stp	q10, q11, [sp, #160]
+	stp	q12, q13, [sp, #192]
+	stp	q14, q15, [sp, #224]
+	sub	x2, x2, #256
+4:	acc	.Lbig_end, ldp q0, q1, [x1]
+	acc	.Lbig_end, ldp q2, q3, [x1, #32]
+	acc	.Lbig_end, ldp q4, q5, [x1, #64]
+	acc	.Lbig_end, ldp q6, q7, [x1, #96]
+	acc	.Lbig_end, ldp q8, q9, [x1, #128]
+	acc	.Lbig_end, ldp q10, q11, [x1, #160]
+	acc	.Lbig_end, ldp q12, q13, [x1, #192]
+	acc	.Lbig_end, ldp q14, q15, [x1, #224]
+	acc	.Lbig_end, stp q0, q1, [x3]
+	acc	.Lbig_end, stp q2, q3, [x3, #32]
+	acc	.Lbig_end, stp q4, q5, [x3, #64]
+	acc	.Lbig_end, stp q6, q7, [x3, #96]
+	acc	.Lbig_end, stp q8, q9, [x3, #128]
+	acc	.Lbig_end, stp q10, q11, [x3, #160]
+	acc	.Lbig_end, stp q12, q13, [x3, #192]
+	acc	.Lbig_end, stp q14, q15, [x3, #224]
+	add	x1, x1, #256
+	add	x3, x3, #256
+	subs	x2, x2, #256
+	b.hs	4b
+.Lbig_end:				// reached by a fault too: the vector registers are the program's
+	ldp	q0, q1, [sp]
+	ldp	q2, q3, [sp, #32]
+	ldp	q4, q5, [sp, #64]
+	ldp	q6, q7, [sp, #96]
+	ldp	q8, q9, [sp, #128]
+	ldp	q10, q11, [sp, #160]
+	ldp	q12, q13, [sp, #192]
+	ldp	q14, q15, [sp, #224]
+	add	sp, sp, #256
+	add	x2, x2, #256
+	b	.Lwords
+	.size user_copy, . - user_copy
+
+// user_copy_string: x0 = to, x1 = from, x2 = most bytes; answers the length, x2 where no NUL was met, -1 at a fault.
+	.global user_copy_string
+	.type user_copy_string, %function
+	.balign 64
+user_copy_string:
+	pan	0
+	mov	x3, #0
+1:	cmp	x3, x2
+	b.hs	2f
+	acc	3f, ldrb w4, [x1, x3]
+	strb	w4, [x0, x3]
+	cbz	w4, 2f
+	add	x3, x3, #1
+	b	1b
+3:	mov	x3, #-1
+2:	pan	1
+	mov	x0, x3
+	ret
+	.size user_copy_string, . - user_copy_string
