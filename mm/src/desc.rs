@@ -395,11 +395,11 @@ impl Desc {
         Self(self.0 & !VALID)
     }
 
-    /// Whether the step from `self` to `new` needs break-before-make: both valid, and more than rights differs.
-    pub const fn needs_break(self, new: Self) -> bool {
+    /// Whether the step from `self` to `new` in a table of `level` needs break-before-make: both valid, and more
+    /// than rights differs.
+    pub const fn needs_break(self, new: Self, level: Level) -> bool {
         // The count and the owner's mark are the tree's own: the walker ignores them.
-        let ignored =
-            if self.0 & KIND_MASK == TABLE && self.0 & AF == 0 { SW_COUNT_MASK } else { Attributes::IN_PLACE };
+        let ignored = if self.is_table(level) { SW_COUNT_MASK } else { Attributes::IN_PLACE };
         self.is_valid() && new.is_valid() && (self.0 ^ new.0) & !(ignored | SW_OWNED) != 0
     }
 
