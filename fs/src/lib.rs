@@ -1,2 +1,32 @@
 //! The pmem file system: format, log, extents, pins.
-#![no_std]
+//!
+//! A [`Fs`] is mounted on a [`pmem::medium::Medium`] by replaying its log; a [`Node`] is a handle to a file, directory
+//! or symlink in it. Every changing call is one transaction: durable when it returns, and whole or not at all
+//! for readers and across a power cut. A [`Pin`] keeps blocks as they are while the file moves on.
+//!
+//! Read upwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `log` writes records of it and
+//! `replay` reads them back, `extents` and `directory` are what they say, `space` is what is left, `inode` ties
+//! these together, [`node`] is what callers do. Page tables, paths, permissions and errno are left to others.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod check;
+pub mod error;
+pub mod iomap;
+pub mod node;
+pub mod pin;
+pub mod types;
+mod volume;
+
+pub use check::{Finding, Report, Severity};
+pub use error::{Damage, Error, FormatError, MountError, Wrong};
+pub use iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, iomap_iter};
+pub use node::{DenyWrite, Node, WriteAccess};
+pub use pin::Pin;
+pub use types::{
+    Access, Attr, DirEntry, Format, Kind, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET, MAX_TRANSFER, Mount, NewNode, Rename,
+    SetAttr, Space, Time, WriteAt, Written,
+};
+pub use volume::{Fs, Volume};

@@ -28,9 +28,9 @@ ranks! {
     Files,
     /// One open file's position.
     FilePosition,
-    /// The file system's renames across directories.
-    FsRename,
-    /// A directory; two are taken in the order of their inode numbers.
+    /// Every change of a file system, from its checks to its effect, the tail of the record log with it.
+    FsCommit,
+    /// A directory; only who holds `FsCommit` takes a second one, so their order is free.
     FsDirectory,
     /// A file's extents, size and pins.
     FsNode,
@@ -38,8 +38,6 @@ ranks! {
     FsNodes,
     /// Free blocks.
     FsSpace,
-    /// The tail of the record log.
-    FsLog,
     /// A device's bad blocks.
     BadBlocks,
     /// One address space.
