@@ -95,6 +95,26 @@ impl Sink for &mut [u8] {
     }
 }
 
+/// Puts `len` zero bytes into `sink`, as a hole of a file is read; answers how many it took, less than `len` only where
+/// something went wrong after the first byte.
+///
+/// # Errors
+/// [`BadAddress`] where it took none.
+pub fn zeros_to(sink: &mut impl Sink, len: usize) -> Result<usize, BadAddress> {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    let mut done = 0;
+    while done < len {
+        let now = ZEROS.len().min(len - done);
+        // SAFETY: `ZEROS` holds `now` readable bytes, and nobody writes there.
+        if let Err(Taken(taken)) = unsafe { sink.copy_from(ZEROS.as_ptr(), now) } {
+            done += taken;
+            return if done == 0 { Err(BadAddress) } else { Ok(done) };
+        }
+        done += now;
+    }
+    Ok(done)
+}
+
 /// Byte-addressable persistent memory, from its first usable byte.
 ///
 /// Offsets lie below [`Medium::len`]: a caller checks what it reads from the medium before it follows it. A store is

@@ -95,3 +95,49 @@ pub fn fence<const N: usize>(medium: &impl Medium, stores: [Store<Cleaned>; N]) 
     medium.fence();
     stores.map(|store| Store::mint(store.at, store.len))
 }
+
+/// Any number of stores that have got equally far.
+#[must_use = "not durable yet"]
+#[derive(Debug)]
+pub struct Batch<S: sealed::State> {
+    stores: usize,
+    _reached: PhantomData<S>,
+}
+
+impl Batch<Cleaned> {
+    /// No store yet.
+    pub fn new() -> Self {
+        Self { stores: 0, _reached: PhantomData }
+    }
+
+    /// Takes a store in.
+    pub fn add(&mut self, _store: Store<Cleaned>) {
+        self.stores += 1;
+    }
+
+    /// Waits for every store taken in; where there is none, there is nothing to wait for.
+    pub fn fence(self, medium: &impl Medium) -> Batch<Durable> {
+        if self.stores != 0 {
+            medium.fence();
+        }
+        Batch { stores: self.stores, _reached: PhantomData }
+    }
+}
+
+impl Default for Batch<Cleaned> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: sealed::State> Batch<S> {
+    /// How many stores there are.
+    pub fn len(&self) -> usize {
+        self.stores
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.stores == 0
+    }
+}
