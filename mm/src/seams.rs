@@ -1,0 +1,171 @@
+//! What address spaces are built over: frames, the CPU's view of the tables, and what lies behind a mapping.
+//!
+//! The kernel plugs in real memory and real barriers; host tests plug in recorders that refuse what the architecture
+//! forbids.
+
+use core::sync::atomic::AtomicU64;
+
+use units::{PageCount, Pfn, VirtRange};
+
+use crate::desc::{ENTRIES, Level};
+
+/// No frame, or no heap, was left. Linux's `ENOMEM`, or the end of the program that touched a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfMemory;
+
+/// Memory that was to be copied cannot be read: the medium under it is bad.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Poisoned;
+
+/// The entries of one table. The walker reads them at any time, so they are atomics and never a `&mut [u64]`.
+pub type TableMemory = [AtomicU64; ENTRIES];
+
+/// Frames of ordinary memory: pages of programs, and tables.
+pub trait Frames {
+    /// A frame of zeros.
+    fn alloc_zeroed(&self) -> Result<Pfn, OutOfMemory>;
+
+    /// A frame that the caller overwrites as a whole: what it holds is anything.
+    fn alloc(&self) -> Result<Pfn, OutOfMemory> {
+        self.alloc_zeroed()
+    }
+
+    /// Takes back a frame that `alloc` or `alloc_zeroed` gave. No CPU can reach it any more.
+    fn free(&self, frame: Pfn);
+
+    /// The frame of zeros that all address spaces read where nothing was written yet. Never written, never freed.
+    fn zero_page(&self) -> Pfn;
+
+    /// Copies a whole frame. `from` may be a block of a file; `to` came from [`alloc`](Self::alloc).
+    fn copy(&self, from: Pfn, to: Pfn) -> Result<(), Poisoned>;
+
+    /// The entries of the table in `frame`, a frame of this allocator that holds a table.
+    fn table(&self, frame: Pfn) -> &TableMemory;
+}
+
+/// Whose entries of a TLB are meant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Asid(u16);
+
+impl Asid {
+    /// Global entries: the kernel's half. No program is given this number.
+    pub const GLOBAL: Self = Self(0);
+
+    /// The address space with this number, which is not 0.
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The number, as it stands in TTBR0_EL1 and in the operand of `tlbi`.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// How much of what a walk remembers has to go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Reach {
+    /// Leaves only: `vale1is` and its kin.
+    Leaves,
+    /// Table descriptors too, because a table is about to be freed: `vae1is` and its kin.
+    Tables,
+}
+
+/// The barriers and the TLB maintenance that follow a change of the tables.
+pub trait Mmu {
+    /// All stores to tables made so far are seen by every walker: `dsb ishst`, and for the kernel's own half `isb`.
+    fn publish(&self);
+
+    /// Returns when no CPU holds an entry of `asid` for `range`, nor uses one in an access it has begun: `tlbi` for
+    /// every [`Level::size`] of `smallest` (the smallest entry that lay in the range: one operation drops it whole),
+    /// then `dsb ish`. May drop more than was asked. For [`Asid::GLOBAL`] the entries of all ASIDs are meant.
+    fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach);
+
+    /// The same for everything that belongs to `asid`.
+    fn invalidate_asid(&self, asid: Asid);
+
+    /// Called before `count` frames from `first` become executable: what was written there reaches the point of
+    /// unification, and the instruction cache forgets what it had. May remember frames it has already cleaned.
+    fn sync_icache(&self, first: Pfn, count: PageCount);
+}
+
+/// One page behind a mapping of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PageOf {
+    /// The frame itself. It stays what it is while a clone of the backing lives, and is never given to [`Frames`].
+    Frame(Pfn),
+    /// A hole: zeros.
+    Zero,
+    /// Past the end of the file: a touch is SIGBUS.
+    Beyond,
+}
+
+/// Pages that follow each other: `Frame(n), Frame(n+1), ..`, or all `Zero`, or all `Beyond`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The first page.
+    pub page: PageOf,
+    /// How many, at least one.
+    pub count: PageCount,
+}
+
+/// What a mapping of a file shows: a promise that its frames stay. Cloning shares the promise and cannot fail.
+///
+/// The clones that belong to an address space are handed out in [`Released`](crate::space::Released) and are to be
+/// dropped with no lock held. Only where two VMAs become one, a clone is dropped on the spot; that is never the last.
+pub trait Backing: Clone {
+    /// The page `index` of the file (file offset over the page size) and up to `max` that follow it, in one run.
+    fn run(&self, index: u64, max: PageCount) -> Run;
+
+    /// The page `index` of the file.
+    fn page(&self, index: u64) -> PageOf {
+        self.run(index, PageCount::new(1)).page
+    }
+
+    /// Whether both show the same pages at the same indices, so that neighbouring VMAs may become one.
+    fn same(&self, other: &Self) -> bool;
+}
+
+impl<T: Frames + ?Sized> Frames for &T {
+    fn alloc_zeroed(&self) -> Result<Pfn, OutOfMemory> {
+        (**self).alloc_zeroed()
+    }
+
+    fn alloc(&self) -> Result<Pfn, OutOfMemory> {
+        (**self).alloc()
+    }
+
+    fn free(&self, frame: Pfn) {
+        (**self).free(frame);
+    }
+
+    fn zero_page(&self) -> Pfn {
+        (**self).zero_page()
+    }
+
+    fn copy(&self, from: Pfn, to: Pfn) -> Result<(), Poisoned> {
+        (**self).copy(from, to)
+    }
+
+    fn table(&self, frame: Pfn) -> &TableMemory {
+        (**self).table(frame)
+    }
+}
+
+impl<T: Mmu + ?Sized> Mmu for &T {
+    fn publish(&self) {
+        (**self).publish();
+    }
+
+    fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {
+        (**self).invalidate(asid, range, smallest, reach);
+    }
+
+    fn invalidate_asid(&self, asid: Asid) {
+        (**self).invalidate_asid(asid);
+    }
+
+    fn sync_icache(&self, first: Pfn, count: PageCount) {
+        (**self).sync_icache(first, count);
+    }
+}

@@ -1,0 +1,318 @@
+//! A tree of translation tables, and the only code that changes a descriptor a walker may be reading.
+//!
+//! The same tree serves a program's half and the kernel's (`init_mm`). The files below it, in reading order:
+//! `map` puts leaves where nothing was, `unmap` takes them away, `protect` changes their rights and splits blocks,
+//! `validate` restates what must hold.
+//!
+//! # Break-before-make
+//!
+//! An entry goes from invalid to valid, and from valid to invalid, by one store. From valid to valid only rights change
+//! by one store; whatever else differs (where it points, how large it is, what kind of memory it is) goes through
+//! invalid: store, [`publish`](Mmu::publish), [`invalidate`](Mmu::invalidate), store. Frames and tables are given back
+//! only behind an `invalidate`: that is what [`Stale`] is for.
+//!
+//! # Memory that unmapping does not need
+//!
+//! Unmapping a gigabyte must not need a list of its frames. An entry that is taken away first only loses its valid bit:
+//! the walker stops there, the tree still knows the frame. After the invalidation a second pass collects the frames and
+//! stores zeros.
+//!
+//! # When a table is empty
+//!
+//! A walker ignores bits 11:2 of a table descriptor. There the tree counts the entries that the table below has in use
+//! ([`SW_COUNT_MASK`](crate::desc::SW_COUNT_MASK)); the table goes with its last entry, and nothing is searched. Tables
+//! the tree did not make (the boot code's) carry no count and are never freed.
+
+mod map;
+mod protect;
+mod unmap;
+mod validate;
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use units::{ByteLen, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
+
+pub use self::map::TableError;
+pub use self::unmap::Stale;
+use crate::desc::{Desc, Level, Owner};
+use crate::seams::{Asid, Frames, Mmu, OutOfMemory, Reach, TableMemory};
+
+/// One tree of tables with the frames it takes from and the CPU it tells. The caller's lock (the table lock) is what
+/// `&mut self` stands for.
+pub struct Tables<F: Frames, U: Mmu> {
+    frames: F,
+    mmu: U,
+    root: Pfn,
+    asid: Asid,
+    origin: Origin,
+    /// A table that has become empty, all zeros: the next one needed.
+    spare: Cell<Option<Pfn>>,
+}
+
+/// Who made the root.
+#[derive(PartialEq, Eq)]
+enum Origin {
+    /// This tree: all goes when it is dropped.
+    Made,
+    /// The boot code: nothing goes when it is dropped.
+    Adopted,
+}
+
+/// A leaf and where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leaf {
+    /// The first address it covers.
+    pub va: VirtAddr,
+    /// The level of its table.
+    pub level: Level,
+    /// The entry. Not valid where the page is mapped without any right.
+    pub desc: Desc,
+}
+
+impl Leaf {
+    /// The physical address behind `va`, an address this leaf covers.
+    pub const fn translate(&self, va: VirtAddr) -> PhysAddr {
+        PhysAddr::new(self.desc.address().get() + (va.get() & (self.level.size() - 1)))
+    }
+
+    /// How many frames it maps, from [`Desc::pfn`] on.
+    pub const fn pages(&self) -> PageCount {
+        self.level.pages()
+    }
+}
+
+/// One entry and the descriptor of the table it stands in; the root's has none.
+struct Slot<'a> {
+    entry: &'a AtomicU64,
+    parent: Option<&'a AtomicU64>,
+}
+
+/// What a pass over the tables has changed and a TLB may still hold.
+#[derive(Default)]
+struct Changed {
+    /// First and last address, both included.
+    span: Option<(u64, u64)>,
+    smallest: Option<Level>,
+    tables: bool,
+}
+
+impl Changed {
+    fn note(&mut self, first: u64, last: u64, smallest: Level) {
+        self.span = Some(match self.span {
+            None => (first, last),
+            Some((low, high)) => (low.min(first), high.max(last)),
+        });
+        self.smallest = self.smallest.max(Some(smallest));
+    }
+}
+
+fn load(entry: &AtomicU64) -> Desc {
+    Desc::from_bits(entry.load(Ordering::Relaxed))
+}
+
+/// Ordered after all stores before it: a walker that sees a table sees what it holds.
+fn store(entry: &AtomicU64, desc: Desc) {
+    entry.store(desc.bits(), Ordering::Release);
+}
+
+/// `by` more entries of a table are in use; `parent` is the table's own descriptor.
+fn count_up(parent: Option<&AtomicU64>, by: u64) {
+    if let Some(parent) = parent {
+        let desc = load(parent);
+        if desc.is_counted() {
+            store(parent, desc.with_count(desc.count() + by));
+        }
+    }
+}
+
+/// The addresses from `first` to `last`, both included, as a range. The very last page of 64 bits is cut off it.
+fn span(first: u64, last: u64) -> VirtRange {
+    let start = VirtAddr::new(first);
+    VirtRange::new(start, VirtAddr::new(last.saturating_add(1)))
+        .or_else(|| VirtRange::with_len(start, ByteLen::ZERO))
+        .expect("first lies at or below last")
+}
+
+impl<F: Frames, U: Mmu> Tables<F, U> {
+    /// An empty tree for the address space `asid`.
+    pub fn new(frames: F, mmu: U, asid: Asid) -> Result<Self, OutOfMemory> {
+        let root = frames.alloc_zeroed()?;
+        Ok(Self { frames, mmu, root, asid, origin: Origin::Made, spare: Cell::new(None) })
+    }
+
+    /// The tree under `root` that somebody else has built, with [`Asid::GLOBAL`] the kernel's. Dropping it frees
+    /// nothing. [`Frames::table`] must reach every table in it.
+    pub fn adopt(frames: F, mmu: U, asid: Asid, root: Pfn) -> Self {
+        Self { frames, mmu, root, asid, origin: Origin::Adopted, spare: Cell::new(None) }
+    }
+
+    /// The level-0 table, for TTBR0_EL1 or TTBR1_EL1.
+    pub fn root(&self) -> Pfn {
+        self.root
+    }
+
+    /// Whose entries in a TLB these are.
+    pub fn asid(&self) -> Asid {
+        self.asid
+    }
+
+    /// Gives the space another number. No CPU runs in it, and what TLBs held for the old one is gone.
+    pub fn set_asid(&mut self, asid: Asid) {
+        self.asid = asid;
+    }
+
+    /// Where frames come from.
+    pub fn frames(&self) -> &F {
+        &self.frames
+    }
+
+    /// The CPU.
+    pub fn mmu(&self) -> &U {
+        &self.mmu
+    }
+
+    /// The leaf that covers `va`, valid or not.
+    pub fn walk(&self, va: VirtAddr) -> Option<Leaf> {
+        let mut level = Level::Pgd;
+        let mut table = self.frames.table(self.root);
+        loop {
+            let desc = load(&table[level.index(va)]);
+            match level.next() {
+                Some(next) if desc.is_table(level) => {
+                    table = self.frames.table(desc.pfn());
+                    level = next;
+                }
+                _ if desc.is_none() => return None,
+                _ => return Some(Leaf { va: va.align_down(level.size()), level, desc }),
+            }
+        }
+    }
+
+    fn new_table(&self) -> Result<Pfn, OutOfMemory> {
+        match self.spare.take() {
+            Some(table) => Ok(table),
+            None => self.frames.alloc_zeroed(),
+        }
+    }
+
+    /// Takes back a table that holds only zeros and that no walker can reach.
+    fn free_table(&self, table: Pfn) {
+        if let Some(second) = self.spare.replace(Some(table)) {
+            self.frames.free(second);
+        }
+    }
+
+    /// The entry for `va` in the table of level `target`, tables made on the way. An entry on the way that is no table
+    /// stops it: `Err(Ok(leaf))`.
+    fn ensure(&self, va: VirtAddr, target: Level) -> Result<Slot<'_>, Blocked> {
+        let mut level = Level::Pgd;
+        let mut table: &TableMemory = self.frames.table(self.root);
+        let mut parent = None;
+        loop {
+            let entry = &table[level.index(va)];
+            let next = match level.next() {
+                Some(next) if level < target => next,
+                _ => return Ok(Slot { entry, parent }),
+            };
+            let mut desc = load(entry);
+            if desc.is_none() {
+                desc = Desc::table(self.new_table()?);
+                store(entry, desc);
+                count_up(parent, 1);
+            } else if !desc.is_table(level) {
+                return Err(Blocked::Leaf(Leaf { va: va.align_down(level.size()), level, desc }));
+            }
+            parent = Some(entry);
+            table = self.frames.table(desc.pfn());
+            level = next;
+        }
+    }
+
+    /// Tells the CPU of what has changed: first that it has, then that no TLB may remember.
+    fn settle(&self, changed: &Changed) {
+        if let (Some((first, last)), Some(smallest)) = (changed.span, changed.smallest) {
+            let reach = if changed.tables { Reach::Tables } else { Reach::Leaves };
+            self.mmu.publish();
+            self.mmu.invalidate(self.asid, span(first, last), smallest, reach);
+        }
+    }
+
+    /// One valid entry to another state of it by the recipe at the head of this file. Afterwards no TLB knows the old.
+    fn change(&self, entry: &AtomicU64, leaf: Leaf, new: Desc) {
+        let range = span(leaf.va.get(), leaf.va.get() + (leaf.level.size() - 1));
+        if leaf.desc.needs_break(new, leaf.level) {
+            store(entry, leaf.desc.without_valid());
+            self.mmu.publish();
+            self.mmu.invalidate(self.asid, range, leaf.level, Reach::Leaves);
+            store(entry, new);
+            self.mmu.publish();
+        } else {
+            store(entry, new);
+            self.mmu.publish();
+            self.mmu.invalidate(self.asid, range, leaf.level, Reach::Leaves);
+        }
+    }
+
+    /// Cleans what is about to become executable and was not.
+    fn sync_code(&self, level: Level, old: Desc, new: Desc) {
+        let was = old.is_valid() && old.attributes().executable() && old.pfn() == new.pfn();
+        if new.attributes().executable() && !was {
+            self.mmu.sync_icache(new.pfn(), level.pages());
+        }
+    }
+}
+
+/// Why there is no way down to an entry.
+enum Blocked {
+    OutOfMemory,
+    /// A block, valid or not, covers the address.
+    Leaf(Leaf),
+}
+
+impl From<OutOfMemory> for Blocked {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl<F: Frames, U: Mmu> Drop for Tables<F, U> {
+    /// No CPU has the root loaded any more. One invalidation, then everything goes.
+    fn drop(&mut self) {
+        if self.origin == Origin::Made {
+            self.mmu.invalidate_asid(self.asid);
+            self.free_below(self.root, Level::Pgd);
+            self.frames.free(self.root);
+        }
+        if let Some(table) = self.spare.take() {
+            self.frames.free(table);
+        }
+    }
+}
+
+impl<F: Frames, U: Mmu> Tables<F, U> {
+    fn free_below(&self, table: Pfn, level: Level) {
+        for entry in self.frames.table(table) {
+            let desc = load(entry);
+            match level.next() {
+                Some(next) if desc.was_table(level) => {
+                    if desc.is_counted() {
+                        self.free_below(desc.pfn(), next);
+                        self.frames.free(desc.pfn());
+                    }
+                }
+                _ if desc.is_none() => {}
+                _ => self.free_leaf(level, desc),
+            }
+        }
+    }
+
+    /// Gives back the frames of a leaf that is gone, where they are the tree's.
+    fn free_leaf(&self, level: Level, desc: Desc) {
+        if desc.owner() == Owner::Tree {
+            for n in 0..level.pages().get() {
+                self.frames.free(Pfn::new(desc.pfn().get() + n));
+            }
+        }
+    }
+}

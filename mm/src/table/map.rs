@@ -1,0 +1,181 @@
+//! Putting leaves where nothing was. Two acts have two verbs: nothing here ever replaces an entry, except
+//! [`Tables::replace_page`], whose whole point that is.
+
+use units::{HUGE_SIZE, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
+
+use super::{Blocked, Leaf, Tables, count_up, load, store};
+use crate::desc::{Attributes, Desc, ENTRIES, Level, Owner};
+use crate::seams::{Frames, Mmu, OutOfMemory};
+
+/// Why nothing was mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TableError {
+    /// No frame for a table.
+    OutOfMemory,
+    /// Something is mapped at this address already.
+    Occupied(VirtAddr),
+    /// The range or the physical address is not made of whole pages.
+    Unaligned,
+}
+
+impl From<OutOfMemory> for TableError {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<Blocked> for TableError {
+    fn from(blocked: Blocked) -> Self {
+        match blocked {
+            Blocked::OutOfMemory => Self::OutOfMemory,
+            Blocked::Leaf(leaf) => Self::Occupied(leaf.va),
+        }
+    }
+}
+
+impl<F: Frames, U: Mmu> Tables<F, U> {
+    /// Maps `range` to the memory from `at` on, in entries of up to `largest` as alignment allows, and publishes them
+    /// with one barrier. All of it, or nothing. [`Owner::Tree`] hands the frames over with success.
+    pub fn map(
+        &mut self,
+        range: VirtRange,
+        at: PhysAddr,
+        attributes: Attributes,
+        owner: Owner,
+        largest: Level,
+    ) -> Result<(), TableError> {
+        if !(range.start().is_aligned(PAGE_SIZE) && range.end().is_aligned(PAGE_SIZE) && at.is_aligned(PAGE_SIZE)) {
+            return Err(TableError::Unaligned);
+        }
+        if attributes.executable() {
+            self.mmu.sync_icache(at.pfn(), range.len().pages_up());
+        }
+        let mut done = 0;
+        while done < range.len().get() {
+            match self.fill(range, at, done, attributes, owner, largest) {
+                Ok(bytes) => done += bytes,
+                Err(error) => {
+                    self.take_back(range.start(), done);
+                    return Err(error);
+                }
+            }
+        }
+        self.mmu.publish();
+        Ok(())
+    }
+
+    /// Fills one table with entries for `range` from `done` bytes on, as many of one size as fit in it. Returns the
+    /// bytes they cover.
+    fn fill(
+        &self,
+        range: VirtRange,
+        at: PhysAddr,
+        done: u64,
+        attributes: Attributes,
+        owner: Owner,
+        largest: Level,
+    ) -> Result<u64, TableError> {
+        let va = VirtAddr::new(range.start().get() + done);
+        let pa = PhysAddr::new(at.get() + done);
+        let left = range.len().get() - done;
+        let mut level = level_for(va, pa, left, largest);
+        // Where a table already stands, the entries are made smaller rather than the table taken away.
+        let slot = loop {
+            let slot = self.ensure(va, level)?;
+            match level.next() {
+                Some(next) if load(slot.entry).is_table(level) => level = next,
+                _ => break slot,
+            }
+        };
+        let first = level.index(va);
+        let room = (ENTRIES - first) as u64;
+        let wanted = (left / level.size()).min(room);
+        let table = match slot.parent {
+            Some(parent) => self.frames.table(load(parent).pfn()),
+            None => self.frames.table(self.root),
+        };
+        let mut made = 0;
+        for entry in &table[first..first + wanted as usize] {
+            if !load(entry).is_none() {
+                break;
+            }
+            let pfn = Pfn::new(pa.pfn().get() + made * level.pages().get());
+            store(entry, Desc::leaf(level, pfn, attributes, owner));
+            made += 1;
+        }
+        count_up(slot.parent, made);
+        if made == 0 { Err(TableError::Occupied(va)) } else { Ok(made * level.size()) }
+    }
+
+    /// Undoes the first `done` bytes of a `map` that failed, and the tables made for more. The frames stay the caller's.
+    fn take_back(&mut self, start: VirtAddr, done: u64) {
+        if done > 0 {
+            self.break_all(start.get(), start.get() + (done - 1)).flush_with(|_| {});
+        }
+        self.prune(VirtAddr::new(start.get() + done));
+    }
+
+    /// Maps one page where nothing was: what a fault does.
+    pub fn map_page(&mut self, va: VirtAddr, at: Pfn, attributes: Attributes, owner: Owner) -> Result<(), TableError> {
+        let slot = self.ensure(va, Level::Pte)?;
+        if !load(slot.entry).is_none() {
+            return Err(TableError::Occupied(va));
+        }
+        let desc = Desc::leaf(Level::Pte, at, attributes, owner);
+        self.sync_code(Level::Pte, Desc::NONE, desc);
+        store(slot.entry, desc);
+        count_up(slot.parent, 1);
+        self.mmu.publish();
+        Ok(())
+    }
+
+    /// Puts another frame behind one page by break-before-make: copy-on-write. Whatever was there before is no longer
+    /// reachable when this returns, and is the caller's if it was the tree's. A block is split first.
+    pub fn replace_page(
+        &mut self,
+        va: VirtAddr,
+        at: Pfn,
+        attributes: Attributes,
+        owner: Owner,
+    ) -> Result<Option<Leaf>, TableError> {
+        self.split_to_page(va)?;
+        let slot = self.ensure(va, Level::Pte)?;
+        let old = load(slot.entry);
+        let new = Desc::leaf(Level::Pte, at, attributes, owner);
+        self.sync_code(Level::Pte, old, new);
+        let leaf = Leaf { va: va.align_down(PAGE_SIZE), level: Level::Pte, desc: old };
+        if old.is_valid() {
+            self.change(slot.entry, leaf, new);
+        } else {
+            store(slot.entry, new);
+            self.mmu.publish();
+        }
+        if old.is_none() {
+            count_up(slot.parent, 1);
+            return Ok(None);
+        }
+        Ok(Some(leaf))
+    }
+
+    /// Takes away the tables above `va` that hold nothing: what a fault does that made them and then found no frame.
+    pub fn prune(&mut self, va: VirtAddr) {
+        if self.walk(va).is_none() {
+            let page = va.align_down(PAGE_SIZE).get();
+            self.break_all(page, page + (PAGE_SIZE - 1)).flush_with(|_| {});
+        }
+    }
+}
+
+/// The level of the largest entry that fits `left` bytes at `va` and `pa`.
+fn level_for(va: VirtAddr, pa: PhysAddr, left: u64, largest: Level) -> Level {
+    let fits = |level: Level| {
+        level >= largest && va.is_aligned(level.size()) && pa.is_aligned(level.size()) && left >= level.size()
+    };
+    if fits(Level::Pud) {
+        Level::Pud
+    } else if left >= HUGE_SIZE && fits(Level::Pmd) {
+        Level::Pmd
+    } else {
+        Level::Pte
+    }
+}
