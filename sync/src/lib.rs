@@ -26,8 +26,10 @@ ranks! {
     Tasks,
     /// A program's open files.
     Files,
-    /// One open file's position.
-    FilePosition,
+    /// A program's working directory.
+    WorkingDirectory,
+    /// One address space: a fault asks the file behind a mapping, and no file system call touches user memory locked.
+    Space,
     /// Every change of a file system, from its checks to its effect, the tail of the record log with it.
     FsCommit,
     /// A directory; only who holds `FsCommit` takes a second one, so their order is free.
@@ -40,8 +42,6 @@ ranks! {
     FsSpace,
     /// A device's bad blocks.
     BadBlocks,
-    /// One address space.
-    Space,
     /// The kernel's own page tables.
     KernelSpace,
     /// One futex hash bucket.
