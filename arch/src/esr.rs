@@ -6,7 +6,7 @@ use core::fmt;
 
 /// An exception syndrome, as ESR_EL1 held it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Syndrome(pub u64);
+pub struct Esr(u64);
 
 /// What kind of exception it was: the field EC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,21 +48,15 @@ pub enum Class {
     /// The stack pointer is not aligned.
     SpAlignment,
     /// A trapped floating point exception.
-    FloatException,
+    FloatingPoint,
     /// An asynchronous error.
     SError,
-    /// A breakpoint, in EL0.
-    BreakpointLower,
-    /// A breakpoint, in the kernel itself.
-    BreakpointSame,
-    /// A single step, in EL0.
-    StepLower,
-    /// A single step, in the kernel itself.
-    StepSame,
-    /// A watchpoint, in EL0.
-    WatchpointLower,
-    /// A watchpoint, in the kernel itself.
-    WatchpointSame,
+    /// A breakpoint.
+    Breakpoint,
+    /// A single step.
+    SoftwareStep,
+    /// A watchpoint.
+    Watchpoint,
     /// `brk`.
     Brk,
     /// Something AArch64 code at this level does not raise: the number of the class.
@@ -128,7 +122,17 @@ pub struct Abort {
     pub in_stage2_walk: bool,
 }
 
-impl Syndrome {
+impl Esr {
+    /// The syndrome in a value of ESR_EL1.
+    pub const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The value of ESR_EL1.
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
     /// The number of the class: bits 31 to 26.
     pub const fn class_number(self) -> u8 {
         (self.0 >> 26 & 0x3f) as u8
@@ -160,17 +164,49 @@ impl Syndrome {
             0x24 => Class::DataAbortLower,
             0x25 => Class::DataAbortSame,
             0x26 => Class::SpAlignment,
-            0x2c => Class::FloatException,
+            0x2c => Class::FloatingPoint,
             0x2f => Class::SError,
-            0x30 => Class::BreakpointLower,
-            0x31 => Class::BreakpointSame,
-            0x32 => Class::StepLower,
-            0x33 => Class::StepSame,
-            0x34 => Class::WatchpointLower,
-            0x35 => Class::WatchpointSame,
+            0x30 | 0x31 => Class::Breakpoint,
+            0x32 | 0x33 => Class::SoftwareStep,
+            0x34 | 0x35 => Class::Watchpoint,
             0x3c => Class::Brk,
             other => Class::Other(other),
         }
+    }
+
+    /// Whether an instruction could not be fetched.
+    pub const fn is_instruction_abort(self) -> bool {
+        matches!(self.class(), Class::InstructionAbortLower | Class::InstructionAbortSame)
+    }
+
+    /// Whether it is the abort of a store. Cache maintenance counts as one, as the CPU says it.
+    pub const fn is_write(self) -> bool {
+        matches!(self.abort(), Some(Abort { access: Access::Write, .. }))
+    }
+
+    /// Whether an abort found no valid descriptor.
+    pub const fn is_translation_fault(self) -> bool {
+        matches!(self.abort(), Some(Abort { fault: Fault::Translation(_), .. }))
+    }
+
+    /// Whether an abort found a descriptor that does not permit the access.
+    pub const fn is_permission_fault(self) -> bool {
+        matches!(self.abort(), Some(Abort { fault: Fault::Permission(_), .. }))
+    }
+
+    /// Whether an abort found a descriptor whose access flag is clear.
+    pub const fn is_access_flag_fault(self) -> bool {
+        matches!(self.abort(), Some(Abort { fault: Fault::AccessFlag(_), .. }))
+    }
+
+    /// Whether the address of the access was not aligned as it must be.
+    pub const fn is_alignment_fault(self) -> bool {
+        matches!(self.abort(), Some(Abort { fault: Fault::Alignment, .. }))
+    }
+
+    /// Whether the memory itself answered with an error: what bad pmem does.
+    pub const fn is_external_abort(self) -> bool {
+        matches!(self.abort(), Some(Abort { fault: Fault::External | Fault::Parity, .. }))
     }
 
     /// The abort, where the class is one.
@@ -242,14 +278,11 @@ impl fmt::Display for Class {
             Self::DataAbortLower => "data abort in EL0",
             Self::DataAbortSame => "data abort in EL1",
             Self::SpAlignment => "misaligned stack pointer",
-            Self::FloatException => "floating point exception",
+            Self::FloatingPoint => "floating point exception",
             Self::SError => "SError (asynchronous error)",
-            Self::BreakpointLower => "breakpoint in EL0",
-            Self::BreakpointSame => "breakpoint in EL1",
-            Self::StepLower => "single step in EL0",
-            Self::StepSame => "single step in EL1",
-            Self::WatchpointLower => "watchpoint in EL0",
-            Self::WatchpointSame => "watchpoint in EL1",
+            Self::Breakpoint => "breakpoint",
+            Self::SoftwareStep => "single step",
+            Self::Watchpoint => "watchpoint",
             Self::Brk => "brk",
             Self::Other(number) => return write!(f, "exception class {number:#04x}"),
         })
@@ -293,7 +326,7 @@ impl fmt::Display for Abort {
     }
 }
 
-impl fmt::Display for Syndrome {
+impl fmt::Display for Esr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.class())?;
         match (self.class(), self.abort()) {
@@ -305,7 +338,7 @@ impl fmt::Display for Syndrome {
     }
 }
 
-impl fmt::Debug for Syndrome {
+impl fmt::Debug for Esr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x} ({self})", self.0)
     }
@@ -356,7 +389,7 @@ mod tests {
     use super::*;
 
     fn words(esr: u64) -> std::string::String {
-        Syndrome(esr).to_string()
+        Esr(esr).to_string()
     }
 
     #[test]
@@ -368,9 +401,9 @@ mod tests {
 
     #[test]
     fn a_media_error_is_an_external_abort() {
-        let abort = Syndrome(0x9600_0010).abort().unwrap();
+        let abort = Esr(0x9600_0010).abort().unwrap();
         assert_eq!((abort.fault, abort.access, abort.address_valid), (Fault::External, Access::Read, true));
-        assert!(!Syndrome(0x9600_0410).abort().unwrap().address_valid);
+        assert!(!Esr(0x9600_0410).abort().unwrap().address_valid);
     }
 
     #[test]

@@ -7,119 +7,53 @@
 //! Different from Linux, on purpose: output is never changed (`OPOST` is off, so a program's bytes reach the wire as
 //! they are), ^H erases like DEL, and a tab is echoed as `^I`, so that erasing it needs no knowledge of the column.
 
+use abi::tty::{
+    CREAD, CS8, ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ICANON, ICRNL, IEXTEN, ISIG, Termios, VEOF, VERASE, VINTR, VKILL,
+    VMIN, VQUIT, VWERASE,
+};
+use more::{B115200, CLOCAL, ECHONL, IGNCR, INLCR, ISTRIP, IUTF8, NOFLSH, VEOL, VEOL2, VREPRINT, VSUSP};
+
 /// Bytes of input that are kept, unfinished line included: Linux's `N_TTY_BUF_SIZE`.
 pub(crate) const CAPACITY: usize = 4096;
 
-/// Modes and special characters, in the encoding of Linux's `struct termios`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Settings {
-    /// `c_iflag`.
-    pub(crate) input: u32,
-    /// `c_oflag`; stored and given back, without effect.
-    pub(crate) output: u32,
-    /// `c_cflag`; stored and given back, without effect.
-    pub(crate) control: u32,
-    /// `c_lflag`.
-    pub(crate) local: u32,
-    /// `c_line`.
-    pub(crate) line: u8,
-    /// `c_cc`.
-    pub(crate) characters: [u8; 19],
+/// Modes and special characters that `abi` does not name, because programs seldom do.
+mod more {
+    /// In `iflag`: strip the eighth bit.
+    pub(super) const ISTRIP: u32 = 0o40;
+    /// In `iflag`: a typed NL becomes CR.
+    pub(super) const INLCR: u32 = 0o100;
+    /// In `iflag`: a typed CR is dropped.
+    pub(super) const IGNCR: u32 = 0o200;
+    /// In `iflag`: erase whole UTF-8 characters.
+    pub(super) const IUTF8: u32 = 0o40000;
+    /// In `cflag`: 115200 baud.
+    pub(super) const B115200: u32 = 0o10002;
+    /// In `cflag`: no modem lines.
+    pub(super) const CLOCAL: u32 = 0o4000;
+    /// In `lflag`: echo NL even without `ECHO`.
+    pub(super) const ECHONL: u32 = 0o100;
+    /// In `lflag`: a signal does not flush.
+    pub(super) const NOFLSH: u32 = 0o200;
+    /// In `cc`: ^Z.
+    pub(super) const VSUSP: usize = 10;
+    /// In `cc`: a further end of line.
+    pub(super) const VEOL: usize = 11;
+    /// In `cc`: ^R.
+    pub(super) const VREPRINT: usize = 12;
+    /// In `cc`: one more end of line.
+    pub(super) const VEOL2: usize = 16;
 }
 
-/// Bits of [`Settings::input`].
-pub(crate) mod input {
-    /// Strip the eighth bit.
-    pub(crate) const ISTRIP: u32 = 0o40;
-    /// A typed NL becomes CR.
-    pub(crate) const INLCR: u32 = 0o100;
-    /// A typed CR is dropped.
-    pub(crate) const IGNCR: u32 = 0o200;
-    /// A typed CR becomes NL.
-    pub(crate) const ICRNL: u32 = 0o400;
-    /// Erase whole UTF-8 characters.
-    pub(crate) const IUTF8: u32 = 0o40000;
-}
-
-/// Bits of [`Settings::local`].
-pub(crate) mod local {
-    /// Interrupt, quit and suspend characters send signals.
-    pub(crate) const ISIG: u32 = 0o1;
-    /// Canonical mode: lines, with corrections.
-    pub(crate) const ICANON: u32 = 0o2;
-    /// Echo what is typed.
-    pub(crate) const ECHO: u32 = 0o10;
-    /// The erase character removes what it erases from the screen.
-    pub(crate) const ECHOE: u32 = 0o20;
-    /// The kill character starts a new line on the screen.
-    pub(crate) const ECHOK: u32 = 0o40;
-    /// Echo NL even without [`ECHO`].
-    pub(crate) const ECHONL: u32 = 0o100;
-    /// Do not flush on a signal.
-    pub(crate) const NOFLSH: u32 = 0o200;
-    /// Echo control characters as `^X`.
-    pub(crate) const ECHOCTL: u32 = 0o1000;
-    /// The kill character removes what it kills from the screen.
-    pub(crate) const ECHOKE: u32 = 0o4000;
-    /// Word erase and reprint.
-    pub(crate) const IEXTEN: u32 = 0o100000;
-}
-
-/// Places in [`Settings::characters`].
-pub(crate) mod special {
-    /// ^C.
-    pub(crate) const INTR: usize = 0;
-    /// ^\.
-    pub(crate) const QUIT: usize = 1;
-    /// DEL.
-    pub(crate) const ERASE: usize = 2;
-    /// ^U.
-    pub(crate) const KILL: usize = 3;
-    /// ^D.
-    pub(crate) const EOF: usize = 4;
-    /// How many bytes a read waits for outside canonical mode.
-    pub(crate) const MIN: usize = 6;
-    /// ^Z.
-    pub(crate) const SUSP: usize = 10;
-    /// A further end of line.
-    pub(crate) const EOL: usize = 11;
-    /// ^R.
-    pub(crate) const REPRINT: usize = 12;
-    /// ^W.
-    pub(crate) const WERASE: usize = 14;
-    /// One more end of line.
-    pub(crate) const EOL2: usize = 16;
-}
-
-impl Settings {
-    /// A terminal as a person expects it: 115200 baud, eight bits, canonical, echoing.
-    pub(crate) const COOKED: Self = Self {
-        input: input::ICRNL | input::IUTF8,
-        output: 0,
-        // B115200 | CS8 | CREAD | HUPCL | CLOCAL
-        control: 0o10002 | 0o60 | 0o200 | 0o2000 | 0o4000,
-        local: local::ISIG
-            | local::ICANON
-            | local::ECHO
-            | local::ECHOE
-            | local::ECHOK
-            | local::ECHOCTL
-            | local::ECHOKE
-            | local::IEXTEN,
-        line: 0,
-        //           intr quit erase kill eof time min swtc start stop susp eol reprint discard werase lnext eol2
-        characters: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
-    };
-
-    fn has(&self, bit: u32) -> bool {
-        self.local & bit != 0
-    }
-
-    /// Whether `byte` is the special character at `place`; 0 switches one off.
-    fn is(&self, place: usize, byte: u8) -> bool {
-        self.characters[place] != 0 && self.characters[place] == byte
-    }
-}
+/// A terminal as a person expects it: 115200 baud, eight bits, canonical, echoing.
+const COOKED: Termios = Termios {
+    iflag: ICRNL | IUTF8,
+    oflag: 0,
+    cflag: B115200 | CS8 | CREAD | CLOCAL,
+    lflag: ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
+    line: 0,
+    //   intr quit erase kill eof time min swtc start stop susp eol reprint discard werase lnext eol2
+    cc: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
+};
 
 /// What a typed byte led to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,7 +80,7 @@ pub(crate) enum Signal {
 /// The state of one terminal's input.
 #[derive(Debug)]
 pub(crate) struct Discipline {
-    settings: Settings,
+    settings: Termios,
     bytes: [u8; CAPACITY],
     /// Which bytes end a line. An end whose byte is 0 is an end of file: it is read as nothing.
     ends: [bool; CAPACITY],
@@ -157,20 +91,20 @@ pub(crate) struct Discipline {
 }
 
 impl Discipline {
-    /// An empty line on a terminal set to [`Settings::COOKED`].
+    /// An empty line on a terminal as a person expects it.
     pub(crate) const fn new() -> Self {
-        Self { settings: Settings::COOKED, bytes: [0; CAPACITY], ends: [false; CAPACITY], tail: 0, line: 0, head: 0 }
+        Self { settings: COOKED, bytes: [0; CAPACITY], ends: [false; CAPACITY], tail: 0, line: 0, head: 0 }
     }
 
     /// The settings as they stand.
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Termios {
         self.settings
     }
 
     /// Changes the settings. What was typed so far becomes readable when canonical mode ends.
-    pub(crate) fn set(&mut self, settings: Settings) {
+    pub(crate) fn set(&mut self, settings: Termios) {
         self.settings = settings;
-        if !settings.has(local::ICANON) {
+        if settings.lflag & ICANON == 0 {
             self.line = self.head;
         }
     }
@@ -179,7 +113,7 @@ impl Discipline {
     /// what is typed behind its end, as in Linux; 0 says that a reader has to come first.
     pub(crate) fn room(&self) -> usize {
         let free = CAPACITY - (self.head - self.tail);
-        match (free, self.settings.has(local::ICANON)) {
+        match (free, self.has(ICANON)) {
             (0 | 1, true) if self.tail == self.line => 1,
             // The last place is for the end of the line.
             (free, true) => free.saturating_sub(1),
@@ -203,7 +137,7 @@ impl Discipline {
         if let Some(signal) = self.signal(byte) {
             return self.interrupt(byte, signal, echo);
         }
-        if self.settings.has(local::ICANON) {
+        if self.has(ICANON) {
             return self.canonical(byte, echo);
         }
         if self.head - self.tail < CAPACITY {
@@ -220,7 +154,7 @@ impl Discipline {
         if to.is_empty() {
             return Some(0);
         }
-        if self.settings.has(local::ICANON) { self.read_line(to) } else { self.read_raw(to) }
+        if self.has(ICANON) { self.read_line(to) } else { self.read_raw(to) }
     }
 
     fn read_line(&mut self, to: &mut [u8]) -> Option<usize> {
@@ -248,7 +182,7 @@ impl Discipline {
     }
 
     fn read_raw(&mut self, to: &mut [u8]) -> Option<usize> {
-        let least = usize::from(self.settings.characters[special::MIN]);
+        let least = usize::from(self.settings.cc[VMIN]);
         let there = self.head - self.tail;
         if there < least.min(to.len()) {
             return None;
@@ -262,32 +196,42 @@ impl Discipline {
         Some(taken)
     }
 
-    /// The byte after `c_iflag`, or `None` where that drops it.
+    /// Whether a bit of `lflag` is set.
+    fn has(&self, bit: u32) -> bool {
+        self.settings.lflag & bit != 0
+    }
+
+    /// Whether `byte` is the special character at `place`; 0 switches one off.
+    fn is(&self, place: usize, byte: u8) -> bool {
+        self.settings.cc[place] != 0 && self.settings.cc[place] == byte
+    }
+
+    /// The byte after `iflag`, or `None` where that drops it.
     fn translated(&self, byte: u8) -> Option<u8> {
-        let has = |bit| self.settings.input & bit != 0;
-        let byte = if has(input::ISTRIP) { byte & 0x7f } else { byte };
+        let has = |bit| self.settings.iflag & bit != 0;
+        let byte = if has(ISTRIP) { byte & 0x7f } else { byte };
         match byte {
-            b'\r' if has(input::IGNCR) => None,
-            b'\r' if has(input::ICRNL) => Some(b'\n'),
-            b'\n' if has(input::INLCR) => Some(b'\r'),
+            b'\r' if has(IGNCR) => None,
+            b'\r' if has(ICRNL) => Some(b'\n'),
+            b'\n' if has(INLCR) => Some(b'\r'),
             byte => Some(byte),
         }
     }
 
     fn signal(&self, byte: u8) -> Option<Signal> {
-        if !self.settings.has(local::ISIG) {
+        if !self.has(ISIG) {
             return None;
         }
-        [(special::INTR, Signal::Interrupt), (special::QUIT, Signal::Quit), (special::SUSP, Signal::Suspend)]
+        [(VINTR, Signal::Interrupt), (VQUIT, Signal::Quit), (VSUSP, Signal::Suspend)]
             .into_iter()
-            .find_map(|(place, signal)| self.settings.is(place, byte).then_some(signal))
+            .find_map(|(place, signal)| self.is(place, byte).then_some(signal))
     }
 
     fn interrupt(&mut self, byte: u8, signal: Signal, echo: &mut dyn FnMut(&[u8])) -> Event {
-        if !self.settings.has(local::NOFLSH) {
+        if !self.has(NOFLSH) {
             self.flush();
         }
-        if self.settings.has(local::ECHO) {
+        if self.has(ECHO) {
             self.show(byte, echo);
             echo(b"\n");
         }
@@ -295,23 +239,23 @@ impl Discipline {
     }
 
     fn canonical(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) -> Event {
-        let extended = self.settings.has(local::IEXTEN);
-        if self.settings.is(special::ERASE, byte) || byte == 8 {
+        let extended = self.has(IEXTEN);
+        if self.is(VERASE, byte) || byte == 8 {
             self.erase(echo);
-        } else if self.settings.is(special::KILL, byte) {
+        } else if self.is(VKILL, byte) {
             self.kill(echo);
-        } else if extended && self.settings.is(special::WERASE, byte) {
+        } else if extended && self.is(VWERASE, byte) {
             self.erase_word(echo);
-        } else if extended && self.settings.is(special::REPRINT, byte) {
+        } else if extended && self.is(VREPRINT, byte) {
             self.reprint(echo);
-        } else if self.settings.is(special::EOF, byte) {
+        } else if self.is(VEOF, byte) {
             return self.finish(0);
         } else if byte == b'\n' {
-            if self.settings.has(local::ECHO) || self.settings.has(local::ECHONL) {
+            if self.has(ECHO) || self.has(ECHONL) {
                 echo(b"\n");
             }
             return self.finish(byte);
-        } else if self.settings.is(special::EOL, byte) || self.settings.is(special::EOL2, byte) {
+        } else if self.is(VEOL, byte) || self.is(VEOL2, byte) {
             self.show(byte, echo);
             return self.finish(byte);
         } else if self.head - self.tail < CAPACITY - 1 {
@@ -338,7 +282,7 @@ impl Discipline {
 
     /// Takes the last character off the unfinished line; answers how many columns it was shown in.
     fn pop(&mut self) -> Option<usize> {
-        let utf8 = self.settings.input & input::IUTF8 != 0;
+        let utf8 = self.settings.iflag & IUTF8 != 0;
         while self.head > self.line {
             self.head -= 1;
             let byte = self.bytes[self.head % CAPACITY];
@@ -351,20 +295,20 @@ impl Discipline {
 
     fn erase(&mut self, echo: &mut dyn FnMut(&[u8])) {
         if let Some(columns) = self.pop()
-            && self.settings.has(local::ECHO)
+            && self.has(ECHO)
         {
             wipe(columns, echo);
         }
     }
 
     fn kill(&mut self, echo: &mut dyn FnMut(&[u8])) {
-        let visible = self.settings.has(local::ECHO) && self.settings.has(local::ECHOKE);
+        let visible = self.has(ECHO) && self.has(ECHOKE);
         while let Some(columns) = self.pop() {
             if visible {
                 wipe(columns, echo);
             }
         }
-        if !visible && self.settings.has(local::ECHO) && self.settings.has(local::ECHOK) {
+        if !visible && self.has(ECHO) && self.has(ECHOK) {
             echo(b"\n");
         }
     }
@@ -391,10 +335,10 @@ impl Discipline {
 
     /// Echoes one byte, control characters as `^X` if so set.
     fn show(&self, byte: u8, echo: &mut dyn FnMut(&[u8])) {
-        if !self.settings.has(local::ECHO) {
+        if !self.has(ECHO) {
             return;
         }
-        if is_control(byte) && self.settings.has(local::ECHOCTL) {
+        if is_control(byte) && self.has(ECHOCTL) {
             echo(&[b'^', byte ^ 0x40]);
         } else {
             echo(&[byte]);

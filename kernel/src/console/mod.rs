@@ -1,0 +1,142 @@
+//! The console: the first PL011, written byte by byte without loss, read by interrupt into a terminal.
+//!
+//! [`early`] is the way out that always works; [`write`] the ordinary one, under a lock; [`terminal`] the way in, with
+//! its line discipline in [`line`]. A program's bytes go out as they are: no translation of line ends anywhere.
+
+pub(crate) mod early;
+pub(crate) mod line;
+mod terminal;
+
+use core::fmt;
+
+use arm_pl011_uart::{DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart};
+use safe_mmio::UniqueMmioPointer;
+use sync::{Mutex, Rank};
+
+pub(crate) use terminal::{Flush, TERMINAL};
+
+use crate::{fdt, irq, mmio};
+
+/// Bits per second, where the tree says what clock they are made from; the firmware's speed stays otherwise.
+const BAUD: u32 = 115_200;
+/// Bytes written in one go, with interrupts masked.
+const CHUNK: usize = 256;
+
+static UART: Mutex<Option<Uart<'static>>> = Mutex::new(Rank::Console, None);
+
+/// Maps the UART and takes it into use for output.
+///
+/// # Errors
+/// Where its registers cannot be mapped.
+pub(crate) fn init(uart: &fdt::Uart) -> Result<(), mmio::MapError> {
+    let registers = mmio::map(uart.registers.start(), uart.registers.len())?;
+    // SAFETY: the device tree says that a PL011 lies here; device mappings are never taken back.
+    unsafe { early::attach(registers) };
+    // SAFETY: as above. The early console writes to the same registers, but only to the data register, whole.
+    let mut device = Uart::new(unsafe { UniqueMmioPointer::new(registers.cast::<PL011Registers>()) });
+    if let Some(clock) = uart.clock {
+        let line = LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
+        // A clock too slow for the speed leaves the line as the firmware had it, which still shows output.
+        let _ = device.enable(line, BAUD, clock);
+    }
+    device.set_interrupt_masks(Interrupts::empty());
+    *UART.lock() = Some(device);
+    Ok(())
+}
+
+/// Lets typed bytes in.
+///
+/// # Errors
+/// Where the interrupt cannot be taken.
+pub(crate) fn enable_input(uart: &fdt::Uart) -> Result<(), irq::IrqError> {
+    if let Some(device) = UART.lock().as_mut() {
+        device.set_interrupt_fifo_levels(FifoLevel::Bytes4, FifoLevel::Bytes4);
+        device.clear_interrupts(Interrupts::all());
+    }
+    irq::register(uart.interrupt, received)?;
+    irq::enable(uart.interrupt.id)?;
+    resume_input();
+    Ok(())
+}
+
+/// Writes bytes as they are, waiting until the UART has taken each.
+pub(crate) fn write(bytes: &[u8]) {
+    for chunk in bytes.chunks(CHUNK) {
+        match UART.lock().as_mut() {
+            Some(uart) => chunk.iter().for_each(|&byte| send(uart, byte)),
+            None => early::write(chunk),
+        }
+    }
+}
+
+/// Writes a text of the kernel that is not a log record.
+pub(crate) fn say(text: fmt::Arguments<'_>) {
+    // The sink never fails.
+    let _ = fmt::write(&mut Sink, text);
+}
+
+/// The console as a place to format to.
+struct Sink;
+
+impl fmt::Write for Sink {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn send(uart: &mut Uart<'_>, byte: u8) {
+    while uart.is_tx_fifo_full() {
+        core::hint::spin_loop();
+    }
+    uart.write_word(byte);
+}
+
+/// The receive interrupts: enough bytes, or some and then silence.
+const RECEIVE: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
+
+/// Stops taking bytes: they wait in the FIFO, and behind it in whoever sends them.
+fn pause_input() {
+    if let Some(uart) = UART.lock().as_mut() {
+        uart.set_interrupt_masks(Interrupts::empty());
+    }
+}
+
+/// Takes bytes again. What waits in the FIFO raises the interrupt at once.
+fn resume_input() {
+    if let Some(uart) = UART.lock().as_mut() {
+        uart.set_interrupt_masks(RECEIVE);
+    }
+}
+
+/// The interrupt handler: moves bytes from the FIFO to the terminal, as many as that has room for.
+fn received() {
+    loop {
+        let room = TERMINAL.room();
+        if room == 0 {
+            return;
+        }
+        let mut bytes = [0; 32];
+        let taken = take(&mut bytes[..room.min(32)]);
+        if taken == 0 {
+            return;
+        }
+        TERMINAL.typed(&bytes[..taken]);
+    }
+}
+
+/// Takes bytes from the FIFO; fewer than asked for says that it is empty.
+fn take(to: &mut [u8]) -> usize {
+    let mut uart = UART.lock();
+    let Some(uart) = uart.as_mut() else { return 0 };
+    uart.clear_interrupts(RECEIVE);
+    let mut taken = 0;
+    while taken < to.len() && !uart.is_rx_fifo_empty() {
+        // A byte with a framing or parity error, or a break, is noise on the line: it is dropped.
+        if let Ok(Some(byte)) = uart.read_word() {
+            to[taken] = byte;
+            taken += 1;
+        }
+    }
+    taken
+}
