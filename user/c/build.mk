@@ -1,0 +1,19 @@
+# C programs: built by the stock cross compiler of Linux, static, nothing of ours linked in.
+#
+# Included by the Makefile of the project, from whose folder the paths count. `user-c` builds them all to target/user/.
+
+USER_CC ?= aarch64-linux-gnu-gcc
+USER_C_FLAGS := -O2 -static -pthread -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iuser/include
+USER_C_PROGRAMS := $(patsubst user/c/%.c,target/user/%,$(wildcard user/c/*.c))
+
+.PHONY: user-c
+user-c: $(USER_C_PROGRAMS)
+
+target/user/%: user/c/%.c user/c/check.h user/include/vitrine.h user/c/build.mk
+	@mkdir -p $(@D)
+	$(USER_CC) $(USER_C_FLAGS) -o $@ $<
+
+# The benchmark comes from elsewhere and stays as it is, down to what a warning would say about it.
+target/user/bench: user/c/bench.c user/c/build.mk
+	@mkdir -p $(@D)
+	$(USER_CC) -O2 -static -w -o $@ $<
