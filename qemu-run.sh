@@ -1,0 +1,262 @@
+#!/usr/bin/env bash
+# Boots a kernel in QEMU. The only place that spells a QEMU line; everything else calls this.
+#
+# The machine is always `virt` with GICv3 and semihosting, one UART on stdout and stdin, nothing else attached. The
+# exit status is QEMU's own, which is what the kernel said by semihosting; 124 is a time-out, 125 a request that
+# cannot be carried out. Messages of this script go to stderr and begin with `qemu-run.sh:`.
+set -uo pipefail
+{ : <&0; } 2>/dev/null || exec </dev/null # a caller may have closed it
+
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd) || exit 125
+
+usage() {
+    cat <<'TXT'
+qemu-run.sh [OPTION]... [-- QEMU ARGS]
+  --kernel ELF     what to boot (target/vitrine.elf beside this script)
+  --pmem FILE      a persistent memory device kept in FILE; may be given several times
+  --carrier K      how the devices are attached: nvdimm (default), numa
+  --smp N          CPUs (1)
+  --mem M          RAM, pmem not counted: 512M, 2G (512M)
+  --cpu C          CPU model (max,pauth-impdef=on)
+  --el N           exception level of the first instruction: 2 or 1 (2); 3 for QEMU's secure machine
+  --icount         time is instructions executed, and every run is the same
+  --gdb            wait for gdb on 127.0.0.1:1234 before the first instruction
+  --timeout S      stop after S seconds, with status 124
+  --append "..."   the kernel's command line
+When stdin is a terminal, ^A x stops QEMU and ^A c is its monitor. When stdin ends, ^D is sent.
+TXT
+}
+
+refuse() {
+    echo "qemu-run.sh: $*" >&2
+    exit 125
+}
+
+# --- The words -------------------------------------------------------------------------------------------------------
+
+kernel=$root/target/vitrine.elf
+carrier=nvdimm
+cpus=1
+ram=512M
+cpu=max,pauth-impdef=on
+level=2
+limit=
+append=
+media=()
+deterministic=()
+debugger=()
+extra=()
+
+while (($#)); do
+    case $1 in
+    --kernel | --pmem | --carrier | --smp | --mem | --cpu | --el | --timeout | --append)
+        (($# > 1)) || refuse "$1 wants a value (see --help)"
+        case $1 in
+        --kernel) kernel=$2 ;;
+        --pmem) media+=("$2") ;;
+        --carrier) carrier=$2 ;;
+        --smp) cpus=$2 ;;
+        --mem) ram=$2 ;;
+        --cpu) cpu=$2 ;;
+        --el) level=$2 ;;
+        --timeout) limit=$2 ;;
+        --append) append=$2 ;;
+        esac
+        shift 2
+        ;;
+    --icount)
+        deterministic=(-icount "shift=0,sleep=off" -seed 1 -rtc "base=2020-01-01,clock=vm")
+        shift
+        ;;
+    --gdb)
+        debugger=(-S -gdb "tcp:127.0.0.1:1234")
+        shift
+        ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    --)
+        shift
+        extra=("$@")
+        break
+        ;;
+    *) refuse "unknown word '$1' (see --help)" ;;
+    esac
+done
+
+# --- Are they possible? ----------------------------------------------------------------------------------------------
+
+[[ $cpus =~ ^[1-9][0-9]{0,2}$ ]] || refuse "--smp wants a number of CPUs, not '$cpus'"
+[[ $limit =~ ^([0-9]{1,9}([.][0-9]{1,3})?)?$ && ! $limit =~ ^[0.]+$ ]] ||
+    refuse "--timeout wants seconds, not '$limit'"
+[[ $ram =~ ^([1-9][0-9]{0,6})([MG]?)$ ]] || refuse "--mem wants a size such as 512M or 2G, not '$ram'"
+ram_bytes=$((BASH_REMATCH[1] << 20))
+[[ ${BASH_REMATCH[2]} != G ]] || ram_bytes=$((ram_bytes << 10))
+[[ -n $cpu ]] || refuse "--cpu wants a CPU model"
+
+case $level in
+1) world="virtualization=off" ;;
+2) world="virtualization=on" ;;
+3) world="virtualization=on,secure=on" ;;
+*) refuse "--el wants 2 or 1, not '$level'" ;;
+esac
+
+case $carrier in
+nvdimm | numa) ;;
+dt | ivshmem) refuse "carrier $carrier is not there yet (nvdimm and numa are)" ;;
+*) refuse "unknown carrier '$carrier' (nvdimm or numa)" ;;
+esac
+
+command -v qemu-system-aarch64 >/dev/null ||
+    refuse "qemu-system-aarch64 is missing: install it (Debian: apt-get install qemu-system-arm)"
+[[ -f $kernel && -r $kernel ]] || refuse "no kernel at $kernel (make build makes one)"
+
+# Locks each medium for as long as QEMU, which inherits the descriptors, is alive.
+locks=()
+sizes=()
+take_medium() {
+    local file=$1 lock size
+    [[ -e $file ]] || refuse "no pmem file $file (make image makes target/root.img)"
+    [[ -f $file ]] || refuse "$file is not a file"
+    [[ -r $file && -w $file ]] || refuse "$file cannot be read and written"
+    size=$(stat -L -c %s -- "$file") || refuse "$file has no size"
+    ((size > 0)) || refuse "$file is empty"
+    ((size % 4096 == 0)) || refuse "the size of $file, $size bytes, is not a multiple of 4096"
+    exec {lock}<>"$file" || refuse "$file cannot be opened"
+    if command -v flock >/dev/null; then
+        flock -n "$lock" || refuse "$file is in use by another QEMU or by vitrine"
+    fi
+    locks+=("$lock")
+    sizes+=("$size")
+}
+for file in "${media[@]}"; do take_medium "$file"; done
+
+# --- The machine -----------------------------------------------------------------------------------------------------
+
+machine=virt,$world,gic-version=3
+memory=()
+devices=()
+words=()
+load=(-kernel "$kernel")
+
+# QEMU splits option values at commas; a doubled one is a comma.
+quoted() { printf '%s' "${1//,/,,}"; }
+
+backend() { # INDEX
+    printf 'memory-backend-file,id=pm%d,share=on,mem-path=%s,size=%d' "$1" "$(quoted "${media[$1]}")" "${sizes[$1]}"
+}
+
+# Without firmware QEMU has no ACPI tables, and without those no NVDIMM. An empty firmware satisfies it; the kernel
+# then comes in through the loader device, and `-kernel` is there only because QEMU demands it beside `-append`.
+attach_nvdimms() {
+    local i room=$ram_bytes
+    machine+=,nvdimm=on
+    for i in "${!media[@]}"; do
+        devices+=(-object "$(backend "$i")" -device "nvdimm,id=nv$i,memdev=pm$i")
+        room=$((room + sizes[i] + (2 << 30)))
+    done
+    memory=(-m "size=$((ram_bytes >> 20))M,slots=${#media[@]},maxmem=$(((room >> 30) + 1))G")
+    load=(-bios /dev/null -device "loader,file=$(quoted "$kernel"),cpu-num=0")
+    [[ -z $append ]] || load+=(-kernel "${BASH_SOURCE[0]}")
+}
+
+# Each medium is the memory of a NUMA node of its own, right behind RAM; the kernel is told where.
+attach_nodes() {
+    local i base=$((0x40000000 + ram_bytes)) all=$ram_bytes
+    devices=(-object "memory-backend-ram,id=ram0,size=$ram_bytes" -numa "node,nodeid=0,memdev=ram0,cpus=0-$((cpus - 1))")
+    for i in "${!media[@]}"; do
+        devices+=(-object "$(backend "$i")" -numa "node,nodeid=$((i + 1)),memdev=pm$i")
+        words+=("$(printf 'pmem=0x%x,0x%x' "$base" "${sizes[i]}")")
+        base=$((base + sizes[i]))
+        all=$((all + sizes[i]))
+    done
+    ((all % 8192 == 0)) || refuse "carrier numa wants media whose sizes add up to a multiple of 8192"
+    memory=(-m "size=${all}B")
+}
+
+memory=(-m "$((ram_bytes >> 20))M")
+if ((${#media[@]})); then
+    case $carrier in
+    nvdimm) attach_nvdimms ;;
+    numa) attach_nodes ;;
+    esac
+fi
+[[ -z $append ]] || words+=("$append")
+((${#words[@]} == 0)) || load+=(-append "${words[*]}")
+
+# With a terminal the monitor shares it behind ^A, and ^C goes to the guest.
+if [[ -t 0 ]]; then
+    console=(-serial mon:stdio)
+else
+    console=(-serial stdio -monitor none)
+fi
+
+line=(qemu-system-aarch64 -machine "$machine" -cpu "$cpu" -smp "$cpus" "${memory[@]}" "${devices[@]}"
+    -nodefaults -nic none -display none "${console[@]}" -semihosting-config "enable=on,target=native"
+    "${load[@]}" "${deterministic[@]}" "${debugger[@]}" "${extra[@]}")
+
+# --- The run ---------------------------------------------------------------------------------------------------------
+
+# QEMU must not outlive this script, even when that is killed outright.
+tied=()
+if command -v setpriv >/dev/null && setpriv --pdeathsig KILL true 2>/dev/null; then
+    tied=(setpriv --pdeathsig KILL)
+fi
+if [[ -n $limit ]]; then
+    line=("${tied[@]}" timeout --foreground --kill-after=5 "$limit" "${tied[@]}" "${line[@]}")
+else
+    line=("${tied[@]}" "${line[@]}")
+fi
+
+# Passes stdin on and, when it has ended, keeps saying so: a ^D ends one read, and more than one program may read.
+# Ends with this script (`$$` is its process id here too), so that nothing goes on eating the caller's stdin.
+feed() {
+    local reader idle lock
+    for lock in "${locks[@]}"; do exec {lock}>&-; done
+    exec 2>/dev/null {idle}<> <(:)
+    { "${tied[@]}" cat && echo >&"$idle"; } <&0 &
+    reader=$!
+    trap 'kill "$reader"; exit' TERM
+    until read -rt 1 -u "$idle"; do
+        if ! kill -0 "$$" || ! kill -0 "$reader"; then
+            kill "$reader"
+            exit
+        fi
+    done
+    trap - TERM
+    while printf '\004'; do
+        read -rt 0.5 -u "$idle"
+    done
+}
+
+qemu=
+feeder=
+settings=
+# shellcheck disable=SC2317 # called by the traps
+finish() {
+    trap - EXIT HUP INT TERM
+    [[ -z $qemu ]] || kill "$qemu" 2>/dev/null
+    [[ -z $feeder ]] || kill "$feeder" 2>/dev/null
+    [[ -z $settings ]] || stty "$settings" 2>/dev/null
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [[ -t 0 ]]; then
+    settings=$(stty -g)
+    "${line[@]}" <&0 &
+    qemu=$!
+else
+    exec {input}< <(feed)
+    feeder=$!
+    "${line[@]}" <&"$input" {input}<&- &
+    qemu=$!
+    exec {input}<&-
+fi
+{ wait "$qemu"; } 2>/dev/null # bash would tell of a QEMU that was killed; the status says so
+status=$?
+qemu=
+exit "$status"
