@@ -1,6 +1,7 @@
 //! Address spaces: which frame answers when a task touches an address.
 //!
-//! Read upwards: [`desc`] is one descriptor, [`table`] a tree of them. Memory and the CPU are reached only through
+//! Read upwards: [`desc`] is one descriptor, [`table`] a tree of them, [`vma`] a range of addresses that mean
+//! the same, and [`space`] the VMAs that say what the tree may become. Memory and the CPU are reached only through
 //! [`seams`], so every line here also runs on the host.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -9,6 +10,13 @@ extern crate alloc;
 
 pub mod desc;
 pub mod seams;
+pub mod space;
 pub mod table;
+mod tree;
+pub mod vma;
 
+pub use self::desc::Prot;
 pub use self::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, TableMemory};
+pub use self::space::AddressSpace;
+pub use self::table::Tables;
+pub use self::vma::{Vma, VmaFlags};

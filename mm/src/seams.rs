@@ -122,7 +122,7 @@ pub trait Backing: Clone {
         self.run(index, PageCount::new(1)).page
     }
 
-    /// Whether both show the same pages at the same indices, so that neighbouring VMAs may become one.
+    /// Whether both are clones of one promise, so that neighbouring VMAs may become one.
     fn same(&self, other: &Self) -> bool;
 }
 

@@ -83,7 +83,7 @@ impl Leaf {
 }
 
 /// One entry and the descriptor of the table it stands in; the root's has none.
-struct Slot<'a> {
+pub(crate) struct Slot<'a> {
     entry: &'a AtomicU64,
     parent: Option<&'a AtomicU64>,
 }
@@ -263,6 +263,14 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 }
 
+/// What stands at the entry of a page.
+pub(crate) enum Entry<'a> {
+    /// Nothing: the entry can be filled by [`Tables::fill_slot`].
+    Empty(Slot<'a>),
+    /// A leaf, perhaps a block.
+    Leaf(Leaf),
+}
+
 /// Why there is no way down to an entry.
 enum Blocked {
     OutOfMemory,
@@ -308,7 +316,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// Gives back the frames of a leaf that is gone, where they are the tree's.
-    fn free_leaf(&self, level: Level, desc: Desc) {
+    pub(crate) fn free_leaf(&self, level: Level, desc: Desc) {
         if desc.owner() == Owner::Tree {
             for n in 0..level.pages().get() {
                 self.frames.free(Pfn::new(desc.pfn().get() + n));

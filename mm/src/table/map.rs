@@ -3,7 +3,7 @@
 
 use units::{HUGE_SIZE, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
 
-use super::{Blocked, Leaf, Tables, count_up, load, store};
+use super::{Blocked, Entry, Leaf, Slot, Tables, count_up, load, store};
 use crate::desc::{Attributes, Desc, ENTRIES, Level, Owner};
 use crate::seams::{Frames, Mmu, OutOfMemory};
 
@@ -115,18 +115,46 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         self.prune(VirtAddr::new(start.get() + done));
     }
 
-    /// Maps one page where nothing was: what a fault does.
-    pub fn map_page(&mut self, va: VirtAddr, at: Pfn, attributes: Attributes, owner: Owner) -> Result<(), TableError> {
-        let slot = self.ensure(va, Level::Pte)?;
-        if !load(slot.entry).is_none() {
-            return Err(TableError::Occupied(va));
+    /// Maps every page of `range` to the one frame `at`, which stays somebody else's. All of it, or nothing.
+    pub fn map_same(&mut self, range: VirtRange, at: Pfn, attributes: Attributes) -> Result<(), TableError> {
+        let mut done = 0;
+        while done < range.len().get() {
+            let va = VirtAddr::new(range.start().get() + done);
+            match self.entry(va) {
+                Ok(Entry::Empty(slot)) => self.fill_slot(slot, at, attributes, Owner::Other),
+                Ok(Entry::Leaf(_)) => {
+                    self.take_back(range.start(), done);
+                    return Err(TableError::Occupied(va));
+                }
+                Err(error) => {
+                    self.take_back(range.start(), done);
+                    return Err(error.into());
+                }
+            }
+            done += PAGE_SIZE;
         }
+        Ok(())
+    }
+
+    /// The entry of the page at `va`, with all tables above it.
+    pub(crate) fn entry(&self, va: VirtAddr) -> Result<Entry<'_>, OutOfMemory> {
+        match self.ensure(va, Level::Pte) {
+            Ok(slot) => {
+                let desc = load(slot.entry);
+                Ok(if desc.is_none() { Entry::Empty(slot) } else { Entry::Leaf(Leaf { va, level: Level::Pte, desc }) })
+            }
+            Err(Blocked::Leaf(leaf)) => Ok(Entry::Leaf(leaf)),
+            Err(Blocked::OutOfMemory) => Err(OutOfMemory),
+        }
+    }
+
+    /// Maps one page where nothing was, and publishes it: the page exists from here on.
+    pub(crate) fn fill_slot(&self, slot: Slot<'_>, at: Pfn, attributes: Attributes, owner: Owner) {
         let desc = Desc::leaf(Level::Pte, at, attributes, owner);
         self.sync_code(Level::Pte, Desc::NONE, desc);
         store(slot.entry, desc);
         count_up(slot.parent, 1);
         self.mmu.publish();
-        Ok(())
     }
 
     /// Puts another frame behind one page by break-before-make: copy-on-write. Whatever was there before is no longer

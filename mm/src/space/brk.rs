@@ -1,0 +1,56 @@
+//! `brk`: the end of the heap.
+
+use units::{PAGE_SIZE, VirtAddr, VirtRange};
+
+use super::{AddressSpace, MAX_MAP_COUNT, Released, TASK_SIZE, page_align};
+use crate::desc::Prot;
+use crate::seams::{Backing, Frames, Mmu};
+use crate::vma::{Kind, Vma, VmaFlags};
+
+impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
+    /// Where the heap begins (`start_brk`), and for now ends: what `execve` decides.
+    pub fn set_brk(&mut self, start: VirtAddr) {
+        self.start_brk = start.get();
+        self.brk = start.get();
+    }
+
+    /// `start_brk..brk`: the bytes of the heap.
+    pub fn heap(&self) -> VirtRange {
+        let start = VirtAddr::new(self.start_brk);
+        VirtRange::new(start, VirtAddr::new(self.brk.max(self.start_brk))).expect("the end was made no lower")
+    }
+
+    /// Moves the end of the heap to `want` and returns where it is now: unmoved if `want` lies below the start, if
+    /// something is in the way, or if memory is out. There is no error.
+    pub fn brk(&mut self, want: VirtAddr) -> (VirtAddr, Released<B>) {
+        let released = self.move_brk(want.get()).unwrap_or(Released::none());
+        (VirtAddr::new(self.brk), released)
+    }
+
+    fn move_brk(&mut self, want: u64) -> Option<Released<B>> {
+        if want < self.start_brk || want > TASK_SIZE {
+            return None;
+        }
+        let (old, new) = (page_align(self.brk)?, page_align(want)?);
+        let range = VirtRange::new(VirtAddr::new(old.min(new)), VirtAddr::new(old.max(new)))?;
+        let released = if new < old { self.remove_range(range).ok()? } else { Released::none() };
+        if new > old {
+            self.grow_heap(range)?;
+        }
+        self.brk = want;
+        Some(released)
+    }
+
+    /// Adds `range` to the heap, if a page would remain free behind it.
+    fn grow_heap(&mut self, range: VirtRange) -> Option<()> {
+        let end = range.end().get();
+        let next = self.vmas.find(range.start().get());
+        let blocked = next.is_some_and(|at| end + PAGE_SIZE > self.vmas.vma(at).guarded_start());
+        if blocked || end > TASK_SIZE || self.map_count() > MAX_MAP_COUNT {
+            return None;
+        }
+        self.vmas.reserve(1).ok()?;
+        self.insert(Vma { range, prot: Prot::RW, flags: VmaFlags::empty(), bias: 0, kind: Kind::Anonymous });
+        Some(())
+    }
+}

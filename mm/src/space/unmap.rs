@@ -1,0 +1,94 @@
+//! `munmap`: frames first, then VMAs, then what was behind them.
+
+use units::{PAGE_SIZE, VirtAddr, VirtRange};
+
+use super::{AddressSpace, MAX_MAP_COUNT, Released, TASK_SIZE, page_align};
+use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
+use crate::tree::At;
+use crate::vma::{Kind, Vma};
+
+/// Why nothing was unmapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnmapError {
+    /// `EINVAL`: a start inside a page, no length, or addresses no program has.
+    Invalid,
+    /// `ENOMEM`: a VMA would have to become two and there are too many, or no memory to split it.
+    OutOfMemory,
+}
+
+impl From<OutOfMemory> for UnmapError {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
+    /// Ends every mapping in `len` bytes (rounded up to pages) from `start`. Nothing being there is no error.
+    pub fn unmap(&mut self, start: VirtAddr, len: u64) -> Result<Released<B>, UnmapError> {
+        if !start.is_aligned(PAGE_SIZE) || start.get() > TASK_SIZE || len > TASK_SIZE - start.get() {
+            return Err(UnmapError::Invalid);
+        }
+        let len = page_align(len).filter(|len| *len > 0).ok_or(UnmapError::Invalid)?;
+        let range = VirtRange::with_len(start, units::ByteLen::new(len)).ok_or(UnmapError::Invalid)?;
+        Ok(self.remove_range(range)?)
+    }
+
+    /// Takes everything in `range` away, or changes nothing.
+    pub(super) fn remove_range(&mut self, range: VirtRange) -> Result<Released<B>, OutOfMemory> {
+        let Some(first) = self.first_in(range.start().get(), range.end().get()) else {
+            return Ok(Released::none());
+        };
+        let vma = self.vmas.vma(first);
+        if vma.start() < range.start() && range.end() < vma.end() {
+            if self.map_count() >= MAX_MAP_COUNT {
+                return Err(OutOfMemory);
+            }
+            self.vmas.reserve(1)?;
+        }
+        let mut released = Released::with_room(self.backings_in(first, range))?;
+        self.tables.unmap(range)?.flush();
+        let mut at = Some(first);
+        while let Some(this) = at.filter(|at| self.vmas.vma(*at).start() < range.end()) {
+            at = self.vmas.next(this);
+            self.cut(this, range, &mut released);
+        }
+        Ok(released)
+    }
+
+    /// How many files' mappings end with `range`.
+    fn backings_in(&self, first: At, range: VirtRange) -> usize {
+        let mut count = 0;
+        let mut at = Some(first);
+        while let Some(vma) = at.map(|at| self.vmas.vma(at)).filter(|vma| vma.start() < range.end()) {
+            count += usize::from(range.covers(vma.range()) && vma.backing().is_some());
+            at = at.and_then(|at| self.vmas.next(at));
+        }
+        count
+    }
+
+    /// Takes `range` out of one VMA, of which nothing, either end or both ends remain.
+    fn cut(&mut self, at: At, range: VirtRange, released: &mut Released<B>) {
+        let whole = self.vmas.vma(at).range();
+        let head = whole.start() < range.start();
+        let tail = range.end() < whole.end();
+        match (head, tail) {
+            (false, false) => match self.vmas.remove(at).kind {
+                Kind::Anonymous => {}
+                Kind::File(backing) | Kind::Peek(backing, _) => released.push(backing),
+            },
+            (true, false) => self.stretch(at, whole.start(), range.start()),
+            (false, true) => self.stretch(at, range.end(), whole.end()),
+            (true, true) => {
+                self.stretch(at, whole.start(), range.start());
+                self.split_off(at, range.end(), whole.end());
+            }
+        }
+    }
+
+    /// Another VMA like the one at `at`, for `start..end`. A node was reserved.
+    pub(super) fn split_off(&mut self, at: At, start: VirtAddr, end: VirtAddr) -> Option<At> {
+        let range = VirtRange::new(start, end)?;
+        let vma = Vma { range, ..self.vmas.vma(at).clone() };
+        Some(self.vmas.insert(vma))
+    }
+}

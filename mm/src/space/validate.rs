@@ -1,0 +1,40 @@
+//! `validate_mm`: what must hold between any two calls.
+
+use units::VirtAddr;
+
+use super::protect::rights;
+use super::{AddressSpace, MAX_MAP_COUNT, MMAP_MIN_ADDR, TASK_SIZE};
+use crate::desc::Prot;
+use crate::seams::{Backing, Frames, Mmu};
+use crate::table::Leaf;
+use crate::vma::VmaFlags;
+
+impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
+    /// Panics where the tree of VMAs or that of tables is not what it must be, where two neighbours should be one VMA,
+    /// or where a page allows what its VMA does not.
+    pub fn validate(&self) {
+        self.vmas.validate();
+        assert!(self.map_count() <= MAX_MAP_COUNT + 1);
+        let mut before = None;
+        for vma in self.vmas() {
+            assert!(vma.start().get() >= MMAP_MIN_ADDR && vma.end().get() <= TASK_SIZE, "{:?}", vma.range());
+            if let Some(before) = before.replace(vma) {
+                let touch = before.end() == vma.start() && !vma.flags().contains(VmaFlags::GROWS_DOWN);
+                assert!(!(touch && before.merges_with(vma)), "{:?} and the one before are alike", vma.range());
+            }
+        }
+        self.tables.each_leaf(&mut |leaf| self.validate_leaf(leaf));
+    }
+
+    fn validate_leaf(&self, leaf: Leaf) {
+        let last = VirtAddr::new(leaf.va.get() + (leaf.level.size() - 1));
+        let vma = self.find_vma(leaf.va).filter(|vma| vma.range().contains(leaf.va) && vma.range().contains(last));
+        let Some(vma) = vma else { panic!("{}: a page no VMA knows", leaf.va) };
+        if vma.prot() == Prot::empty() {
+            assert!(!leaf.desc.is_valid(), "{}: a page that may not be touched can be", leaf.va);
+        } else {
+            assert!(leaf.desc.is_valid(), "{}: a page that may be touched cannot be", leaf.va);
+            assert_eq!(leaf.desc.attributes(), rights(vma.prot(), leaf.desc.owner()), "{}", leaf.va);
+        }
+    }
+}

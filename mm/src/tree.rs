@@ -1,0 +1,431 @@
+//! The VMAs of one address space: a balanced tree that also knows the largest gap below every node.
+//!
+//! An AVL tree whose nodes live in a slab and name each other by index, so that all of it is safe code and only
+//! [`Tree::reserve`] can fail. Each node keeps the room between its VMA and the one before (`gap`) and the largest such
+//! room in its subtree (`widest`): a search for free addresses goes down one path. Neighbours are linked too, because
+//! nearly every change of a VMA looks at the one before and the one behind. [`gaps`](self::gaps) holds the searches
+//! for room.
+
+mod gaps;
+
+pub(crate) use self::gaps::Room;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use units::VirtRange;
+
+use crate::desc::Prot;
+use crate::seams::OutOfMemory;
+use crate::vma::Vma;
+
+/// The place of one VMA. Stays the same until that VMA is removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct At(u32);
+
+/// No node.
+const NIL: u32 = u32::MAX;
+/// Nodes taken from the heap at a time.
+const CHUNK: usize = 32;
+
+struct Node<B> {
+    vma: Vma<B>,
+    /// Free addresses between the VMA before (or 0) and this one, guard gaps taken off.
+    gap: u64,
+    /// The largest `gap` of the subtree.
+    widest: u64,
+    left: u32,
+    right: u32,
+    parent: u32,
+    /// The VMA before.
+    prev: u32,
+    /// The VMA behind; for a free node the next free one.
+    next: u32,
+    height: u8,
+}
+
+/// Which child.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// VMAs in the order of their addresses.
+pub(crate) struct Tree<B> {
+    chunks: Vec<Vec<Node<B>>>,
+    root: u32,
+    first: u32,
+    last: u32,
+    free: u32,
+    free_count: usize,
+    len: usize,
+    /// The answer of the last search (`vmacache`): faults come in clusters.
+    recent: Cell<u32>,
+}
+
+impl<B> Tree<B> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            root: NIL,
+            first: NIL,
+            last: NIL,
+            free: NIL,
+            free_count: 0,
+            len: 0,
+            recent: Cell::new(NIL),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes sure that the next `n` calls of [`insert`](Self::insert) find a node.
+    pub(crate) fn reserve(&mut self, n: usize) -> Result<(), OutOfMemory> {
+        while self.free_count < n {
+            self.grow()?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn grow(&mut self) -> Result<(), OutOfMemory> {
+        let base = self.chunks.len() * CHUNK;
+        self.chunks.try_reserve(1).map_err(|_| OutOfMemory)?;
+        let mut chunk = Vec::new();
+        chunk.try_reserve_exact(CHUNK).map_err(|_| OutOfMemory)?;
+        for n in 0..CHUNK {
+            let next = if n + 1 < CHUNK { (base + n + 1) as u32 } else { self.free };
+            let (gap, widest, height) = (0, 0, 0);
+            chunk.push(Node {
+                vma: Vma::VACANT,
+                gap,
+                widest,
+                left: NIL,
+                right: NIL,
+                parent: NIL,
+                prev: NIL,
+                next,
+                height,
+            });
+        }
+        self.chunks.push(chunk);
+        self.free = base as u32;
+        self.free_count += CHUNK;
+        Ok(())
+    }
+
+    fn node(&self, n: u32) -> &Node<B> {
+        &self.chunks[n as usize / CHUNK][n as usize % CHUNK]
+    }
+
+    fn node_mut(&mut self, n: u32) -> &mut Node<B> {
+        &mut self.chunks[n as usize / CHUNK][n as usize % CHUNK]
+    }
+
+    fn at(n: u32) -> Option<At> {
+        (n != NIL).then_some(At(n))
+    }
+
+    pub(crate) fn vma(&self, at: At) -> &Vma<B> {
+        &self.node(at.0).vma
+    }
+
+    pub(crate) fn first(&self) -> Option<At> {
+        Self::at(self.first)
+    }
+
+    pub(crate) fn last(&self) -> Option<At> {
+        Self::at(self.last)
+    }
+
+    pub(crate) fn next(&self, at: At) -> Option<At> {
+        Self::at(self.node(at.0).next)
+    }
+
+    pub(crate) fn prev(&self, at: At) -> Option<At> {
+        Self::at(self.node(at.0).prev)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Vma<B>> {
+        core::iter::successors(self.first(), |at| self.next(*at)).map(|at| self.vma(at))
+    }
+
+    /// `find_vma`: the first that ends above `va`.
+    pub(crate) fn find(&self, va: u64) -> Option<At> {
+        let recent = self.recent.get();
+        if recent != NIL {
+            let range = self.node(recent).vma.range;
+            if range.start().get() <= va && va < range.end().get() {
+                return Some(At(recent));
+            }
+        }
+        let (mut n, mut found) = (self.root, NIL);
+        while n != NIL {
+            let node = self.node(n);
+            if node.vma.range.end().get() <= va {
+                n = node.right;
+                continue;
+            }
+            found = n;
+            if node.vma.range.start().get() <= va {
+                break;
+            }
+            n = node.left;
+        }
+        self.recent.set(found);
+        Self::at(found)
+    }
+
+    /// `find_vma_prev`: the one before the answer of [`find`](Self::find), which may have been none.
+    pub(crate) fn before(&self, found: Option<At>) -> Option<At> {
+        match found {
+            Some(at) => self.prev(at),
+            None => self.last(),
+        }
+    }
+
+    /// Puts a VMA that overlaps none into a node that [`reserve`](Self::reserve) has promised.
+    pub(crate) fn insert(&mut self, vma: Vma<B>) -> At {
+        let behind = self.find(vma.start().get()).map_or(NIL, |at| at.0);
+        let before = if behind == NIL { self.last } else { self.node(behind).prev };
+        let n = self.free;
+        assert!(n != NIL, "no node was reserved");
+        self.free = self.node(n).next;
+        self.free_count -= 1;
+        self.len += 1;
+
+        // One of the two neighbours has room for a child on the inner side.
+        let (parent, side) =
+            if behind != NIL && self.node(behind).left == NIL { (behind, Side::Left) } else { (before, Side::Right) };
+        *self.node_mut(n) =
+            Node { vma, gap: 0, widest: 0, left: NIL, right: NIL, parent, prev: before, next: behind, height: 0 };
+        self.set_child(parent, side, n);
+        self.link(before, n);
+        self.link(n, behind);
+        self.recent.set(n);
+        self.refresh(n);
+        At(n)
+    }
+
+    /// Takes a VMA out.
+    pub(crate) fn remove(&mut self, at: At) -> Vma<B> {
+        let n = at.0;
+        let Node { left, right, parent, prev, next, .. } = *self.node(n);
+        self.link(prev, next);
+        let start = if left == NIL || right == NIL {
+            self.replace_child(parent, n, if left == NIL { right } else { left });
+            parent
+        } else {
+            self.lift(n, next)
+        };
+        self.repair(start);
+        if next != NIL {
+            // Its gap now reaches further down, and it may stand where `n` stood.
+            self.regap(next);
+        }
+
+        let free = self.free;
+        let node = self.node_mut(n);
+        node.next = free;
+        let vma = core::mem::replace(&mut node.vma, Vma::VACANT);
+        self.free = n;
+        self.free_count += 1;
+        self.len -= 1;
+        if self.recent.get() == n {
+            self.recent.set(NIL);
+        }
+        vma
+    }
+
+    /// Moves a boundary. The VMA must keep its place in the order.
+    pub(crate) fn set_range(&mut self, at: At, range: VirtRange) {
+        self.node_mut(at.0).vma.range = range;
+        self.refresh(at.0);
+    }
+
+    pub(crate) fn set_prot(&mut self, at: At, prot: Prot) {
+        self.node_mut(at.0).vma.prot = prot;
+    }
+
+    /// Brings the gaps on both sides of `n` up to date.
+    fn refresh(&mut self, n: u32) {
+        let next = self.node(n).next;
+        self.regap(n);
+        if next != NIL {
+            self.regap(next);
+        }
+    }
+
+    fn regap(&mut self, n: u32) {
+        let gap = self.gap_below(n);
+        self.node_mut(n).gap = gap;
+        self.repair(n);
+    }
+
+    fn gap_below(&self, n: u32) -> u64 {
+        let node = self.node(n);
+        let floor = if node.prev == NIL { 0 } else { self.node(node.prev).vma.guarded_end() };
+        node.vma.guarded_start().saturating_sub(floor)
+    }
+
+    /// Makes `before` and `behind` neighbours; either may be no node.
+    fn link(&mut self, before: u32, behind: u32) {
+        match before {
+            NIL => self.first = behind,
+            n => self.node_mut(n).next = behind,
+        }
+        match behind {
+            NIL => self.last = before,
+            n => self.node_mut(n).prev = before,
+        }
+    }
+
+    fn set_child(&mut self, parent: u32, side: Side, child: u32) {
+        match (parent, side) {
+            (NIL, _) => self.root = child,
+            (p, Side::Left) => self.node_mut(p).left = child,
+            (p, Side::Right) => self.node_mut(p).right = child,
+        }
+        if child != NIL {
+            self.node_mut(child).parent = parent;
+        }
+    }
+
+    fn replace_child(&mut self, parent: u32, old: u32, new: u32) {
+        let side = if parent != NIL && self.node(parent).left == old { Side::Left } else { Side::Right };
+        self.set_child(parent, side, new);
+    }
+
+    /// Puts `s`, the successor of `n` and in its right subtree, where `n` stands. Returns where the heights below begin
+    /// to be out of date.
+    fn lift(&mut self, n: u32, s: u32) -> u32 {
+        let Node { left, right, parent, height, widest, .. } = *self.node(n);
+        let Node { parent: from, right: orphan, .. } = *self.node(s);
+        let start = if from == n {
+            s
+        } else {
+            self.set_child(from, Side::Left, orphan);
+            self.set_child(s, Side::Right, right);
+            from
+        };
+        self.set_child(s, Side::Left, left);
+        self.replace_child(parent, n, s);
+        // What the nodes above believe of this place; `regap` of `s` puts it right.
+        let lifted = self.node_mut(s);
+        lifted.height = height;
+        lifted.widest = widest;
+        start
+    }
+
+    /// Restores height, balance and `widest` from `n` upwards, as far as anything changes.
+    fn repair(&mut self, mut n: u32) {
+        while n != NIL {
+            let before = (self.node(n).height, self.node(n).widest);
+            self.pull(n);
+            n = self.balance(n);
+            let node = self.node(n);
+            if (node.height, node.widest) == before {
+                return;
+            }
+            n = node.parent;
+        }
+    }
+
+    fn height(&self, n: u32) -> u8 {
+        if n == NIL { 0 } else { self.node(n).height }
+    }
+
+    fn widest(&self, n: u32) -> u64 {
+        if n == NIL { 0 } else { self.node(n).widest }
+    }
+
+    /// Computes what `n` keeps of its subtree from its children.
+    fn pull(&mut self, n: u32) {
+        let Node { left, right, gap, .. } = *self.node(n);
+        let height = 1 + self.height(left).max(self.height(right));
+        let widest = gap.max(self.widest(left)).max(self.widest(right));
+        let node = self.node_mut(n);
+        node.height = height;
+        node.widest = widest;
+    }
+
+    /// Rotates where one side of `n` is two higher than the other. Returns the root of the subtree.
+    fn balance(&mut self, n: u32) -> u32 {
+        let Node { left, right, .. } = *self.node(n);
+        let (low, high) = (self.height(left), self.height(right));
+        if high > low + 1 {
+            let Node { left: inner, right: outer, .. } = *self.node(right);
+            if self.height(inner) > self.height(outer) {
+                self.rotate(right, Side::Right);
+            }
+            return self.rotate(n, Side::Left);
+        }
+        if low > high + 1 {
+            let Node { left: outer, right: inner, .. } = *self.node(left);
+            if self.height(inner) > self.height(outer) {
+                self.rotate(left, Side::Left);
+            }
+            return self.rotate(n, Side::Right);
+        }
+        n
+    }
+
+    /// Turns `n` down towards `side`; its child of the other side takes its place and is returned.
+    fn rotate(&mut self, n: u32, side: Side) -> u32 {
+        let parent = self.node(n).parent;
+        let (up, other) = match side {
+            Side::Left => (self.node(n).right, Side::Right),
+            Side::Right => (self.node(n).left, Side::Left),
+        };
+        let inner = match side {
+            Side::Left => self.node(up).left,
+            Side::Right => self.node(up).right,
+        };
+        self.replace_child(parent, n, up);
+        self.set_child(n, other, inner);
+        self.set_child(up, side, n);
+        self.pull(n);
+        self.pull(up);
+        up
+    }
+
+    /// Panics where the order, a link, a height or a gap is not what the VMAs say.
+    pub(crate) fn validate(&self) {
+        let mut seen = 0;
+        let (mut prev, mut floor, mut n) = (NIL, 0, self.first);
+        while n != NIL {
+            let node = self.node(n);
+            assert!(!node.vma.range.is_empty(), "an empty VMA at {}", node.vma.start());
+            assert!(node.vma.start().get() >= floor, "{:?} overlaps the one before", node.vma.range);
+            assert_eq!(node.prev, prev);
+            assert_eq!(node.gap, self.gap_below(n), "gap below {:?}", node.vma.range);
+            assert_eq!(self.find(node.vma.start().get()), Some(At(n)));
+            floor = node.vma.end().get();
+            seen += 1;
+            (prev, n) = (n, node.next);
+        }
+        assert_eq!((prev, seen), (self.last, self.len));
+        assert_eq!(self.validate_below(self.root, NIL).0, self.len);
+        assert_eq!(self.len + self.free_count, self.chunks.len() * CHUNK);
+    }
+
+    fn validate_below(&self, n: u32, parent: u32) -> (usize, u8, u64) {
+        if n == NIL {
+            return (0, 0, 0);
+        }
+        let node = self.node(n);
+        assert_eq!(node.parent, parent);
+        let (left_len, left, left_widest) = self.validate_below(node.left, n);
+        let (right_len, right, right_widest) = self.validate_below(node.right, n);
+        assert!(left.abs_diff(right) <= 1, "out of balance at {:?}", node.vma.range);
+        assert_eq!(node.height, 1 + left.max(right));
+        assert_eq!(node.widest, node.gap.max(left_widest).max(right_widest));
+        (left_len + right_len + 1, node.height, node.widest)
+    }
+}
