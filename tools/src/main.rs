@@ -1,2 +1,51 @@
-//! The host tool.
-fn main() {}
+//! `vitrine`: the host tool that makes, fills, lists and checks images of the file system.
+//!
+//! [`cli`] is what can be asked, one file a group of commands answers it: [`mkfs`], [`copy`] with [`import`] and
+//! [`export`], [`names`], [`check`]. [`image`] opens and locks an image, [`medium`] makes a medium of it, [`path`] finds
+//! things inside. Everything that knows a byte of the format is the crate `fs`.
+
+mod check;
+mod cli;
+mod clock;
+mod copy;
+mod export;
+mod image;
+mod import;
+mod medium;
+mod mkfs;
+mod names;
+mod path;
+mod progress;
+mod size;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Mkfs(args) => mkfs::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Cp(args) => copy::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Ls(args) => names::ls(&args).map(|()| ExitCode::SUCCESS),
+        Command::Cat(args) => names::cat(&args).map(|()| ExitCode::SUCCESS),
+        Command::Rm(args) => names::rm(&args).map(|()| ExitCode::SUCCESS),
+        Command::Mkdir(args) => names::mkdir(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fsck(args) => check::fsck(&args),
+        Command::Info(args) => check::info(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        // `vitrine cat … | head` ends here; nobody wants to hear of it.
+        if !is_broken_pipe(&error) {
+            eprintln!("vitrine: {error:#}");
+        }
+        ExitCode::FAILURE
+    })
+}
+
+/// Whether the reader of our output is gone.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

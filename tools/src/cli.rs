@@ -1,0 +1,147 @@
+//! What can be asked of the tool, and the help that teaches it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::size::Size;
+
+/// Make, fill, list and check images of Vitrine's persistent-memory file system.
+///
+/// An image is a plain file. QEMU shows it to the kernel as persistent memory; this tool works on it while no machine
+/// runs from it (it takes the same lock). A file inside an image is written IMG:/path.
+#[derive(Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  vitrine mkfs --size 64M --from rootfs/ disk.img   make an image that holds a directory tree
+  vitrine ls -l disk.img:/bin                       look inside
+  vitrine cp notes.txt disk.img:/home/              copy a file in
+  vitrine cp -r disk.img:/home ./home               copy a tree out
+  vitrine fsck disk.img && qemu-run.sh --pmem disk.img
+"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Mkfs(Mkfs),
+    Cp(Cp),
+    Ls(Ls),
+    Cat(Cat),
+    Rm(Rm),
+    Mkdir(Mkdir),
+    Fsck(Fsck),
+    Info(Info),
+}
+
+/// Make an image, empty or filled from a directory.
+///
+/// With SOURCE_DATE_EPOCH in the environment the image depends on nothing but the tree, the size and that number.
+#[derive(Args)]
+pub(crate) struct Mkfs {
+    /// Bytes of the image: a multiple of 4096, with K, M, G or T for powers of 1024
+    #[arg(long, default_value = "256M", value_name = "SIZE")]
+    pub(crate) size: Size,
+    /// Copy this directory's content into the new file system: files, directories, symlinks, hard links; modes and
+    /// modification times stay, owner and group become 0
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+    /// Claim to be this version of the format, to see how a reader refuses it
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    pub(crate) as_version: Option<u32>,
+    /// Overwrite a file that holds something else than an image
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The image file to make; an older image there is replaced
+    #[arg(value_name = "IMG")]
+    pub(crate) image: PathBuf,
+}
+
+/// Copy files into an image, out of it, or inside.
+///
+/// As cp(1): into DST where that is a directory, else to that name. A side that names an image is written IMG:/path.
+/// Symlinks stay symlinks below a copied directory and are followed where named.
+#[derive(Args)]
+pub(crate) struct Cp {
+    /// Copy directories with all they hold
+    #[arg(short, long, visible_short_alias = 'R')]
+    pub(crate) recursive: bool,
+    /// What to copy, then where to
+    #[arg(required = true, num_args = 2.., value_names = ["SRC", "DST"])]
+    pub(crate) paths: Vec<OsString>,
+}
+
+/// List a directory of an image, or one file.
+#[derive(Args)]
+pub(crate) struct Ls {
+    /// Show mode, links, owner, group, size and modification time (UTC)
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// List what lies below, too
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// What to list
+    #[arg(required = true, value_name = "IMG:/path")]
+    pub(crate) paths: Vec<OsString>,
+}
+
+/// Write files of an image to standard output.
+#[derive(Args)]
+pub(crate) struct Cat {
+    /// What to write
+    #[arg(required = true, value_name = "IMG:/path")]
+    pub(crate) paths: Vec<OsString>,
+}
+
+/// Remove files from an image.
+#[derive(Args)]
+pub(crate) struct Rm {
+    /// Remove directories with all they hold
+    #[arg(short, long, visible_short_alias = 'R')]
+    pub(crate) recursive: bool,
+    /// What to remove
+    #[arg(required = true, value_name = "IMG:/path")]
+    pub(crate) paths: Vec<OsString>,
+}
+
+/// Make directories in an image.
+#[derive(Args)]
+pub(crate) struct Mkdir {
+    /// Make missing directories above, too; one that is there already is no error
+    #[arg(short, long)]
+    pub(crate) parents: bool,
+    /// What to make
+    #[arg(required = true, value_name = "IMG:/path")]
+    pub(crate) paths: Vec<OsString>,
+}
+
+/// Check an image.
+///
+/// Exit status: 0 clean, 1 something was wrong and has been repaired, 4 errors are left, 8 this is no image.
+#[derive(Args)]
+pub(crate) struct Fsck {
+    /// Rewrite a bad copy of the metadata from the good one, as every mount does
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// The image to check
+    #[arg(value_name = "IMG")]
+    pub(crate) image: PathBuf,
+}
+
+/// Show what an image is: size, free space, counts, state.
+#[derive(Args)]
+pub(crate) struct Info {
+    /// One JSON object, sizes in bytes
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The image to look at
+    #[arg(value_name = "IMG")]
+    pub(crate) image: PathBuf,
+}

@@ -1,0 +1,5 @@
+//! The built tool, run as a person or a script would run it.
+
+mod images;
+mod refusals;
+mod scratch;
