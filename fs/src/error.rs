@@ -7,7 +7,6 @@ use units::{ByteLen, PmOff};
 
 /// Why a call on a mounted file system was refused; nothing has changed then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub enum Error {
     /// No such name, or the directory itself is gone (`ENOENT`).
     NotFound,
