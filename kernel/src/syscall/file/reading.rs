@@ -1,0 +1,69 @@
+//! `read`, `pread64`, their vector forms, and `lseek`.
+
+use super::{Args, count, fd, file, int, iovecs, offset, ptr};
+use crate::task::current;
+use crate::uaccess::UserSink;
+use crate::vfs::Whence;
+use abi::Errno;
+use abi::file::{SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
+
+/// `read(fd, buffer, count)`.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`, `EINVAL`, `EISDIR`, `EIO`, `EINTR`.
+pub(crate) fn sys_read(a: &Args) -> Result<u64, Errno> {
+    let file = current().files.get(fd(a, 0))?;
+    let len = count(a.a[2])?;
+    let mut sink = UserSink::new(ptr(a, 1), len);
+    file.read(len, &mut sink).map(|done| done as u64)
+}
+
+/// `pread64(fd, buffer, count, offset)`.
+///
+/// # Errors
+/// As for [`sys_read`], and `ESPIPE`.
+pub(crate) fn sys_pread64(a: &Args) -> Result<u64, Errno> {
+    let at = offset(a.a[3])?;
+    let file = current().files.get(fd(a, 0))?;
+    let len = count(a.a[2])?;
+    let mut sink = UserSink::new(ptr(a, 1), len);
+    file.read_at(at, len, &mut sink).map(|done| done as u64)
+}
+
+/// `readv(fd, buffers, count)`.
+///
+/// # Errors
+/// As for [`sys_read`].
+pub(crate) fn sys_readv(a: &Args) -> Result<u64, Errno> {
+    let file = file(a, 0)?;
+    let mut buffers = iovecs(a)?;
+    file.read(buffers.left(), &mut buffers).map(|done| done as u64)
+}
+
+/// `preadv(fd, buffers, count, offset)`; on 64 bits the offset is in one register.
+///
+/// # Errors
+/// As for [`sys_pread64`].
+pub(crate) fn sys_preadv(a: &Args) -> Result<u64, Errno> {
+    let at = offset(a.a[3])?;
+    let file = file(a, 0)?;
+    let mut buffers = iovecs(a)?;
+    file.read_at(at, buffers.left(), &mut buffers).map(|done| done as u64)
+}
+
+/// `lseek(fd, offset, whence)`.
+///
+/// # Errors
+/// `EBADF`, `EINVAL`, `ESPIPE`, `ENXIO`, `EOVERFLOW`.
+pub(crate) fn sys_lseek(a: &Args) -> Result<u64, Errno> {
+    let file = file(a, 0)?;
+    let whence = match int(a, 2) {
+        SEEK_SET => Whence::Set,
+        SEEK_CUR => Whence::Current,
+        SEEK_END => Whence::End,
+        SEEK_DATA => Whence::Data,
+        SEEK_HOLE => Whence::Hole,
+        _ => return Err(Errno::EINVAL),
+    };
+    file.seek(a.a[1] as i64, whence)
+}

@@ -1,0 +1,143 @@
+//! `fstat`, `newfstatat`, `statx`, `statfs`, `fstatfs`.
+
+use super::{Args, Base, PathRoom, fd, int, ptr};
+use crate::task::current;
+use crate::uaccess::write_user;
+use crate::vfs::Vnode;
+use crate::vfs::path::{Follow, resolve};
+use abi::Errno;
+use abi::file::{AT_FDCWD, AtFlags, NAME_MAX};
+use abi::stat::{Stat, Statfs, Statx, StatxAttributes, StatxMask, StatxTimestamp};
+use abi::time::Timespec;
+use units::PAGE_SIZE;
+
+/// `f_type` of the medium: `VITR`.
+const VITRINE_MAGIC: u64 = 0x5649_5452;
+/// `f_type` of the kernel's own tree, that of Linux's procfs.
+const PROC_MAGIC: u64 = 0x9fa0;
+
+/// `fstat(fd, to)`.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`.
+pub(crate) fn sys_fstat(a: &Args) -> Result<u64, Errno> {
+    let stat = current().files.get_raw(fd(a, 0))?.vnode().stat();
+    write_user(ptr(a, 1), &stat)?;
+    Ok(0)
+}
+
+/// `newfstatat(dirfd, path, to, flags)`.
+///
+/// # Errors
+/// `EINVAL`, `EFAULT`, `ENOENT`, `EBADF`, and those of the walk.
+pub(crate) fn sys_newfstatat(a: &Args) -> Result<u64, Errno> {
+    let flags = AtFlags::from_bits_retain(int(a, 3));
+    if !(AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH).contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let stat = at(a, flags, Vnode::stat)?;
+    write_user(ptr(a, 2), &stat)?;
+    Ok(0)
+}
+
+/// `statx(dirfd, path, flags, mask, to)`.
+///
+/// # Errors
+/// As for [`sys_newfstatat`].
+pub(crate) fn sys_statx(a: &Args) -> Result<u64, Errno> {
+    let flags = AtFlags::from_bits_retain(int(a, 2));
+    let sync = AtFlags::STATX_FORCE_SYNC | AtFlags::STATX_DONT_SYNC;
+    let known = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH | sync;
+    let mask = StatxMask::from_bits_retain(int(a, 3));
+    if !known.contains(flags) || flags.contains(sync) || mask.intersects(StatxMask::RESERVED) {
+        return Err(Errno::EINVAL);
+    }
+    let extended = at(a, flags, extended)?;
+    write_user(ptr(a, 4), &extended)?;
+    Ok(0)
+}
+
+/// Asks `what` of the vnode that arguments 0 and 1 name.
+fn at<R>(a: &Args, flags: AtFlags, what: impl FnOnce(&Vnode) -> R) -> Result<R, Errno> {
+    let empty_allowed = flags.contains(AtFlags::EMPTY_PATH);
+    let mut room = PathRoom::new();
+    // No path at all is an empty one, where that may be.
+    let path = if empty_allowed && a.a[1] == 0 { &[] } else { room.read(ptr(a, 1))? };
+    if path.is_empty() {
+        return if empty_allowed { Ok(what(Base::of(fd(a, 0))?.vnode())) } else { Err(Errno::ENOENT) };
+    }
+    let follow = if flags.contains(AtFlags::SYMLINK_NOFOLLOW) { Follow::No } else { Follow::Yes };
+    Ok(what(&resolve(Base::new(fd(a, 0), path)?.vnode(), path, follow)?))
+}
+
+fn extended(vnode: &Vnode) -> Statx {
+    let stat: Stat = vnode.stat();
+    let mut attributes = StatxAttributes::empty();
+    attributes.set(StatxAttributes::DAX, matches!(vnode, Vnode::Disk(node) if node.kind() == fs::Kind::File));
+    attributes.set(StatxAttributes::MOUNT_ROOT, vnode.is_root());
+    Statx {
+        mask: StatxMask::BASIC_STATS.bits(),
+        blksize: stat.blksize as u32,
+        attributes: attributes.bits(),
+        nlink: stat.nlink,
+        uid: stat.uid,
+        gid: stat.gid,
+        mode: stat.mode as u16,
+        ino: stat.ino,
+        size: stat.size as u64,
+        blocks: stat.blocks as u64,
+        attributes_mask: (StatxAttributes::DAX | StatxAttributes::MOUNT_ROOT).bits(),
+        atime: timestamp(stat.atime),
+        ctime: timestamp(stat.ctime),
+        mtime: timestamp(stat.mtime),
+        rdev_major: (stat.rdev >> 8) as u32,
+        rdev_minor: (stat.rdev & 0xff) as u32,
+        dev_major: (stat.dev >> 8) as u32,
+        dev_minor: (stat.dev & 0xff) as u32,
+        ..Statx::default()
+    }
+}
+
+fn timestamp(time: Timespec) -> StatxTimestamp {
+    StatxTimestamp { sec: time.sec, nsec: time.nsec as u32, reserved: 0 }
+}
+
+/// `statfs(path, to)`.
+///
+/// # Errors
+/// `EFAULT`, and those of the walk.
+pub(crate) fn sys_statfs(a: &Args) -> Result<u64, Errno> {
+    let mut room = PathRoom::new();
+    let path = room.read_some(ptr(a, 0))?;
+    let vnode = resolve(Base::new(AT_FDCWD, path)?.vnode(), path, Follow::Yes)?;
+    write_user(ptr(a, 1), &space(&vnode))?;
+    Ok(0)
+}
+
+/// `fstatfs(fd, to)`.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`.
+pub(crate) fn sys_fstatfs(a: &Args) -> Result<u64, Errno> {
+    let file = current().files.get_raw(fd(a, 0))?;
+    write_user(ptr(a, 1), &space(file.vnode()))?;
+    Ok(0)
+}
+
+fn space(vnode: &Vnode) -> Statfs {
+    let common = Statfs { bsize: PAGE_SIZE, frsize: PAGE_SIZE, namelen: NAME_MAX as u64, ..Statfs::default() };
+    match vnode {
+        Vnode::Kernel(_) => Statfs { kind: PROC_MAGIC, ..common },
+        Vnode::Disk(node) => {
+            let space = node.fs().space();
+            Statfs {
+                kind: VITRINE_MAGIC,
+                blocks: space.blocks,
+                bfree: space.free,
+                bavail: space.available,
+                files: space.inodes,
+                ..common
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `write`, `pwrite64` and their vector forms.
+
+use super::{Args, count, file, iovecs, offset, ptr};
+use crate::uaccess::UserSource;
+use abi::Errno;
+
+/// `write(fd, buffer, count)`.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`, `EINVAL`, `EFBIG`, `ENOSPC`, `EIO`, `EINTR`.
+pub(crate) fn sys_write(a: &Args) -> Result<u64, Errno> {
+    let file = file(a, 0)?;
+    let len = count(a.a[2])?;
+    let mut source = UserSource::new(ptr(a, 1), len);
+    file.write(&mut source).map(|done| done as u64)
+}
+
+/// `pwrite64(fd, buffer, count, offset)`.
+///
+/// # Errors
+/// As for [`sys_write`], and `ESPIPE`.
+pub(crate) fn sys_pwrite64(a: &Args) -> Result<u64, Errno> {
+    let at = offset(a.a[3])?;
+    let file = file(a, 0)?;
+    let len = count(a.a[2])?;
+    let mut source = UserSource::new(ptr(a, 1), len);
+    file.write_at(at, &mut source).map(|done| done as u64)
+}
+
+/// `writev(fd, buffers, count)`: one write of all of them, so of a regular file one change.
+///
+/// # Errors
+/// As for [`sys_write`].
+pub(crate) fn sys_writev(a: &Args) -> Result<u64, Errno> {
+    let file = file(a, 0)?;
+    file.write(&mut iovecs(a)?).map(|done| done as u64)
+}
+
+/// `pwritev(fd, buffers, count, offset)`.
+///
+/// # Errors
+/// As for [`sys_pwrite64`].
+pub(crate) fn sys_pwritev(a: &Args) -> Result<u64, Errno> {
+    let at = offset(a.a[3])?;
+    let file = file(a, 0)?;
+    file.write_at(at, &mut iovecs(a)?).map(|done| done as u64)
+}

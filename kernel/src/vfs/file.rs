@@ -1,0 +1,347 @@
+//! An open file (Linux's `struct file`, POSIX's open file description): a vnode, what it may be used for, where it is.
+//!
+//! Reading and writing are generic over the program's side, so a single buffer costs nothing for vectors to exist.
+//! What a device answers is in `device`, listing a directory in `list`.
+
+mod device;
+mod list;
+
+use super::copy;
+use super::error::errno;
+use super::position::{Position, Turn};
+use super::special::{Special, What};
+use super::{Node, Vnode, WriteAccess};
+use crate::heap;
+use abi::Errno;
+use abi::file::OpenFlags;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use fs::{IomapKind, Kind, WriteAt};
+use pmem::medium::{Sink, Source};
+use units::{FileOff, FileRange};
+
+/// Largest position (`MAX_LFS_FILESIZE`).
+const POSITION_MAX: u64 = i64::MAX as u64;
+
+/// Flags of an open file that `fcntl` may change.
+const CHANGEABLE: OpenFlags = OpenFlags::APPEND
+    .union(OpenFlags::NONBLOCK)
+    .union(OpenFlags::ASYNC)
+    .union(OpenFlags::DIRECT)
+    .union(OpenFlags::NOATIME);
+
+/// Flags of `openat` that say how to open and are not kept (`do_dentry_open`).
+const FORGOTTEN: OpenFlags =
+    OpenFlags::CREAT.union(OpenFlags::EXCL).union(OpenFlags::NOCTTY).union(OpenFlags::TRUNC).union(OpenFlags::CLOEXEC);
+
+/// From where `lseek` counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whence {
+    /// The beginning.
+    Set,
+    /// The position.
+    Current,
+    /// The end.
+    End,
+    /// The next byte that is data, from the offset on.
+    Data,
+    /// The next byte that is in a hole, from the offset on; the end of the file counts as one.
+    Hole,
+}
+
+/// What a vnode does when it is read and written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Behaviour {
+    Regular,
+    Directory,
+    Text,
+    Terminal,
+    Device(Special),
+    /// Opened by `O_PATH`, or a link: neither read nor written.
+    Place,
+}
+
+/// An open file.
+pub(crate) struct File {
+    vnode: Vnode,
+    behaviour: Behaviour,
+    /// `O_*` as `fcntl(F_GETFL)` shows them. The access mode in it never changes.
+    flags: AtomicU32,
+    position: Position,
+    /// What a kernel text said when it was opened.
+    text: Vec<u8>,
+    _writing: Option<WriteAccess>,
+}
+
+impl File {
+    /// Opens `vnode`. `writing` is there exactly if this is a regular file to be written.
+    ///
+    /// # Errors
+    /// `ENOMEM`, and what making a kernel text gives.
+    pub(super) fn new(vnode: Vnode, flags: OpenFlags, writing: Option<WriteAccess>) -> Result<Self, Errno> {
+        let behaviour = if flags.contains(OpenFlags::PATH) { Behaviour::Place } else { behaviour_of(&vnode) };
+        let text = match (&vnode, behaviour) {
+            (Vnode::Kernel(special), Behaviour::Text) => super::proc::text(*special)?,
+            _ => Vec::new(),
+        };
+        let flags = AtomicU32::new(flags.difference(FORGOTTEN).bits());
+        Ok(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing })
+    }
+
+    /// The terminal, to be read and written.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn terminal() -> Result<Self, Errno> {
+        Self::new(Vnode::Kernel(Special::Console), OpenFlags::RDWR | OpenFlags::LARGEFILE, None)
+    }
+
+    /// Makes it an object that descriptors share.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn share(self) -> Result<Arc<Self>, Errno> {
+        // The two counts of an `Arc` lie in front.
+        heap::reserve(size_of::<Self>() + 16).map_err(|_| Errno::ENOMEM)?;
+        Ok(Arc::new(self))
+    }
+
+    /// What is open.
+    pub(crate) fn vnode(&self) -> &Vnode {
+        &self.vnode
+    }
+
+    /// The regular file on the medium that this is, to be mapped or peeked at.
+    pub(crate) fn regular(&self) -> Option<&Node> {
+        match &self.vnode {
+            Vnode::Disk(node) if self.behaviour == Behaviour::Regular => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a place in the tree only (`O_PATH`).
+    pub(crate) fn is_path(&self) -> bool {
+        self.behaviour == Behaviour::Place
+    }
+
+    /// Whether this is the terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.behaviour == Behaviour::Terminal
+    }
+
+    /// `O_*` as `fcntl(F_GETFL)` shows them.
+    pub(crate) fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_retain(self.flags.load(Relaxed))
+    }
+
+    /// Takes over those of `flags` that may change while a file is open.
+    pub(crate) fn set_flags(&self, flags: OpenFlags) {
+        let kept = self.flags().difference(CHANGEABLE);
+        self.flags.store(kept.union(flags.intersection(CHANGEABLE)).bits(), Relaxed);
+    }
+
+    /// Whether it was opened to be read.
+    pub(crate) fn readable(&self) -> bool {
+        self.flags().readable()
+    }
+
+    /// Whether it was opened to be written.
+    pub(crate) fn writable(&self) -> bool {
+        self.flags().writable()
+    }
+
+    /// Reads up to `len` bytes at the position and moves it.
+    ///
+    /// # Errors
+    /// `EBADF`, `EISDIR`, `EFAULT`, `EIO`, `EINTR`.
+    pub(crate) fn read<K: Sink>(&self, len: usize, sink: &mut K) -> Result<usize, Errno> {
+        self.check_readable()?;
+        let turn = self.turn()?;
+        let done = self.read_from(turn.get(), len, sink)?;
+        turn.set(turn.get() + done as u64);
+        Ok(done)
+    }
+
+    /// Reads up to `len` bytes at `at`.
+    ///
+    /// # Errors
+    /// `EBADF`, `ESPIPE`, `EISDIR`, `EINVAL`, `EFAULT`, `EIO`.
+    pub(crate) fn read_at<K: Sink>(&self, at: u64, len: usize, sink: &mut K) -> Result<usize, Errno> {
+        self.check_seekable()?;
+        self.check_readable()?;
+        self.read_from(at, len, sink)
+    }
+
+    /// Writes all of `source` at the position, or at the end with `O_APPEND`, and moves the position behind it.
+    ///
+    /// # Errors
+    /// `EBADF`, `EINVAL`, `EFBIG`, `ENOSPC`, `EFAULT`, `EIO`, `EINTR`; of a regular file nothing has changed then.
+    pub(crate) fn write<S: Source>(&self, source: &mut S) -> Result<usize, Errno> {
+        self.check_writable()?;
+        let turn = self.turn()?;
+        let (done, end) = self.write_to(turn.get(), source)?;
+        turn.set(end);
+        Ok(done)
+    }
+
+    /// Writes all of `source` at `at`, or, as Linux has it, at the end with `O_APPEND`.
+    ///
+    /// # Errors
+    /// As for [`File::write`], and `ESPIPE`.
+    pub(crate) fn write_at<S: Source>(&self, at: u64, source: &mut S) -> Result<usize, Errno> {
+        self.check_seekable()?;
+        self.check_writable()?;
+        self.write_to(at, source).map(|(done, _)| done)
+    }
+
+    /// Moves the position and answers it.
+    ///
+    /// # Errors
+    /// `ESPIPE` for the terminal; `EINVAL` for a place before the beginning; `ENXIO` for data or holes behind the end;
+    /// `EOVERFLOW`.
+    pub(crate) fn seek(&self, offset: i64, whence: Whence) -> Result<u64, Errno> {
+        self.check_seekable()?;
+        if let Behaviour::Device(_) = self.behaviour {
+            return Ok(0);
+        }
+        let turn = self.turn()?;
+        let base = match whence {
+            Whence::Set => 0,
+            Whence::Current => turn.get(),
+            Whence::End => self.size()?,
+            Whence::Data | Whence::Hole => {
+                let found = self.find(offset, whence)?;
+                turn.set(found);
+                return Ok(found);
+            }
+        };
+        let to = base.checked_add_signed(offset).ok_or(Errno::EINVAL)?;
+        if to > POSITION_MAX {
+            return Err(if offset > 0 && whence != Whence::Set { Errno::EOVERFLOW } else { Errno::EINVAL });
+        }
+        turn.set(to);
+        Ok(to)
+    }
+
+    /// Makes the file `size` bytes long.
+    ///
+    /// # Errors
+    /// `EINVAL` where it is no regular file open for writing; `EFBIG`, `ENOSPC`, `EIO`, `EROFS`.
+    pub(crate) fn truncate(&self, size: u64) -> Result<(), Errno> {
+        match self.regular() {
+            Some(node) if self.writable() => node.truncate(size, super::now()).map_err(errno),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn turn(&self) -> Result<Turn<'_>, Errno> {
+        self.position.turn().map_err(|_| Errno::EINTR)
+    }
+
+    fn check_readable(&self) -> Result<(), Errno> {
+        if self.readable() { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    fn check_writable(&self) -> Result<(), Errno> {
+        if self.writable() { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    fn check_seekable(&self) -> Result<(), Errno> {
+        if self.is_terminal() { Err(Errno::ESPIPE) } else { Ok(()) }
+    }
+
+    fn read_from<K: Sink>(&self, at: u64, len: usize, sink: &mut K) -> Result<usize, Errno> {
+        match (self.behaviour, &self.vnode) {
+            (Behaviour::Regular, Vnode::Disk(node)) => {
+                check_span(at, len)?;
+                node.read(FileOff::new(at), len, sink).map_err(errno)
+            }
+            (Behaviour::Text, _) => {
+                check_span(at, len)?;
+                let rest = usize::try_from(at).ok().and_then(|at| self.text.get(at..)).unwrap_or(&[]);
+                copy::give(sink, &rest[..len.min(rest.len())]).map_err(|_| Errno::EFAULT)
+            }
+            (Behaviour::Terminal, _) => device::read_terminal(len, sink),
+            (Behaviour::Device(special), _) => device::read(special, len, sink),
+            (Behaviour::Directory, _) => Err(Errno::EISDIR),
+            (Behaviour::Place | Behaviour::Regular, _) => Err(Errno::EBADF),
+        }
+    }
+
+    /// Answers how many bytes were written, and the position behind them.
+    fn write_to<S: Source>(&self, at: u64, source: &mut S) -> Result<(usize, u64), Errno> {
+        match (self.behaviour, &self.vnode) {
+            (Behaviour::Regular, Vnode::Disk(node)) => {
+                check_span(at, source.remaining())?;
+                if source.remaining() == 0 {
+                    return Ok((0, at));
+                }
+                let append = self.flags().contains(OpenFlags::APPEND);
+                let place = if append { WriteAt::End } else { WriteAt::Offset(FileOff::new(at)) };
+                let written = node.write(place, source, super::now()).map_err(errno)?;
+                Ok((written.len, written.end.get()))
+            }
+            (Behaviour::Terminal, _) => device::write_terminal(source).map(|done| (done, at)),
+            (Behaviour::Device(special), _) => device::write(special, source).map(|done| (done, at)),
+            (Behaviour::Directory, _) => Err(Errno::EISDIR),
+            (Behaviour::Text | Behaviour::Place | Behaviour::Regular, _) => Err(Errno::EBADF),
+        }
+    }
+
+    /// Bytes up to the end, for `SEEK_END`.
+    fn size(&self) -> Result<u64, Errno> {
+        match (self.behaviour, &self.vnode) {
+            (Behaviour::Regular, Vnode::Disk(node)) => Ok(node.attr().size),
+            (Behaviour::Text, _) => Ok(self.text.len() as u64),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The first byte from `offset` on that is data, or in a hole.
+    fn find(&self, offset: i64, whence: Whence) -> Result<u64, Errno> {
+        let size = self.size()?;
+        let from = u64::try_from(offset).ok().filter(|&from| from < size).ok_or(Errno::ENXIO)?;
+        let Some(node) = self.regular() else {
+            return Ok(if whence == Whence::Data { from } else { size });
+        };
+        let range = FileRange::new(FileOff::new(from), FileOff::new(size)).ok_or(Errno::ENXIO)?;
+        let pin = node.pin(range).map_err(errno)?;
+        let size = size.min(pin.size());
+        let mut at = from;
+        while at < size {
+            let iomap = pin.iomap(FileOff::new(at));
+            if (iomap.kind == IomapKind::Mapped) == (whence == Whence::Data) {
+                return Ok(at);
+            }
+            // A mapping of no length would be a mistake of the file system: better an end than a loop.
+            at = iomap.end().get().max(at + 1);
+        }
+        if whence == Whence::Data { Err(Errno::ENXIO) } else { Ok(size) }
+    }
+}
+
+/// Refuses a range whose end is no file offset (`rw_verify_area`).
+fn check_span(at: u64, len: usize) -> Result<(), Errno> {
+    match at.checked_add(len as u64) {
+        Some(end) if end <= POSITION_MAX => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn behaviour_of(vnode: &Vnode) -> Behaviour {
+    match vnode {
+        Vnode::Disk(node) => match node.kind() {
+            Kind::File => Behaviour::Regular,
+            Kind::Directory => Behaviour::Directory,
+            Kind::Symlink => Behaviour::Place,
+        },
+        Vnode::Kernel(special) if special.is_terminal() => Behaviour::Terminal,
+        Vnode::Kernel(special) => match special.what() {
+            What::Directory => Behaviour::Directory,
+            What::Text => Behaviour::Text,
+            What::Link => Behaviour::Place,
+            What::Device { .. } => Behaviour::Device(*special),
+        },
+    }
+}

@@ -1,0 +1,53 @@
+//! The texts of `/proc`, made when they are opened.
+
+use super::special::Special;
+use crate::{counters, pmem, task};
+use abi::Errno;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+/// A text that is an error, not a panic, when memory is out.
+struct Text(Vec<u8>);
+
+impl Write for Text {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        self.0.try_reserve(more.len()).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(more.as_bytes());
+        Ok(())
+    }
+}
+
+/// What `special`, a text, says now.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
+    let mut text = Text(Vec::new());
+    let written = match special {
+        Special::Counters => counters(&mut text),
+        Special::Pmem => pmem::describe(&mut text),
+        Special::SelfMaps => task::current().write_maps(&mut text),
+        _ => Ok(()),
+    };
+    written.map_err(|fmt::Error| Errno::ENOMEM)?;
+    Ok(text.0)
+}
+
+/// The path of the reading program's file.
+///
+/// # Errors
+/// `ENOENT` where it has none, `ENOMEM`.
+pub(super) fn exe() -> Result<Vec<u8>, Errno> {
+    task::current().exe_path().ok_or(Errno::ENOENT)
+}
+
+/// A line a counter: its name and its value.
+fn counters(text: &mut Text) -> fmt::Result {
+    let mut written = Ok(());
+    counters::each(|name, value| {
+        if written.is_ok() {
+            written = writeln!(text, "{name} {value}");
+        }
+    });
+    written
+}

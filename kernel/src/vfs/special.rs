@@ -1,0 +1,194 @@
+//! `/proc` and `/dev`: a small fixed tree the kernel serves itself.
+//!
+//! The tree is a table; a row names its parent, and what a file holds is in [`super::proc`] (texts) and
+//! [`super::file`] (devices). The two top directories cover whatever the medium has under the same names.
+
+use super::proc;
+use abi::Errno;
+use alloc::vec::Vec;
+use fs::Kind;
+use units::Ino;
+
+/// A directory, text, link or device of the kernel's own tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Special {
+    /// `/` while nothing is mounted.
+    Root,
+    /// `/dev`.
+    Dev,
+    /// `/dev/console`: the terminal.
+    Console,
+    /// `/dev/tty`: the terminal once more.
+    Tty,
+    /// `/dev/null`.
+    Null,
+    /// `/dev/zero`.
+    Zero,
+    /// `/dev/full`.
+    Full,
+    /// `/dev/urandom`.
+    Urandom,
+    /// `/dev/random`.
+    Random,
+    /// `/proc`.
+    Proc,
+    /// `/proc/self`: what the reading program asks about itself.
+    ProcSelf,
+    /// `/proc/self/exe`: a link to the program's file.
+    SelfExe,
+    /// `/proc/self/maps`.
+    SelfMaps,
+    /// `/proc/vitrine`.
+    Vitrine,
+    /// `/proc/vitrine/counters`: a line a counter.
+    Counters,
+    /// `/proc/vitrine/pmem`: a line a device.
+    Pmem,
+}
+
+/// What a row of the tree is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    /// Holds the rows that name it as their parent.
+    Directory,
+    /// A text made when it is opened.
+    Text,
+    /// A symbolic link whose target is made when it is read.
+    Link,
+    /// A character device with Linux's numbers.
+    Device {
+        /// Which driver, in Linux.
+        major: u32,
+        /// Which of its devices.
+        minor: u32,
+    },
+}
+
+struct Row {
+    this: Special,
+    parent: Special,
+    name: &'static [u8],
+    what: What,
+    mode: u32,
+}
+
+const fn row(this: Special, parent: Special, name: &'static [u8], what: What, mode: u32) -> Row {
+    Row { this, parent, name, what, mode }
+}
+
+const fn device(major: u32, minor: u32) -> What {
+    What::Device { major, minor }
+}
+
+/// In the order of [`Special`], which is checked below.
+const TREE: [Row; 16] = {
+    use Special::*;
+    [
+        row(Root, Root, b"/", What::Directory, 0o555),
+        row(Dev, Root, b"dev", What::Directory, 0o755),
+        row(Console, Dev, b"console", device(5, 1), 0o600),
+        row(Tty, Dev, b"tty", device(5, 0), 0o666),
+        row(Null, Dev, b"null", device(1, 3), 0o666),
+        row(Zero, Dev, b"zero", device(1, 5), 0o666),
+        row(Full, Dev, b"full", device(1, 7), 0o666),
+        row(Urandom, Dev, b"urandom", device(1, 9), 0o666),
+        row(Random, Dev, b"random", device(1, 8), 0o666),
+        row(Proc, Root, b"proc", What::Directory, 0o555),
+        row(ProcSelf, Proc, b"self", What::Directory, 0o555),
+        row(SelfExe, ProcSelf, b"exe", What::Link, 0o777),
+        row(SelfMaps, ProcSelf, b"maps", What::Text, 0o444),
+        row(Vitrine, Proc, b"vitrine", What::Directory, 0o555),
+        row(Counters, Vitrine, b"counters", What::Text, 0o444),
+        row(Pmem, Vitrine, b"pmem", What::Text, 0o444),
+    ]
+};
+
+const _: () = {
+    let mut index = 0;
+    while index < TREE.len() {
+        assert!(TREE[index].this as usize == index, "the tree's rows are in the order of Special");
+        index += 1;
+    }
+};
+
+/// Inode numbers of the kernel's tree begin here, far above any the medium gives out.
+const INO_BASE: u64 = 0xffff_0000;
+
+impl Special {
+    fn row(self) -> &'static Row {
+        &TREE[self as usize]
+    }
+
+    /// What this is.
+    pub(crate) fn what(self) -> What {
+        self.row().what
+    }
+
+    /// What `d_type` and `st_mode` say; a device counts as a file to those who only tell files from directories.
+    pub(crate) fn kind(self) -> Kind {
+        match self.what() {
+            What::Directory => Kind::Directory,
+            What::Link => Kind::Symlink,
+            What::Text | What::Device { .. } => Kind::File,
+        }
+    }
+
+    /// The twelve permission bits.
+    pub(crate) fn mode(self) -> u32 {
+        self.row().mode
+    }
+
+    /// Its name in its parent.
+    pub(crate) fn name(self) -> &'static [u8] {
+        self.row().name
+    }
+
+    /// The directory it lies in; [`Special::Root`] stands for whatever `/` is.
+    pub(crate) fn parent(self) -> Special {
+        self.row().parent
+    }
+
+    /// A number no file on the medium has.
+    pub(crate) fn ino(self) -> Ino {
+        Ino::new(INO_BASE + self as u64)
+    }
+
+    /// Whether this is the terminal.
+    pub(crate) fn is_terminal(self) -> bool {
+        matches!(self, Special::Console | Special::Tty)
+    }
+
+    /// The rows whose parent this is, each with its place among them.
+    pub(crate) fn children(self) -> impl Iterator<Item = Special> {
+        TREE.iter().map(|row| row.this).filter(move |&child| child != Special::Root && child.parent() == self)
+    }
+
+    /// The row called `name` here.
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    pub(crate) fn lookup(self, name: &[u8]) -> Result<Special, Errno> {
+        self.children().find(|child| child.name() == name).ok_or(Errno::ENOENT)
+    }
+
+    /// The target of a link.
+    ///
+    /// # Errors
+    /// `EINVAL` where this is no link; `ENOENT` where there is nothing to point at.
+    pub(crate) fn read_link(self) -> Result<Vec<u8>, Errno> {
+        match self {
+            Special::SelfExe => proc::exe(),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// The directory of the kernel's own that covers `name` in the mounted root.
+pub(crate) fn covering(name: &[u8]) -> Option<Special> {
+    match name {
+        b"proc" => Some(Special::Proc),
+        b"dev" => Some(Special::Dev),
+        _ => None,
+    }
+}
