@@ -269,9 +269,15 @@ impl<B> Tree<B> {
     }
 
     fn gap_below(&self, n: u32) -> u64 {
-        let node = self.node(n);
-        let floor = if node.prev == NIL { 0 } else { self.node(node.prev).vma.guarded_end() };
-        node.vma.guarded_start().saturating_sub(floor)
+        self.node(n).vma.guarded_start().saturating_sub(self.floor(n))
+    }
+
+    /// Where the room below `n` begins.
+    fn floor(&self, n: u32) -> u64 {
+        match self.node(n).prev {
+            NIL => 0,
+            prev => self.node(prev).vma.guarded_end(),
+        }
     }
 
     /// Makes `before` and `behind` neighbours; either may be no node.

@@ -68,10 +68,9 @@ impl<B> Tree<B> {
                 return found;
             }
         }
-        let end = node.vma.guarded_start();
-        let start = end - node.gap;
-        let own = room.clip(start, end, need);
-        if own.is_some() || start < room.low {
+        let floor = self.floor(n);
+        let own = room.clip(floor, floor + node.gap, need);
+        if own.is_some() || floor < room.low {
             return own;
         }
         self.highest_below(node.left, room, need)
@@ -82,16 +81,15 @@ impl<B> Tree<B> {
             return None;
         }
         let node = self.node(n);
-        let end = node.vma.guarded_start();
-        let start = end - node.gap;
-        if start > room.low {
+        let floor = self.floor(n);
+        if floor > room.low {
             let found = self.lowest_below(node.left, room, need);
             if found.is_some() {
                 return found;
             }
         }
-        let own = room.clip(start, end, need);
-        if own.is_some() || end > room.high {
+        let own = room.clip(floor, floor + node.gap, need);
+        if own.is_some() || node.vma.guarded_end() > room.high {
             return own;
         }
         self.lowest_below(node.right, room, need)
