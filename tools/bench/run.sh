@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Measures a release kernel: `tools/bench/run.sh IMAGE`, an image that holds /bin/first, /bin/bench and /data.
+#
+# Every figure is in instructions (bytes for the size), repeatable to the digit, and says nothing of caches, TLB
+# misses or bandwidth. Prints one table beside the figures of aims.tsv; the raw lines stay in target/bench.tsv.
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 1
+root=$(cd "$here/../.." && pwd) || exit 1
+image=$1
+figures=$root/target/bench.tsv
+
+# Runs one program on a copy of the image. Its stdin never ends, so that no ^D arrives at a time of its own.
+measure() { # PROGRAM ARGUMENTS...
+    local copy status
+    copy=$(mktemp "${TMPDIR:-/tmp}/vitrine-bench.XXXXXX") || return 1
+    cp --sparse=always "$image" "$copy"
+    "$root/qemu-run.sh" --icount --timeout 600 --pmem "$copy" --append "init=$*" <> <(:)
+    status=$?
+    rm -f "$copy"
+    ((status == 0)) || echo "bench: $1 ended with status $status" >&2
+    return "$status"
+}
+
+failed=0
+measure /bin/first | tr -d '\r' >"$figures" || failed=1
+for name in null_syscall fstat open_close pread peek_unpeek; do
+    measure /bin/bench /data "name=$name" n=15 peek=1024 unpeek=1025 | tr -d '\r' >>"$figures" || failed=1
+done
+objdump=$(rustc --print target-libdir)/../bin/llvm-size
+"$objdump" -A -d "$root/target/vitrine.elf" | awk '
+    $1 ~ /^\.(text|rodata)/ { bytes += $2 }
+    END { printf "kernel_text_rodata\t0\t1\t%d\n", bytes }' >>"$figures"
+
+awk -F '\t' '
+    function number(value,   text, sign) {
+        if (value == "-" || value == "") return "-"
+        text = sprintf("%d", value)
+        while (match(text, /[0-9][0-9][0-9][0-9]($|,)/)) text = substr(text, 1, RSTART) "," substr(text, RSTART + 1)
+        return text
+    }
+    function size(bytes) {
+        if (bytes >= 1048576) return " " bytes / 1048576 "M"
+        return bytes >= 1024 ? " " bytes / 1024 "K" : ""
+    }
+    /^#/ { next }
+    FILENAME == ARGV[1] { if ($4 != "") measured[$1, $2] = $4; next }
+    FNR == 1 || !head { head = 1; printf "%-22s %14s %14s %10s %14s\n", "case", "Vitrine", "aim", "floor", "Linux" }
+    {
+        value = ($1, $2) in measured ? measured[$1, $2] : "-"
+        verdict = value == "-" ? "not measured" : value + 0 <= $5 + 0 ? "met" : sprintf("%.1f times the aim", value / $5)
+        printf "%-22s %14s %14s %10s %14s  %s\n", $1 size($2), number(value), number($5), number($4), number($3), verdict
+    }' "$figures" "$here/aims.tsv"
+echo "Instructions under --icount (kernel_text_rodata: bytes); they do not show caches, TLB misses or bandwidth."
+exit "$failed"
