@@ -69,12 +69,13 @@ pub(crate) struct Mkfs {
 /// As cp(1): into DST where that is a directory, else to that name. A side that names an image is written IMG:/path.
 /// Symlinks stay symlinks below a copied directory and are followed where named.
 #[derive(Args)]
+#[command(override_usage = "vitrine cp [-r] <SRC>... <DST>")]
 pub(crate) struct Cp {
     /// Copy directories with all they hold
     #[arg(short, long, visible_short_alias = 'R')]
     pub(crate) recursive: bool,
     /// What to copy, then where to
-    #[arg(required = true, num_args = 2.., value_names = ["SRC", "DST"])]
+    #[arg(required = true, num_args = 2.., value_name = "SRC... DST")]
     pub(crate) paths: Vec<OsString>,
 }
 
