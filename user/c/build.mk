@@ -11,7 +11,7 @@ user-c: $(USER_C_PROGRAMS)
 
 target/user/%: user/c/%.c user/c/check.h user/include/vitrine.h user/c/build.mk
 	@mkdir -p $(@D)
-	$(USER_CC) $(USER_C_FLAGS) -o $@ $<
+	$(USER_CC) $(USER_C_FLAGS) -o $@ $< -lm
 
 # The benchmark comes from elsewhere and stays as it is, down to what a warning would say about it.
 target/user/bench: user/c/bench.c user/c/build.mk

@@ -22,14 +22,13 @@ extern char **environ;
 static int passed, failed;
 
 /* Every program of checks begins with this: lines are seen even when the program dies. */
-static inline void begin_checks(void)
-{
-    setvbuf(stdout, 0, _IOLBF, 1024);
-}
+static inline void begin_checks(void) { setvbuf(stdout, 0, _IOLBF, 1024); }
 
 /* One check; the format says what was found when `good` is 0. */
-__attribute__((format(printf, 3, 4), unused))
-static void check_found(const char *name, int good, const char *format, ...)
+static inline void check_found(const char *name, int good, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static inline void check_found(const char *name, int good, const char *format, ...)
 {
     va_list found;
     printf("test %s ... %s", name, good ? "ok\n" : "FAILED (");
@@ -48,8 +47,7 @@ static void check_found(const char *name, int good, const char *format, ...)
 #define check(name, condition) check_found(name, !!(condition), "not so: %s", #condition)
 
 /* One check of a call that must fail with `want`; `result` is what it returned as C calls do. */
-__attribute__((unused))
-static void check_errno(const char *name, long result, int want)
+static inline void check_errno(const char *name, long result, int want)
 {
     int got = result == -1 ? errno : 0;
     check_found(name, result == -1 && got == want, "returned %ld, %s; wanted %s", result, strerrorname_np(got),
@@ -57,8 +55,7 @@ static void check_errno(const char *name, long result, int want)
 }
 
 /* Runs `program` with one or two arguments as a child without fork; its wait status, or -1. */
-__attribute__((unused))
-static int run_child(const char *program, const char *first, const char *second)
+static inline int run_child(const char *program, const char *first, const char *second)
 {
     char *argv[] = {(char *)program, (char *)first, (char *)second, 0};
     pid_t pid;
@@ -69,11 +66,10 @@ static int run_child(const char *program, const char *first, const char *second)
 }
 
 /* One check that the child described by `status` died of `signal`. */
-__attribute__((unused))
-static void check_died(const char *name, int status, int signal)
+static inline void check_died(const char *name, int status, int signal)
 {
-    check_found(name, status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == signal, "wait status 0x%x, wanted signal %d",
-                (unsigned)status, signal);
+    check_found(name, status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == signal,
+                "wait status 0x%x, wanted signal %d", (unsigned)status, signal);
 }
 
 /* The closing line, and the exit status for main. */

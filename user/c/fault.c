@@ -40,7 +40,10 @@ static void undefined(void) { __asm__ volatile("udf #0"); }
 static void breakpoint(void) { __asm__ volatile("brk #0"); }
 static void privileged(void) { __asm__ volatile("msr daifclr, #2; mrs x0, sctlr_el1" : : : "x0"); }
 static void hypervisor_call(void) { __asm__ volatile("hvc #0"); }
-static void misaligned_exclusive(void) { __asm__ volatile("ldaxr x0, [%0]" : : "r"((char *)__builtin_frame_address(0) + 1) : "x0"); }
+static void misaligned_exclusive(void)
+{
+    __asm__ volatile("ldaxr x0, [%0]" : : "r"((char *)__builtin_frame_address(0) + 1) : "x0");
+}
 
 static __attribute__((noinline)) long recurse(long depth)
 {

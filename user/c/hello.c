@@ -3,6 +3,7 @@
 
 int main(int argc, char **argv)
 {
-    printf("Hello from C, %s, with %d argument%s and a float: %.3f\n", argv[0], argc - 1, argc == 2 ? "" : "s", 355.0 / 113);
+    printf("Hello from C, %s, with %d argument%s and a float: %.3f\n", argv[0], argc - 1, argc == 2 ? "" : "s",
+           355.0 / 113);
     return 0;
 }

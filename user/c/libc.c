@@ -114,13 +114,17 @@ static void files(void)
         good = fgets(line, sizeof line, f) && sscanf(line, "line %d", &got) == 1 && got == i;
     }
     check("fgets reads it back", good && fgets(line, sizeof line, f) == 0 && feof(f));
-    check("fseek and ftell", fseek(f, 7, SEEK_SET) == 0 && fgets(line, sizeof line, f) && strcmp(line, "line 1\n") == 0 && ftell(f) == 14);
+    check("fseek and ftell",
+          fseek(f, 7, SEEK_SET) == 0 && fgets(line, sizeof line, f) && strcmp(line, "line 1\n") == 0 && ftell(f) == 14);
     fclose(f);
-    check("stat knows its size and kind", stat(path, &st) == 0 && st.st_size == 48890 && S_ISREG(st.st_mode) && st.st_nlink == 1);
+    check("stat knows its size and kind",
+          stat(path, &st) == 0 && st.st_size == 48890 && S_ISREG(st.st_mode) && st.st_nlink == 1);
     f = fopen(path, "a");
-    check("appending", f && fputs("the end\n", f) >= 0 && fclose(f) == 0 && stat(path, &st) == 0 && st.st_size == 48898);
+    check("appending",
+          f && fputs("the end\n", f) >= 0 && fclose(f) == 0 && stat(path, &st) == 0 && st.st_size == 48898);
     int fd = open(path, O_RDWR);
-    check("pwrite and pread", pwrite(fd, "LINE", 4, 7) == 4 && pread(fd, line, 6, 7) == 6 && memcmp(line, "LINE 1", 6) == 0);
+    check("pwrite and pread",
+          pwrite(fd, "LINE", 4, 7) == 4 && pread(fd, line, 6, 7) == 6 && memcmp(line, "LINE 1", 6) == 0);
     check("lseek to the end and back", lseek(fd, 0, SEEK_END) == 48898 && lseek(fd, -4, SEEK_CUR) == 48894);
     check("read to the end, then nothing", read(fd, line, 100) == 4 && read(fd, line, 100) == 0);
     char *mapped = mmap(0, 48898, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -148,7 +152,8 @@ static void directories(void)
         if (strncmp(e->d_name, "libc-entry-", 11) == 0)
             seen++, others += e->d_type != DT_REG;
     }
-    check_found("readdir finds all 50 files and the dots", seen == 50 && dots == 2 && others == 0, "%d files, %d dots, %d of another kind", seen, dots, others);
+    check_found("readdir finds all 50 files and the dots", seen == 50 && dots == 2 && others == 0,
+                "%d files, %d dots, %d of another kind", seen, dots, others);
     if (d)
         rewinddir(d), seen = readdir(d) != 0, closedir(d);
     check("rewinddir", seen == 1);
@@ -178,19 +183,26 @@ static void machine(void)
     for (volatile int i = 0; i < 100000; i++)
         ;
     clock_gettime(CLOCK_MONOTONIC, &two);
-    check("the monotonic clock moves on", two.tv_sec > one.tv_sec || (two.tv_sec == one.tv_sec && two.tv_nsec > one.tv_nsec));
-    check("the time of day is after 2020", clock_gettime(CLOCK_REALTIME, &now) == 0 && now.tv_sec >= 1577836800 && now.tv_nsec < 1000000000);
-    check("getrandom gives different bytes", getrandom(random[0], 32, 0) == 32 && getrandom(random[1], 32, 0) == 32 && memcmp(random[0], random[1], 32) != 0);
-    check("uname", uname(&name) == 0 && strcmp(name.machine, "aarch64") == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 && major >= 4);
-    check("sysconf: page size and processors", sysconf(_SC_PAGESIZE) == PAGE && sysconf(_SC_NPROCESSORS_ONLN) >= 1 && sysconf(_SC_CLK_TCK) == 100);
+    check("the monotonic clock moves on",
+          two.tv_sec > one.tv_sec || (two.tv_sec == one.tv_sec && two.tv_nsec > one.tv_nsec));
+    check("the time of day is after 2020",
+          clock_gettime(CLOCK_REALTIME, &now) == 0 && now.tv_sec >= 1577836800 && now.tv_nsec < 1000000000);
+    check("getrandom gives different bytes", getrandom(random[0], 32, 0) == 32 && getrandom(random[1], 32, 0) == 32 &&
+                                                 memcmp(random[0], random[1], 32) != 0);
+    check("uname", uname(&name) == 0 && strcmp(name.machine, "aarch64") == 0 &&
+                       sscanf(name.release, "%u.%u", &major, &minor) == 2 && major >= 4);
+    check("sysconf: page size and processors",
+          sysconf(_SC_PAGESIZE) == PAGE && sysconf(_SC_NPROCESSORS_ONLN) >= 1 && sysconf(_SC_CLK_TCK) == 100);
     check("getpid and getppid", getpid() > 0 && getpid() == gettid() && getppid() != getpid());
     struct rlimit stack;
     check("the stack has a limit", getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur >= 1 << 20);
     struct sigaction action = {.sa_handler = SIG_IGN}, old;
-    check("sigaction is remembered", sigaction(SIGUSR1, &action, 0) == 0 && sigaction(SIGUSR1, 0, &old) == 0 && old.sa_handler == SIG_IGN);
+    check("sigaction is remembered",
+          sigaction(SIGUSR1, &action, 0) == 0 && sigaction(SIGUSR1, 0, &old) == 0 && old.sa_handler == SIG_IGN);
     sigset_t set, was;
     sigemptyset(&set), sigaddset(&set, SIGUSR2), sigaddset(&set, SIGKILL);
-    check("sigprocmask is remembered", sigprocmask(SIG_BLOCK, &set, 0) == 0 && sigprocmask(SIG_BLOCK, 0, &was) == 0 && sigismember(&was, SIGUSR2) == 1 && sigismember(&was, SIGKILL) == 0);
+    check("sigprocmask is remembered", sigprocmask(SIG_BLOCK, &set, 0) == 0 && sigprocmask(SIG_BLOCK, 0, &was) == 0 &&
+                                           sigismember(&was, SIGUSR2) == 1 && sigismember(&was, SIGKILL) == 0);
     sigprocmask(SIG_UNBLOCK, &set, 0);
 }
 
@@ -281,7 +293,8 @@ static void threads(void)
     check("pthread_create", made == 2);
     if (made != 2)
         return;
-    check("two threads take turns by a condition, each with a variable of its own", join_all(t, 2) == 2 && rounds == 1000 && own == 7);
+    check("two threads take turns by a condition, each with a variable of its own",
+          join_all(t, 2) == 2 && rounds == 1000 && own == 7);
 
     for (int i = 0; i < 4; i++)
         pthread_create(&t[i], 0, count, 0);
@@ -300,7 +313,8 @@ static void threads(void)
     int good = 1;
     for (intptr_t i = 0; i < 200 && good; i++) {
         void *result = 0;
-        good = pthread_create(&t[0], 0, give_back, (void *)i) == 0 && pthread_join(t[0], &result) == 0 && result == (void *)i;
+        good = pthread_create(&t[0], 0, give_back, (void *)i) == 0 && pthread_join(t[0], &result) == 0 &&
+               result == (void *)i;
     }
     check("threads come and go", good);
 }
@@ -308,7 +322,8 @@ static void threads(void)
 static void children(void)
 {
     int status = run_child(self, "-child", "42");
-    check_found("a child's exit status", status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 42, "wait status 0x%x", (unsigned)status);
+    check_found("a child's exit status", status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 42,
+                "wait status 0x%x", (unsigned)status);
     check_died("a child that aborts", run_child(self, "-child", "abort"), SIGABRT);
     check_died("a child that dies of a store", run_child(self, "-child", "store"), SIGSEGV);
     status = run_child(self, "-child", "environment");

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <vitrine.h>
 
 #include "check.h"
@@ -88,7 +89,8 @@ static int same(const unsigned char *p, int version, size_t from, size_t len)
 
 static void refusals(void)
 {
-    int fd = fresh(O_RDONLY), write_only = open_or_die(path, O_WRONLY), directory = open_or_die("/", O_RDONLY | O_DIRECTORY);
+    int fd = fresh(O_RDONLY), write_only = open_or_die(path, O_WRONLY),
+        directory = open_or_die("/", O_RDONLY | O_DIRECTORY);
     int empty = open_or_die(other, O_RDWR | O_CREAT | O_TRUNC), closed = dup(fd);
     close(closed);
 
@@ -241,9 +243,61 @@ static void immutability(void)
     check("unlink", unlink(path) == 0);
     check("the peek outlives the name", same(p, 0, 0, SIZE));
     check("and the last descriptor", close(fd) == 0 && same(p, 0, 0, SIZE));
-    check("new files do not disturb it", (fd = fresh(O_RDWR)) >= 0 && write(fd, other_bytes, SIZE) == SIZE && same(p, 0, 0, SIZE));
+    check("new files do not disturb it",
+          (fd = fresh(O_RDWR)) >= 0 && write(fd, other_bytes, SIZE) == SIZE && same(p, 0, 0, SIZE));
     check("unpeek of what has no name", unpeek(p) == 0);
     close(fd);
+}
+
+static void sizes_and_names(void)
+{
+    static unsigned char zero[SIZE];
+    int fd = fresh(O_RDWR);
+    unsigned char *p = peek_or_die(fd, 0, SIZE), *q;
+    check("ftruncate inside what is peeked", ftruncate(fd, PAGE + 50) == 0);
+    check("the peek does not see ftruncate", same(p, 0, 0, SIZE));
+    check("growing again", ftruncate(fd, SIZE) == 0);
+    q = peek_or_die(fd, 0, SIZE);
+    check("a new peek sees what is left, then zeros",
+          same(q, 0, 0, PAGE + 50) && memcmp(q + PAGE + 50, zero, SIZE - PAGE - 50) == 0);
+    check("the old one has it all", same(p, 0, 0, SIZE));
+    unpeek(p), unpeek(q);
+
+    p = peek_or_die(fd, 0, 8 * PAGE);
+    check("growing behind a peek", ftruncate(fd, 8 * PAGE) == 0 && pwrite(fd, "x", 1, 6 * PAGE) == 1);
+    check("a page that was behind the end stays so", !readable(p + 6 * PAGE));
+    unpeek(p);
+    close(fd);
+
+    fd = fresh(O_RDONLY);
+    p = peek_or_die(fd, 0, SIZE);
+    int to = open_or_die(other, O_RDWR | O_CREAT | O_TRUNC);
+    check("renaming another file over it", write(to, "other", 5) == 5 && rename(other, path) == 0);
+    check("the peek outlives being replaced by a rename", same(p, 0, 0, SIZE));
+    q = peek_or_die(to, 0, 5);
+    check("the other file is at the old name now", memcmp(q, "other", 5) == 0);
+    unpeek(p), unpeek(q);
+    close(to), close(fd);
+}
+
+/* The log takes blocks from the same space when it needs a new segment: then the count is taken again. */
+static void space(void)
+{
+    struct statfs before, held, after;
+    int good = 0;
+    for (int attempt = 0; attempt < 3 && !good; attempt++) {
+        int fd = fresh(O_RDWR);
+        unsigned char *p = peek_or_die(fd, 0, 2 * PAGE);
+        fstatfs(fd, &before);
+        int written = pwrite(fd, content, 2 * PAGE, 0) == 2 * PAGE;
+        fstatfs(fd, &held);
+        unpeek(p);
+        fstatfs(fd, &after);
+        good = written && held.f_bfree + 2 == before.f_bfree && after.f_bfree == before.f_bfree;
+        close(fd);
+    }
+    check_found("replaced blocks are in use until unpeek and free from then on", good, "%lu free, then %lu, then %lu",
+                (unsigned long)before.f_bfree, (unsigned long)held.f_bfree, (unsigned long)after.f_bfree);
 }
 
 static void protection(void)
@@ -272,7 +326,8 @@ static void protection(void)
     check("it is as it was", same(p, 0, 0, SIZE));
     int to = open_or_die(other, O_RDWR | O_CREAT | O_TRUNC);
     static unsigned char copy[SIZE];
-    check("write from what is peeked copies the file", write(to, p, SIZE) == SIZE && pread(to, copy, SIZE, 0) == SIZE && same(copy, 0, 0, SIZE));
+    check("write from what is peeked copies the file",
+          write(to, p, SIZE) == SIZE && pread(to, copy, SIZE, 0) == SIZE && same(copy, 0, 0, SIZE));
     unpeek(p);
     close(to), close(source), close(fd);
 }
@@ -299,7 +354,8 @@ static void ends(void)
 
     p = peek_or_die(fd, 0, SIZE);
     check("munmap of a page in the middle", munmap(p + PAGE, PAGE) == 0);
-    check("the rest stays", same(p, 0, 0, PAGE) && !readable(p + PAGE) && same(p + 2 * PAGE, 0, 2 * PAGE, SIZE - 2 * PAGE));
+    check("the rest stays",
+          same(p, 0, 0, PAGE) && !readable(p + PAGE) && same(p + 2 * PAGE, 0, 2 * PAGE, SIZE - 2 * PAGE));
     check("unpeek ends all that is left", unpeek(p) == 0 && !readable(p) && !readable(p + 2 * PAGE));
 
     p = peek_or_die(fd, 0, SIZE);
@@ -386,6 +442,8 @@ int main(int argc, char **argv)
     holes();
     large();
     immutability();
+    sizes_and_names();
+    space();
     protection();
     ends();
     many();

@@ -35,7 +35,7 @@ static const struct {
     {"no canonical", 0x00f0000000000000},
     {"last page below the kernel", 0x0000fffffffff000},
     {"last byte", UINTPTR_MAX},
-    {"unmapped", 0}, /* filled in */
+    {"unmapped", 0},  /* filled in */
     {"read only", 0}, /* filled in; only for calls that write */
 };
 enum { WILD = sizeof wild / sizeof *wild, READ_ONLY = WILD - 1, UNMAPPED = WILD - 2 };
@@ -43,21 +43,19 @@ enum { WILD = sizeof wild / sizeof *wild, READ_ONLY = WILD - 1, UNMAPPED = WILD 
 static uintptr_t unmapped, read_only, edge; /* edge: the last 4 bytes before an unmapped page */
 static int file;                            /* open for reading and writing, 8192 bytes */
 
-static uintptr_t wild_address(int i)
-{
-    return i == UNMAPPED ? unmapped : i == READ_ONLY ? read_only : wild[i].address;
-}
+static uintptr_t wild_address(int i) { return i == UNMAPPED ? unmapped : i == READ_ONLY ? read_only : wild[i].address; }
 
 /* Tries CALL with `w` being each wild address; WRITES says whether the call would write there. */
-#define EACH_WILD(what, WRITES, CALL) do {                                                   \
-    for (int i_ = 0; i_ < WILD - !(WRITES); i_++) {                                          \
-        uintptr_t w = wild_address(i_);                                                      \
-        char name_[96];                                                                      \
-        snprintf(name_, sizeof name_, "%s with address %s", what, wild[i_].name);            \
-        errno = 0;                                                                           \
-        check_errno(name_, (CALL), EFAULT);                                                  \
-    }                                                                                        \
-} while (0)
+#define EACH_WILD(what, WRITES, CALL)                                                 \
+    do {                                                                              \
+        for (int i_ = 0; i_ < WILD - !(WRITES); i_++) {                               \
+            uintptr_t w = wild_address(i_);                                           \
+            char name_[96];                                                           \
+            snprintf(name_, sizeof name_, "%s with address %s", what, wild[i_].name); \
+            errno = 0;                                                                \
+            check_errno(name_, (CALL), EFAULT);                                       \
+        }                                                                             \
+    } while (0)
 
 /* One odd argument, one refusal. */
 #define REFUSED(what, want, CALL) (errno = 0, check_errno(what, (CALL), want))
@@ -88,7 +86,8 @@ static void paths(const char *dir)
     struct stat st;
     EACH_WILD("openat", 0, syscall(SYS_openat, AT_FDCWD, w, O_RDONLY, 0));
     memset((char *)edge, 'x', 4);
-    REFUSED("openat with a path that runs into an unmapped page", EFAULT, syscall(SYS_openat, AT_FDCWD, edge, O_RDONLY, 0));
+    REFUSED("openat with a path that runs into an unmapped page", EFAULT,
+            syscall(SYS_openat, AT_FDCWD, edge, O_RDONLY, 0));
     REFUSED("openat of an empty path", ENOENT, syscall(SYS_openat, AT_FDCWD, "", O_RDONLY, 0));
     REFUSED("openat of a missing file", ENOENT, syscall(SYS_openat, AT_FDCWD, "/no/such/file", O_RDONLY, 0));
     REFUSED("openat relative to a closed descriptor", EBADF, syscall(SYS_openat, 999, "x", O_RDONLY, 0));
@@ -96,7 +95,8 @@ static void paths(const char *dir)
     REFUSED("openat of a directory for writing", EISDIR, syscall(SYS_openat, AT_FDCWD, dir, O_RDWR, 0));
     snprintf(name, sizeof name, "%s/wild-file", dir);
     REFUSED("openat of a file as a directory", ENOTDIR, syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_DIRECTORY, 0));
-    REFUSED("openat exclusive of what exists", EEXIST, syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CREAT | O_EXCL, 0644));
+    REFUSED("openat exclusive of what exists", EEXIST,
+            syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CREAT | O_EXCL, 0644));
     strcat(name, "/x");
     REFUSED("openat below a file", ENOTDIR, syscall(SYS_openat, AT_FDCWD, name, O_RDONLY, 0));
     memset(name, 'n', 300);
@@ -112,7 +112,8 @@ static void paths(const char *dir)
     EACH_WILD("readlinkat's path", 0, syscall(SYS_readlinkat, AT_FDCWD, w, name, sizeof name));
     REFUSED("readlinkat of a directory", EINVAL, syscall(SYS_readlinkat, AT_FDCWD, "/", name, sizeof name));
     REFUSED("readlinkat into no bytes", EINVAL, syscall(SYS_readlinkat, AT_FDCWD, "/", name, 0));
-    REFUSED("readlinkat of a missing file", ENOENT, syscall(SYS_readlinkat, AT_FDCWD, "/no/such/link", name, sizeof name));
+    REFUSED("readlinkat of a missing file", ENOENT,
+            syscall(SYS_readlinkat, AT_FDCWD, "/no/such/link", name, sizeof name));
 }
 
 static void descriptors(void)
@@ -174,7 +175,8 @@ static void bytes_moved(void)
     REFUSED("pread64 of a negative length", EFAULT, syscall(SYS_pread64, file, UINTPTR_MAX - 8, SSIZE_MAX, 0));
     REFUSED("lseek to a negative offset", EINVAL, syscall(SYS_lseek, file, -1L, SEEK_SET));
     REFUSED("lseek from nowhere", EINVAL, syscall(SYS_lseek, file, 0, 77));
-    check("the file is as it was", syscall(SYS_pread64, file, bytes, 64, 0) == 64 && bytes[0] == 'w' && bytes[63] == 'w');
+    check("the file is as it was",
+          syscall(SYS_pread64, file, bytes, 64, 0) == 64 && bytes[0] == 'w' && bytes[63] == 'w');
     check("the file has the size it had", lseek(file, 0, SEEK_END) == 8192);
 }
 
@@ -253,7 +255,8 @@ static void tasks(const char *self)
     struct timespec odd = {0, -1};
     REFUSED("wait4 without children", ECHILD, syscall(SYS_wait4, -1, 0, 0, 0));
     REFUSED("wait4 with unknown options", EINVAL, syscall(SYS_wait4, -1, 0, 0x100, 0));
-    REFUSED("clone of a thread with handlers of its own", EINVAL, syscall(SYS_clone, CLONE_THREAD | CLONE_VM, 0, 0, 0, 0));
+    REFUSED("clone of a thread with handlers of its own", EINVAL,
+            syscall(SYS_clone, CLONE_THREAD | CLONE_VM, 0, 0, 0, 0));
     REFUSED("clone of handlers without memory", EINVAL, syscall(SYS_clone, CLONE_SIGHAND, 0, 0, 0, 0));
     EACH_WILD("execve's path", 0, syscall(SYS_execve, w, argv, no_environment));
     EACH_WILD("execve's arguments", 0, syscall(SYS_execve, self, w, no_environment));
@@ -262,7 +265,8 @@ static void tasks(const char *self)
     REFUSED("execve of nothing", ENOENT, syscall(SYS_execve, "/no/such/program", argv, no_environment));
     REFUSED("execve of a directory", EACCES, syscall(SYS_execve, "/", argv, no_environment));
     EACH_WILD("futex wait", 0, syscall(SYS_futex, w & ~3UL, FUTEX_WAIT, 0, 0, 0, 0));
-    REFUSED("futex on a word that is not aligned", EINVAL, syscall(SYS_futex, (char *)&word + 1, FUTEX_WAIT, 1, 0, 0, 0));
+    REFUSED("futex on a word that is not aligned", EINVAL,
+            syscall(SYS_futex, (char *)&word + 1, FUTEX_WAIT, 1, 0, 0, 0));
     REFUSED("futex wait for another value", EAGAIN, syscall(SYS_futex, &word, FUTEX_WAIT, 2, 0, 0, 0));
     REFUSED("futex wait for an odd time", EINVAL, syscall(SYS_futex, &word, FUTEX_WAIT, 1, &odd, 0, 0));
     EACH_WILD("futex wait's time", 0, syscall(SYS_futex, &word, FUTEX_WAIT, 1, w, 0, 0));

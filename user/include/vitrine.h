@@ -83,10 +83,7 @@ static inline void *peek(int fd, off_t offset, size_t len)
  *
  * -1 with errno EINVAL for anything else, a second time included.
  */
-static inline int unpeek(const void *p)
-{
-    return (int)vitrine_syscall(VITRINE_NR_unpeek, (uint64_t)p, 0, 0, 0);
-}
+static inline int unpeek(const void *p) { return (int)vitrine_syscall(VITRINE_NR_unpeek, (uint64_t)p, 0, 0, 0); }
 
 /*
  * Replaces `len` bytes of the file behind `fd` at `offset` by those at `buf`, all or nothing, for readers and across a
