@@ -1,0 +1,231 @@
+//! One workload: set up, then called with a look at every moment at which the power may fail.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use fs::{Error, Format, Fs, Mount, Time};
+use pmem_sim::{Fault, SimMedium};
+use units::ByteLen;
+
+use crate::tree::Tree;
+use crate::verify::{Depth, verify};
+use crate::workloads::Workload;
+
+/// How many crash states are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// At one moment of the workload's call; where there are no more, it is all of them.
+    pub(crate) states: usize,
+    /// At one moment of a recovery, or of a call behind one.
+    pub(crate) nested: usize,
+    /// A crash state whose number is a multiple of this is cut again in its recovery and in its next call.
+    pub(crate) nest_every: usize,
+}
+
+impl Effort {
+    /// Whether the environment asks for more than `cargo test` has time for.
+    pub(crate) fn is_full() -> bool {
+        std::env::var_os("VITRINE_CRASH").is_some_and(|value| value == "full")
+    }
+
+    /// For workloads of one call.
+    pub(crate) fn chosen() -> Self {
+        match Self::is_full() {
+            true => Self { states: 4096, nested: 64, nest_every: 4 },
+            false => Self { states: 160, nested: 16, nest_every: 16 },
+        }
+    }
+
+    /// For workloads on large media.
+    pub(crate) fn large() -> Self {
+        match Self::is_full() {
+            true => Self { states: 512, nested: 8, nest_every: 64 },
+            false => Self { states: 24, nested: 4, nest_every: 32 },
+        }
+    }
+
+    /// For pairs, of which there are many.
+    pub(crate) fn pairs() -> Self {
+        match Self::is_full() {
+            true => Self { states: 128, nested: 8, nest_every: 32 },
+            false => Self { states: 40, nested: 8, nest_every: 40 },
+        }
+    }
+
+    /// For seeded faults, which are found soon or not at all.
+    pub(crate) fn seeded() -> Self {
+        Self { states: 160, nested: 0, nest_every: usize::MAX }
+    }
+}
+
+/// What an exploration looked at.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Numbers {
+    /// Moments at which the power was cut.
+    pub(crate) moments: u64,
+    /// Those of them at which every allowed state was looked at.
+    pub(crate) exhaustive: u64,
+    /// States looked at.
+    pub(crate) states: u64,
+    /// States of different content, each of which was mounted and used.
+    pub(crate) distinct: u64,
+    /// States cut again in their recovery or in the next call.
+    pub(crate) nested: u64,
+}
+
+impl Numbers {
+    /// Takes in another exploration's.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.moments += other.moments;
+        self.exhaustive += other.exhaustive;
+        self.states += other.states;
+        self.distinct += other.distinct;
+        self.nested += other.nested;
+    }
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { moments, exhaustive, states, distinct, nested } = self;
+        let sampled = moments - exhaustive;
+        write!(f, "{moments} moments ({exhaustive} exhaustive, {sampled} sampled), {states} states, ")?;
+        write!(f, "{distinct} distinct, {nested} cut twice")
+    }
+}
+
+/// A crash state that must not be.
+#[derive(Debug)]
+pub(crate) enum Violation {
+    /// At this moment, in this state; what is wrong.
+    State { moment: Moment, state: usize, what: String },
+    /// The injected fault came too late to do anything.
+    FaultDidNotStrike,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State { moment, state, what } => write!(f, "{moment}, state {state}: {what}"),
+            Self::FaultDidNotStrike => f.write_str("the fault did not strike"),
+        }
+    }
+}
+
+/// When the power was cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moment {
+    /// Before the fence of this number in the call.
+    Fence(usize),
+    /// After the call had returned.
+    Returned,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fence(n) => write!(f, "before fence {n}"),
+            Self::Returned => f.write_str("after the return"),
+        }
+    }
+}
+
+/// The media a power cut may leave at one moment.
+pub(crate) struct Cut {
+    pub(crate) states: Vec<SimMedium>,
+    pub(crate) exhaustive: bool,
+}
+
+impl Cut {
+    pub(crate) fn of(medium: &SimMedium, limit: usize, seed: u64) -> Self {
+        let states = medium.crash_states(limit, seed);
+        Self { exhaustive: states.is_exhaustive(), states: states.collect() }
+    }
+}
+
+/// Runs `call` and collects what a power cut may leave before each of its fences, and behind its return.
+pub(crate) fn cut_at_fences<T>(medium: &SimMedium, limit: usize, call: impl FnOnce() -> T) -> (T, Vec<Cut>) {
+    let cuts = Arc::new(Mutex::new(Vec::new()));
+    let collected = cuts.clone();
+    medium.on_fence(move |medium, n| collected.lock().unwrap().push(Cut::of(medium, limit, n)));
+    let result = call();
+    medium.no_hook();
+    let mut cuts = std::mem::take(&mut *cuts.lock().unwrap());
+    cuts.push(Cut::of(medium, limit, cuts.len() as u64));
+    (result, cuts)
+}
+
+/// An empty file system on a new medium of `len`, mounted.
+pub(crate) fn fresh(len: ByteLen) -> Result<Arc<Fs<SimMedium>>, Error> {
+    let medium = SimMedium::new(len);
+    let options = Format { uuid: *b"crash-exploratio", salt: 0x5eed, now: Time::new(1, 0), ..Format::default() };
+    Fs::format(&medium, &options).expect("the medium is large enough");
+    Ok(Fs::mount(medium, Mount::default()).expect("what was just formatted can be mounted"))
+}
+
+/// Explores a workload.
+///
+/// # Errors
+/// The first [`Violation`].
+pub(crate) fn explore(workload: &Workload, effort: Effort) -> Result<Numbers, Violation> {
+    explore_with(workload, effort, None)
+}
+
+/// Explores a workload whose call runs with a fault put in.
+///
+/// # Errors
+/// The first [`Violation`].
+pub(crate) fn explore_with(workload: &Workload, effort: Effort, fault: Option<Fault>) -> Result<Numbers, Violation> {
+    let fs = fresh(workload.medium).expect("a fresh file system");
+    workload.set_up(&fs).expect("the set-up succeeds");
+    let before = Tree::of(&fs).expect("the tree before can be read");
+    let medium = fs.medium().clone();
+    if let Some(fault) = fault {
+        medium.inject(fault);
+    }
+    let (result, cuts) = cut_at_fences(&medium, effort.states, || workload.call(&fs));
+    result.expect("the call succeeds");
+    if !medium.faults_struck() {
+        return Err(Violation::FaultDidNotStrike);
+    }
+    let after = Tree::of(&fs).expect("the tree after can be read");
+    assert!(before != after, "{} changes nothing", workload.name);
+
+    let last = cuts.len() - 1;
+    let mut numbers = Numbers::default();
+    let mut known: HashMap<u64, Tree> = HashMap::new();
+    for (n, cut) in cuts.into_iter().enumerate() {
+        let moment = if n == last { Moment::Returned } else { Moment::Fence(n) };
+        numbers.moments += 1;
+        numbers.exhaustive += u64::from(cut.exhaustive);
+        for (state, medium) in cut.states.into_iter().enumerate() {
+            numbers.states += 1;
+            let violation = |what| Violation::State { moment, state, what };
+            let hash = medium.content_hash();
+            if moment == Moment::Returned {
+                // Both copies of everything are durable by now: there is nothing to repair.
+                let report = Fs::check(&medium);
+                if !report.is_clean() {
+                    return Err(violation(format!("not clean: {:?} {:?}", report.refused, report.findings)));
+                }
+            }
+            let tree = match known.get(&hash) {
+                Some(tree) => tree,
+                None => {
+                    numbers.distinct += 1;
+                    let nest = (numbers.distinct as usize).is_multiple_of(effort.nest_every);
+                    let depth = if nest { Depth::CutAgain(effort.nested) } else { Depth::Flat };
+                    let (tree, nested) = verify(medium, depth).map_err(violation)?;
+                    numbers.nested += nested;
+                    known.entry(hash).or_insert(tree)
+                }
+            };
+            let is_before = *tree == before;
+            if *tree != after && (moment == Moment::Returned || !is_before) {
+                let nearest = if is_before { "the state before: " } else { "" };
+                return Err(violation(format!("{nearest}{}", tree.difference(&after))));
+            }
+        }
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,125 @@
+//! One crash state: checked, mounted, looked at, used, emptied; and where asked, cut again on the way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use fs::{Error, Fs, Kind, Mount, NewNode, Node, Time, WriteAt};
+use pmem::medium::Medium;
+use pmem_sim::SimMedium;
+use units::{ByteLen, FileOff};
+
+use crate::explore::cut_at_fences;
+use crate::tree::{Tree, names};
+
+const NOW: Time = Time::new(9_999, 9);
+const PROBE: &[u8] = b"probe of the explorer";
+
+/// How thoroughly a state is examined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Depth {
+    /// Its recovery and use run undisturbed.
+    Flat,
+    /// The power fails again, at every fence of the recovery and of the first call behind it, into so many states.
+    CutAgain(usize),
+}
+
+/// What the state `medium` mounts to, and how many states it was cut into again.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn verify(medium: SimMedium, depth: Depth) -> Result<(Tree, u64), String> {
+    let report = Fs::check(&medium);
+    if report.has_errors() {
+        return Err(format!("fsck: {:?} {:?}", report.refused, report.findings));
+    }
+    let limit = if let Depth::CutAgain(limit) = depth { limit } else { 0 };
+    let (mounted, cuts) = cut_at_fences(&medium, limit, || Fs::mount(medium.clone(), Mount::default()));
+    let fs = mounted.map_err(|error| format!("mount: {error}"))?;
+    if let Some(damage) = fs.damage() {
+        return Err(format!("mounted read-only: {damage}"));
+    }
+    let tree = Tree::of(&fs).map_err(|error| format!("reading the tree: {error}"))?;
+    let report = Fs::check(&medium);
+    if !report.is_clean() {
+        return Err(format!("not clean once mounted: {:?} {:?}", report.refused, report.findings));
+    }
+    let mut nested = 0;
+    for state in cuts.into_iter().flat_map(|cut| cut.states) {
+        nested += 1;
+        let (again, _) = verify(state, Depth::Flat).map_err(|what| format!("cut in its recovery: {what}"))?;
+        if again != tree {
+            return Err(format!("cut in its recovery: {}", again.difference(&tree)));
+        }
+    }
+    nested += use_it(fs, &medium, &tree, limit)?;
+    Ok((tree, nested))
+}
+
+/// Creates, writes and deletes a file; mounts once more; then deletes everything and looks whether all space is back.
+fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize) -> Result<u64, String> {
+    let failed = |what: &'static str| move |error: Error| format!("{what}: {error}");
+    let root = fs.root();
+    let (probe, cuts) = cut_at_fences(medium, limit, || root.create(PROBE, NewNode::File { mode: 0o600 }, NOW));
+    let probe = probe.map_err(failed("creating the probe"))?;
+    let with_probe = Tree::of(&fs).map_err(failed("reading the tree with the probe"))?;
+    let mut nested = 0;
+    let last = cuts.len() - 1;
+    for (n, state) in cuts.into_iter().enumerate().flat_map(|(n, cut)| cut.states.into_iter().map(move |s| (n, s))) {
+        nested += 1;
+        let (again, _) = verify(state, Depth::Flat).map_err(|what| format!("cut again, in the next call: {what}"))?;
+        if again != with_probe && (n == last || again != *tree) {
+            return Err(format!("cut again, in the next call: {}", again.difference(&with_probe)));
+        }
+    }
+    let content = [0x5a; 5000];
+    probe.write(WriteAt::Offset(FileOff::new(100)), &mut &content[..], NOW).map_err(failed("writing the probe"))?;
+    let mut read = [0; 5100];
+    let len = probe.read(FileOff::ZERO, 6000, &mut &mut read[..]).map_err(failed("reading the probe"))?;
+    if len != 5100 || read[..100] != [0; 100] || read[100..] != content {
+        return Err("the probe does not hold what was written".to_owned());
+    }
+    drop(probe);
+    root.unlink(PROBE, NOW).map_err(failed("deleting the probe"))?;
+    drop((root, fs));
+
+    let fs = Fs::mount(medium.clone(), Mount::default()).map_err(|error| format!("mounting again: {error}"))?;
+    let again = Tree::of(&fs).map_err(failed("reading the tree again"))?;
+    if again.clone().without_root_times() != tree.clone().without_root_times() {
+        return Err(format!("after use: {}", again.difference(tree)));
+    }
+    empty(&fs.root()).map_err(failed("deleting everything"))?;
+    let space = fs.space();
+    let used = space.blocks - space.free - space.log;
+    drop(fs);
+    let report = Fs::check(medium);
+    if !report.is_clean() {
+        return Err(format!("not clean once emptied: {:?} {:?}", report.refused, report.findings));
+    }
+    let used_when_fresh = used_when_fresh(medium.len());
+    match used == used_when_fresh {
+        true => Ok(nested),
+        false => Err(format!("{used} blocks in use with every file deleted, {used_when_fresh} when new")),
+    }
+}
+
+/// Blocks neither free nor in the log of an empty file system on a medium of `len`.
+fn used_when_fresh(len: ByteLen) -> u64 {
+    static USED: Mutex<BTreeMap<ByteLen, u64>> = Mutex::new(BTreeMap::new());
+    *USED.lock().unwrap().entry(len).or_insert_with(|| {
+        let space = crate::explore::fresh(len).expect("a fresh file system").space();
+        space.blocks - space.free - space.log
+    })
+}
+
+fn empty(dir: &Node<SimMedium>) -> Result<(), Error> {
+    for name in names(dir)? {
+        let node = dir.lookup(&name)?;
+        if node.kind() == Kind::Directory {
+            empty(&node)?;
+            dir.rmdir(&name, NOW)?;
+        } else {
+            dir.unlink(&name, NOW)?;
+        }
+    }
+    Ok(())
+}
