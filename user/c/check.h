@@ -2,7 +2,8 @@
  * check.h - what the check programs share: one line a check, a closing line, an exit status.
  *
  *     test NAME ... ok
- *     test NAME ... FAILED (what was found)
+ *     test NAME ... FAILED
+ *         what was found
  *     N passed, N failed
  */
 #ifndef CHECK_H
@@ -31,7 +32,7 @@ static inline void check_found(const char *name, int good, const char *format, .
 static inline void check_found(const char *name, int good, const char *format, ...)
 {
     va_list found;
-    printf("test %s ... %s", name, good ? "ok\n" : "FAILED (");
+    printf("test %s ... %s", name, good ? "ok\n" : "FAILED\n    ");
     if (good) {
         passed++;
         return;
@@ -40,7 +41,7 @@ static inline void check_found(const char *name, int good, const char *format, .
     va_start(found, format);
     vprintf(format, found);
     va_end(found);
-    printf(")\n");
+    printf("\n");
 }
 
 /* One check of a condition. */
