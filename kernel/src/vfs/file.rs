@@ -103,7 +103,7 @@ impl File {
     /// `ENOMEM`.
     pub(crate) fn share(self) -> Result<Arc<Self>, Errno> {
         // The two counts of an `Arc` lie in front.
-        heap::reserve(size_of::<Self>() + 16).map_err(|_| Errno::ENOMEM)?;
+        heap::reserve(size_of::<Self>() + 16)?;
         Ok(Arc::new(self))
     }
 
@@ -236,7 +236,7 @@ impl File {
     }
 
     fn turn(&self) -> Result<Turn<'_>, Errno> {
-        self.position.turn().map_err(|_| Errno::EINTR)
+        Ok(self.position.turn()?)
     }
 
     fn check_readable(&self) -> Result<(), Errno> {

@@ -1,7 +1,7 @@
 //! `ioctl`: what can be asked of the terminal, and of every descriptor.
 
 use super::{Args, fd, int, ptr};
-use crate::console;
+use crate::console::{self, Flush};
 use crate::task::current;
 use crate::uaccess::{read_user, write_user};
 use abi::Errno;
@@ -26,7 +26,7 @@ pub(crate) fn sys_ioctl(a: &Args) -> Result<u64, Errno> {
         TCGETS => write_user(ptr(a, 2), &console::settings())?,
         TCSETS | TCSETSW | TCSETSF => {
             let settings: Termios = read_user(ptr(a, 2))?;
-            console::set(settings, request == TCSETSF);
+            console::set(settings, if request == TCSETSF { Flush::Input } else { Flush::Nothing });
         }
         FIONREAD => {
             let readable = console::readable() as u32;

@@ -22,7 +22,7 @@ pub(super) fn read_terminal<K: Sink>(len: usize, sink: &mut K) -> Result<usize, 
     let len = len.min(LINE_MAX);
     line.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
     line.resize(len, 0);
-    let got = console::read(&mut line).map_err(|_| Errno::EINTR)?;
+    let got = console::read(&mut line)?;
     copy::give(sink, &line[..got]).map_err(|_| Errno::EFAULT)
 }
 
