@@ -119,6 +119,11 @@ impl Sigset {
         Self(self.0 | Self::of(signal).0)
     }
 
+    /// This set and `other`.
+    pub const fn with_all(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// This set less `other`.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
