@@ -20,7 +20,7 @@ use sync::{Mutex, Rank};
 use units::ByteLen;
 
 use crate::fdt::{self, AFFINITY, Interrupt};
-use crate::mmio;
+use crate::mmio::{self, MapError};
 
 /// Numbers below this are interrupts; from here to 1023 are answers that mean there is none.
 const LINES: usize = 1020;
@@ -33,7 +33,7 @@ const REDISTRIBUTOR: u64 = 4 << 16;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum IrqError {
     /// The controller's registers cannot be mapped.
-    Map(mmio::MapError),
+    Map(MapError),
     /// The controller is not one that this kernel drives, or refuses the number.
     Gic(GicError),
     /// There is no such interrupt.
@@ -59,8 +59,8 @@ impl fmt::Display for IrqError {
     }
 }
 
-impl From<mmio::MapError> for IrqError {
-    fn from(error: mmio::MapError) -> Self {
+impl From<MapError> for IrqError {
+    fn from(error: MapError) -> Self {
         Self::Map(error)
     }
 }

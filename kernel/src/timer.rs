@@ -1,14 +1,14 @@
 //! Time: the virtual timer of the generic timer, and the clock on the wall.
 //!
 //! [`now`] is the counter and needs nothing set up, so log lines and the panic report have it from the first
-//! instruction. Each CPU has one comparator, set to the nearer of its next tick and the deadline its scheduler gave;
-//! with neither it is off, and an idle CPU sleeps undisturbed.
+//! instruction. Each CPU has one comparator, set to the deadline its scheduler gave: the end of a time slice or the
+//! nearest sleeper. Without one it is off: there is no tick, and an idle CPU sleeps undisturbed.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use arch::cpu::MAX_CPUS;
+use fs::Time;
 use safe_mmio::SharedMmioPointer;
 use safe_mmio::fields::ReadPure;
 use units::PhysRange;
@@ -16,21 +16,9 @@ use units::PhysRange;
 use crate::fdt;
 use crate::{irq, mmio, task};
 
-/// How often a running task is looked at while others want its CPU.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
-
 const NANOS: u64 = 1_000_000_000;
 /// No time at all: what is not set never comes.
 const NEVER: u64 = u64::MAX;
-
-/// What one CPU waits for, in counts of the counter.
-struct Waits {
-    tick: AtomicU64,
-    deadline: AtomicU64,
-}
-
-static WAITS: [Waits; MAX_CPUS] =
-    [const { Waits { tick: AtomicU64::new(NEVER), deadline: AtomicU64::new(NEVER) } }; MAX_CPUS];
 
 /// Nanoseconds from 1970 to the counter's zero.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
@@ -49,7 +37,7 @@ pub(crate) fn init(timer: &fdt::Timer) -> Result<(), irq::IrqError> {
 /// # Errors
 /// Where its interrupt cannot be taken.
 pub(crate) fn init_cpu(timer: &fdt::Timer) -> Result<(), irq::IrqError> {
-    program();
+    set_deadline(None);
     irq::enable(timer.virt.id)
 }
 
@@ -72,65 +60,34 @@ pub(crate) fn now() -> Duration {
     duration(count())
 }
 
-/// Time since 1970 in UTC; since boot where the machine has no clock.
-pub(crate) fn wall_clock() -> Duration {
-    now().saturating_add(Duration::from_nanos(EPOCH.load(Ordering::Relaxed)))
+/// The time of day, in UTC; as if booted in 1970 where the machine has no clock.
+pub(crate) fn wall_clock() -> Time {
+    let since_1970 = now().saturating_add(boot_time());
+    Time::new(since_1970.as_secs() as i64, since_1970.subsec_nanos())
 }
 
-/// Has the scheduler called every [`TICK`] on this CPU.
-pub(crate) fn start_tick() {
-    change(|waits| {
-        let first = count().saturating_add(counts(TICK));
-        // A tick that runs already keeps its beat.
-        let _ = waits.tick.compare_exchange(NEVER, first, Ordering::Relaxed, Ordering::Relaxed);
-    });
-}
-
-/// Ends what [`start_tick`] began.
-pub(crate) fn stop_tick() {
-    change(|waits| waits.tick.store(NEVER, Ordering::Relaxed));
+/// From 1970 to when [`now`] was 0: what to add to it for the time of day.
+pub(crate) fn boot_time() -> Duration {
+    Duration::from_nanos(EPOCH.load(Ordering::Relaxed))
 }
 
 /// Has the scheduler called once at `at`, a time as [`now`] gives it, or at once where that has passed. Takes the
 /// place of the deadline before; `None` is no deadline.
 pub(crate) fn set_deadline(at: Option<Duration>) {
-    change(|waits| waits.deadline.store(at.map_or(NEVER, counts), Ordering::Relaxed));
-}
-
-/// Changes what this CPU waits for, and sets its comparator to that.
-fn change(act: impl FnOnce(&Waits)) {
-    let irq = arch::irq::save();
-    act(&WAITS[arch::cpu::index()]);
-    program();
-    arch::irq::restore(irq);
-}
-
-/// Sets this CPU's comparator to the nearest thing it waits for. Interrupts are masked.
-fn program() {
-    let waits = &WAITS[arch::cpu::index()];
-    let next = waits.tick.load(Ordering::Relaxed).min(waits.deadline.load(Ordering::Relaxed));
+    let count = at.map_or(NEVER, counts);
     // CNTV_CTL_EL0: bit 0 enables, bit 1 would mask.
-    let control = u64::from(next != NEVER);
+    let control = u64::from(count != NEVER);
     // SAFETY: the virtual timer is the kernel's own; nothing but its interrupt follows from this.
     unsafe {
-        asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) next, in(reg) control,
+        asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) count, in(reg) control,
             options(nostack, preserves_flags));
     }
 }
 
 /// The interrupt handler.
 fn interrupt() {
-    let (waits, now) = (&WAITS[arch::cpu::index()], count());
-    let (tick, deadline) = (waits.tick.load(Ordering::Relaxed), waits.deadline.load(Ordering::Relaxed));
-    if tick <= now {
-        let period = counts(TICK).max(1);
-        // Ticks that were missed are not made up for, and the beat is kept.
-        waits.tick.store(tick + ((now - tick) / period + 1) * period, Ordering::Relaxed);
-    }
-    if deadline <= now {
-        waits.deadline.store(NEVER, Ordering::Relaxed);
-    }
-    program();
+    // The line stays up until the comparator moves; the scheduler sets the next deadline.
+    set_deadline(None);
     task::sched::on_timer();
 }
 

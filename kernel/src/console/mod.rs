@@ -9,12 +9,15 @@ mod terminal;
 
 use core::fmt;
 
+use abi::tty::Termios;
 use arm_pl011_uart::{DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart};
 use safe_mmio::UniqueMmioPointer;
 use sync::{Mutex, Rank};
 
-pub(crate) use terminal::{Flush, TERMINAL};
+pub(crate) use terminal::Flush;
+use terminal::TERMINAL;
 
+use crate::task::wait::Interrupted;
 use crate::{fdt, irq, mmio};
 
 /// Bits per second, where the tree says what clock they are made from; the firmware's speed stays otherwise.
@@ -67,6 +70,29 @@ pub(crate) fn write(bytes: &[u8]) {
             None => early::write(chunk),
         }
     }
+}
+
+/// Takes typed bytes into `to`, waiting for some: in canonical mode at most one line, 0 bytes at the end of file.
+///
+/// # Errors
+/// [`Interrupted`] where the task has to stop waiting.
+pub(crate) fn read(to: &mut [u8]) -> Result<usize, Interrupted> {
+    TERMINAL.read(to)
+}
+
+/// How many bytes a read would find now.
+pub(crate) fn readable() -> usize {
+    TERMINAL.readable()
+}
+
+/// The terminal's settings.
+pub(crate) fn settings() -> Termios {
+    TERMINAL.settings()
+}
+
+/// Changes the terminal's settings.
+pub(crate) fn set(settings: Termios, flush: Flush) {
+    TERMINAL.set(settings, flush);
 }
 
 /// Writes a text of the kernel that is not a log record.

@@ -8,11 +8,11 @@ use sync::{Mutex, Rank};
 use super::line::{Discipline, Event};
 use crate::task::wait::{Interrupted, WaitQueue};
 
-/// The one terminal; fds 0, 1 and 2 of every program are it.
-pub(crate) static TERMINAL: Terminal = Terminal::new();
+/// The one terminal; fds 0, 1 and 2 of a program begin as it.
+pub(super) static TERMINAL: Terminal = Terminal::new();
 
 /// A line discipline, and those who wait for what comes out of it.
-pub(crate) struct Terminal {
+pub(super) struct Terminal {
     input: Mutex<Discipline>,
     readers: WaitQueue,
     /// Whether input was stopped because nobody had read what is there.
@@ -32,7 +32,7 @@ impl Terminal {
     ///
     /// # Errors
     /// [`Interrupted`] where the task has to stop waiting.
-    pub(crate) fn read(&self, to: &mut [u8]) -> Result<usize, Interrupted> {
+    pub(super) fn read(&self, to: &mut [u8]) -> Result<usize, Interrupted> {
         let taken = self.readers.wait_until(|| self.input.lock().read(to))?;
         if self.full.swap(false, Ordering::AcqRel) {
             super::resume_input();
@@ -41,17 +41,17 @@ impl Terminal {
     }
 
     /// How many bytes a read would find now.
-    pub(crate) fn readable(&self) -> usize {
+    pub(super) fn readable(&self) -> usize {
         self.input.lock().readable()
     }
 
     /// The settings as they stand.
-    pub(crate) fn settings(&self) -> Termios {
+    pub(super) fn settings(&self) -> Termios {
         self.input.lock().settings()
     }
 
     /// Changes the settings; [`Flush::Input`] also forgets what nobody has read.
-    pub(crate) fn set(&self, settings: Termios, flush: Flush) {
+    pub(super) fn set(&self, settings: Termios, flush: Flush) {
         let mut input = self.input.lock();
         if flush == Flush::Input {
             input.flush();

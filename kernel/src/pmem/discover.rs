@@ -1,0 +1,239 @@
+//! Which ranges are persistent memory, and which of those are refused.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use arrayvec::ArrayVec;
+use pmem::dax::DaxDevice;
+use pmem::device::{DeviceFlags, Geometry, PmemDevice};
+use pmem::nfit::{self, Nfit, NfitError};
+use units::{ByteLen, PAGE_SIZE, PhysRange, VirtAddr};
+
+use super::{Carrier, DEVICES, Device, MAX_DEVICES, WriteBack};
+use crate::cmdline::{CommandLine, MAX_PMEM};
+use crate::fdt::Platform;
+use crate::fw_cfg::{self, FwCfgError};
+use crate::mmio::MapError;
+use crate::{heap, layout, paging};
+
+/// Ranges that the device tree and the command line can name together.
+const MAX_CLAIMS: usize = MAX_PMEM + 8;
+/// The file of fw_cfg that holds the ACPI tables back to back.
+const TABLES: &str = "etc/acpi/tables";
+/// More than any machine's tables.
+const MAX_TABLES: usize = 4 << 20;
+
+/// Why a range is not taken as pmem.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// It does not lie in RAM as a whole.
+    NotRam,
+    /// It overlaps this, at this range.
+    Overlaps(&'static str, PhysRange),
+    /// It does not begin and end with a page.
+    Unaligned,
+    /// There is no room in the list.
+    TooMany,
+    /// It cannot be mapped.
+    Map(MapError),
+}
+
+/// A range that is refused, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Refused {
+    range: PhysRange,
+    why: Refusal,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pmem at {:?} refused: ", self.range)?;
+        match self.why {
+            Refusal::NotRam => write!(f, "it is not RAM as a whole"),
+            Refusal::Overlaps(what, range) => write!(f, "it overlaps {what} at {range:?}"),
+            Refusal::Unaligned => write!(f, "it does not begin and end with a page"),
+            Refusal::TooMany => write!(f, "there are too many ranges"),
+            Refusal::Map(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Ranges that are pmem and so no RAM.
+pub(crate) type Claims = ArrayVec<PhysRange, MAX_CLAIMS>;
+
+/// The ranges that the device tree and the command line name, to be left out of RAM. `image` and `blob` are where the
+/// kernel and the device tree lie.
+///
+/// # Errors
+/// [`Refused`]: the first range that lies where it must not.
+pub(crate) fn claim(
+    platform: &Platform,
+    line: &CommandLine<'_>,
+    image: PhysRange,
+    blob: PhysRange,
+) -> Result<Claims, Refused> {
+    let mut claims = Claims::new();
+    let regions = platform.pmem_regions.iter().map(|region| region.range);
+    for range in regions.chain(line.pmem.iter().copied()) {
+        let refused = |why| Refused { range, why };
+        if !range.start().is_aligned(PAGE_SIZE) || !range.end().is_aligned(PAGE_SIZE) {
+            return Err(refused(Refusal::Unaligned));
+        }
+        let taken = [("the kernel", image), ("the device tree", blob)].into_iter();
+        let taken = taken.chain(platform.reserved.iter().map(|reserved| ("reserved memory", reserved.range)));
+        let mut taken = taken.chain(claims.iter().map(|&other| ("other pmem", other)));
+        if let Some((what, other)) = taken.find(|(_, other)| other.overlaps(range)) {
+            return Err(refused(Refusal::Overlaps(what, other)));
+        }
+        if line.pmem.contains(&range) && !is_ram(platform, range) {
+            return Err(refused(Refusal::NotRam));
+        }
+        claims.try_push(range).map_err(|_| refused(Refusal::TooMany))?;
+    }
+    Ok(claims)
+}
+
+/// Whether every byte of `range` is memory that the device tree names.
+fn is_ram(platform: &Platform, range: PhysRange) -> bool {
+    // Sorted, without overlap: each piece must begin where the one before ended.
+    let mut covered = range.start();
+    for memory in &platform.memory {
+        if memory.range.contains(covered) {
+            covered = memory.range.end();
+        }
+    }
+    covered >= range.end()
+}
+
+/// Makes a device of every range of persistent memory; those that lie where they must not are refused in the log.
+/// `claims` is what [`claim`] gave. Once.
+pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Claims) {
+    let mut found = Found { all: ArrayVec::new(), platform, claims };
+    if platform.fw_cfg.is_some() {
+        match nvdimms(&mut found) {
+            Ok(()) | Err(NvdimmError::Nfit(NfitError::Missing)) => {}
+            Err(error) => log::error!("{error}"),
+        }
+    }
+    for region in &platform.pmem_regions {
+        let flags = if region.volatile { DeviceFlags::VOLATILE } else { DeviceFlags::empty() };
+        found.add(region.range, Carrier::DeviceTree, flags);
+    }
+    for &range in &line.pmem {
+        found.add(range, Carrier::CommandLine, DeviceFlags::empty());
+    }
+    found.all.iter().for_each(|device| log::info!("{device}"));
+    DEVICES.call_once(|| found.all);
+}
+
+/// Devices so far, and what a further one must not overlap.
+struct Found<'a> {
+    all: ArrayVec<Device, MAX_DEVICES>,
+    platform: &'a Platform,
+    claims: &'a Claims,
+}
+
+impl Found<'_> {
+    fn add(&mut self, range: PhysRange, carrier: Carrier, flags: DeviceFlags) {
+        if let Err(why) = self.try_add(range, carrier, flags) {
+            log::error!("{}", Refused { range, why });
+        }
+    }
+
+    fn try_add(&mut self, range: PhysRange, carrier: Carrier, flags: DeviceFlags) -> Result<(), Refusal> {
+        // The other carriers' ranges were looked at by `claim`.
+        if matches!(carrier, Carrier::Nvdimm(_)) {
+            self.check_outside_ram(range)?;
+        }
+        let before = self.all.iter().filter_map(|device| device.dax.ops().range());
+        if let Some(other) = before.into_iter().find(|other| other.overlaps(range)) {
+            return Err(Refusal::Overlaps("another device", other));
+        }
+        paging::map_linear(range).map_err(Refusal::Map)?;
+        let geometry = Geometry {
+            phys_addr: range.start(),
+            virt_addr: VirtAddr::new(layout::linear(range.start()).expose_provenance() as u64),
+            size: range.len(),
+            data_offset: ByteLen::ZERO,
+            pfn_pad: ByteLen::ZERO,
+        };
+        let device = PmemDevice::new(geometry, flags).map_err(|_| Refusal::Unaligned)?;
+        let write_back = WriteBack::choose(flags.contains(DeviceFlags::CACHE_PERSISTS));
+        let device = Device { number: self.all.len(), carrier, dax: DaxDevice::new(device), write_back };
+        self.all.try_push(device).map_err(|_| Refusal::TooMany)
+    }
+
+    /// What the NFIT names must be none of what the device tree calls memory, nor what it gives to a device.
+    fn check_outside_ram(&self, range: PhysRange) -> Result<(), Refusal> {
+        if !range.start().is_aligned(PAGE_SIZE) {
+            return Err(Refusal::Unaligned);
+        }
+        let memory = self.platform.memory.iter().map(|memory| ("RAM", memory.range));
+        let claims = self.claims.iter().map(|&claim| ("other pmem", claim));
+        let registers = registers(self.platform);
+        match memory.chain(claims).chain(registers).find(|(_, other)| other.overlaps(range)) {
+            Some((what, other)) => Err(Refusal::Overlaps(what, other)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The registers that the device tree names.
+fn registers(platform: &Platform) -> impl Iterator<Item = (&'static str, PhysRange)> + '_ {
+    let always = [platform.uart.registers, platform.gic.distributor].into_iter();
+    let perhaps = platform.fw_cfg.into_iter().chain(platform.rtc);
+    always.chain(perhaps).chain(platform.gic.redistributors.iter().copied()).map(|range| ("device registers", range))
+}
+
+/// Why NVDIMMs cannot be looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum NvdimmError {
+    FwCfg(FwCfgError),
+    Nfit(NfitError),
+    TooLarge(usize),
+    OutOfMemory,
+}
+
+impl fmt::Display for NvdimmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FwCfg(error) => write!(f, "{error}"),
+            Self::Nfit(error) => write!(f, "{error}"),
+            Self::TooLarge(size) => write!(f, "{size} bytes of ACPI tables cannot be right"),
+            Self::OutOfMemory => write!(f, "no memory to read the ACPI tables into"),
+        }
+    }
+}
+
+/// Adds every persistent range of the NFIT, where the machine has one.
+fn nvdimms(found: &mut Found<'_>) -> Result<(), NvdimmError> {
+    let Some(registers) = found.platform.fw_cfg else { return Ok(()) };
+    fw_cfg::init(registers).map_err(NvdimmError::FwCfg)?;
+    let Some(file) = fw_cfg::find(TABLES).map_err(NvdimmError::FwCfg)? else { return Ok(()) };
+    if file.size() > MAX_TABLES {
+        return Err(NvdimmError::TooLarge(file.size()));
+    }
+    heap::reserve(file.size()).map_err(|_| NvdimmError::OutOfMemory)?;
+    let mut tables = Vec::new();
+    tables.try_reserve_exact(file.size()).map_err(|_| NvdimmError::OutOfMemory)?;
+    tables.resize(file.size(), 0);
+    fw_cfg::read(file, 0, &mut tables).map_err(NvdimmError::FwCfg)?;
+    let nfit = nfit::parse(&tables).map_err(NvdimmError::Nfit)?;
+    for spa in nfit.ranges().filter(|spa| spa.is_persistent()) {
+        let handle = nfit.maps(spa.index).next().map_or(0, |map| map.handle);
+        found.add(whole_pages(spa.range), Carrier::Nvdimm(handle), flags(&nfit, &spa));
+    }
+    Ok(())
+}
+
+fn flags(nfit: &Nfit<'_>, spa: &nfit::SpaRange) -> DeviceFlags {
+    let mut flags = DeviceFlags::empty();
+    flags.set(DeviceFlags::READ_ONLY, nfit.is_unarmed(spa));
+    flags.set(DeviceFlags::CACHE_PERSISTS, nfit.platform().cpu_cache_flush);
+    flags
+}
+
+/// `range` without the last bytes that fill no page: a file whose size is no multiple of a page ends so.
+fn whole_pages(range: PhysRange) -> PhysRange {
+    PhysRange::new(range.start(), range.end().align_down(PAGE_SIZE)).unwrap_or(range)
+}

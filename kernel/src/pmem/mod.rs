@@ -1,0 +1,126 @@
+//! Persistent memory devices: found, never assumed.
+//!
+//! [`claim`] runs before the frame allocator and says which ranges are no RAM; [`discover`] runs when there is a heap
+//! and makes a [`Device`] of everything that a carrier names: NVDIMMs by the NFIT, `pmem-region` nodes, ranges by
+//! `pmem=`. A range that lies where it must not is refused with a message. [`medium`] is what the file system gets.
+
+mod discover;
+mod medium;
+mod root;
+
+use core::fmt;
+
+use arrayvec::ArrayVec;
+use pmem::dax::DaxDevice;
+use pmem::device::{DeviceFlags, PmemDevice};
+use spin::Once;
+use units::VirtAddr;
+
+pub(crate) use discover::{claim, discover};
+pub(crate) use medium::{PmemMedium, WriteBack};
+pub(crate) use root::mount_root;
+
+use crate::layout;
+
+/// Devices there is room for.
+pub(crate) const MAX_DEVICES: usize = 16;
+
+static DEVICES: Once<ArrayVec<Device, MAX_DEVICES>> = Once::new();
+
+/// How a device was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Carrier {
+    /// An NVDIMM, by this handle of the NFIT.
+    Nvdimm(u32),
+    /// A `pmem-region` node of the device tree.
+    DeviceTree,
+    /// `pmem=` on the command line.
+    CommandLine,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nvdimm(handle) => write!(f, "nvdimm handle {handle}"),
+            Self::DeviceTree => f.write_str("dt"),
+            Self::CommandLine => f.write_str("numa"),
+        }
+    }
+}
+
+/// The name of a device: `pmem` and its number, in the order of discovery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Name(usize);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pmem{}", self.0)
+    }
+}
+
+/// A persistent memory device.
+#[derive(Debug)]
+pub(crate) struct Device {
+    number: usize,
+    carrier: Carrier,
+    dax: DaxDevice<PmemDevice>,
+    write_back: WriteBack,
+}
+
+impl Device {
+    /// Its name.
+    pub(crate) fn name(&self) -> Name {
+        Name(self.number)
+    }
+
+    /// The way to its pages.
+    pub(crate) fn dax(&self) -> &DaxDevice<PmemDevice> {
+        &self.dax
+    }
+
+    /// How its stores are written back.
+    pub(crate) fn write_back(&self) -> WriteBack {
+        self.write_back
+    }
+}
+
+/// A line as `/proc/vitrine/pmem` shows it.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (device, geometry) = (self.dax.ops(), self.dax.ops().geometry());
+        let (base, size) = (geometry.phys_addr.get(), device.len().get());
+        write!(f, "{} base {base:#x} size {size} carrier {} persist ", self.name(), self.carrier)?;
+        match self.write_back {
+            _ if device.flags().contains(DeviceFlags::VOLATILE) => write!(f, "never")?,
+            WriteBack::NotNeeded => write!(f, "fence")?,
+            WriteBack::Lines(arch::cache::CleanTo::Coherency, _) => write!(f, "cvac")?,
+            WriteBack::Lines(arch::cache::CleanTo::Persistence, _) => write!(f, "cvap")?,
+            WriteBack::Lines(arch::cache::CleanTo::DeepPersistence, _) => write!(f, "cvadp")?,
+        }
+        let mode = if device.flags().contains(DeviceFlags::READ_ONLY) { "ro" } else { "rw" };
+        let mut bad = 0;
+        device.each_bad(|range| bad += range.count);
+        write!(f, " mode {mode} badblocks {bad}")
+    }
+}
+
+/// Every device, in the order of discovery; none before [`discover`].
+pub(crate) fn devices() -> &'static [Device] {
+    DEVICES.get().map_or(&[], |devices| devices.as_slice())
+}
+
+/// The text of `/proc/vitrine/pmem`: a line a device.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
+    devices().iter().try_for_each(|device| writeln!(out, "{device}"))
+}
+
+/// Where to go on after a fault of the kernel at `elr`, where that was pmem answering a copy with an error; called by
+/// the vector, so ESR_EL1 and FAR_EL1 are still those of the fault.
+pub(crate) fn fixup(elr: u64) -> Option<u64> {
+    let external = arch::esr::Esr::new(arch::cpu::esr()).is_external_abort();
+    let linear = (layout::LINEAR_BASE..layout::LINEAR_END).contains(&VirtAddr::new(arch::cpu::far()).get());
+    (external && linear).then(|| arch::user::fixup(elr)).flatten()
+}
