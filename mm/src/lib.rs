@@ -12,6 +12,8 @@ pub mod desc;
 pub mod seams;
 pub mod space;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod tree;
 pub mod vma;
 

@@ -15,6 +15,8 @@ mod map;
 mod peek;
 mod populate;
 mod protect;
+#[cfg(test)]
+mod tests;
 mod unmap;
 mod validate;
 

@@ -25,6 +25,8 @@
 
 mod map;
 mod protect;
+#[cfg(test)]
+mod tests;
 mod unmap;
 mod validate;
 

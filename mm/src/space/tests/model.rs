@@ -1,0 +1,260 @@
+//! Random sequences of calls against an array of pages so plain that it is right.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Pages before and behind a border of every kind of table.
+const BASE: u64 = (1 << 30) - pages(24);
+const SPAN: u64 = 48;
+const HEAP: u64 = BASE + pages(100);
+
+#[derive(Clone, Debug)]
+struct Page {
+    prot: Prot,
+    shows: Shows,
+    /// What the program wrote here.
+    written: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+enum Shows {
+    Zeros,
+    /// A file and the page of it.
+    File(usize, u64),
+    Peek(usize, u64),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Map { at: u64, len: u64, prot: u8, file: Option<(usize, u64)>, how: u8 },
+    Unmap { at: u64, len: u64 },
+    Protect { at: u64, len: u64, prot: u8 },
+    DontNeed { at: u64, len: u64 },
+    Brk { to: u64 },
+    Peek { file: usize, offset: u64, len: u64 },
+    Unpeek { nth: usize },
+    Access { at: u64, sort: u8, word: u64 },
+    AccessFar { nth: usize, sort: u8, word: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let at = || prop_oneof![6 => 0..SPAN, 1 => 98..112u64];
+    let len = || 1u64..12;
+    let file = || prop::option::of((0usize..3, 0u64..20));
+    prop_oneof![
+        4 => (at(), len(), 0u8..5, file(), 0u8..4)
+            .prop_map(|(at, len, prot, file, how)| Step::Map { at, len, prot, file, how }),
+        2 => (at(), len()).prop_map(|(at, len)| Step::Unmap { at, len }),
+        3 => (at(), len(), 0u8..5).prop_map(|(at, len, prot)| Step::Protect { at, len, prot }),
+        1 => (at(), len()).prop_map(|(at, len)| Step::DontNeed { at, len }),
+        1 => (0..pages(10)).prop_map(|to| Step::Brk { to }),
+        1 => (0usize..3, 0..pages(20), 1..pages(8)).prop_map(|(file, offset, len)| Step::Peek { file, offset, len }),
+        1 => (0usize..4).prop_map(|nth| Step::Unpeek { nth }),
+        6 => (at(), 0u8..3, 1u64..1000).prop_map(|(at, sort, word)| Step::Access { at, sort, word }),
+        2 => (0usize..40, 0u8..3, 1u64..1000).prop_map(|(nth, sort, word)| Step::AccessFar { nth, sort, word }),
+    ]
+}
+
+const PROTS: [Prot; 5] = [Prot::empty(), Prot::READ, Prot::RW, Prot::RX, Prot::all()];
+
+/// The model and the space, side by side.
+struct Both<'m> {
+    machine: &'m Machine,
+    space: Space<'m>,
+    files: Vec<TestFile>,
+    model: BTreeMap<u64, Page>,
+    brk: u64,
+    peeks: Vec<(VirtAddr, VirtAddr)>,
+}
+
+fn va(page: u64) -> VirtAddr {
+    VirtAddr::new(page * PAGE_SIZE)
+}
+
+impl Both<'_> {
+    fn apply(&mut self, step: &Step) {
+        let page = |at: u64| BASE / PAGE_SIZE + at;
+        match *step {
+            Step::Map { at, len, prot, file, how } => self.map(page(at), len, PROTS[prot as usize], file, how),
+            Step::Unmap { at, len } => {
+                drop(self.space.unmap(va(page(at)), pages(len)).unwrap());
+                self.forget(page(at), len);
+            }
+            Step::Protect { at, len, prot } => self.protect(page(at), len, PROTS[prot as usize]),
+            Step::DontNeed { at, len } => self.dont_need(page(at), len),
+            Step::Brk { to } => self.brk(HEAP + to),
+            Step::Peek { file, offset, len } => self.peek(file, offset, len),
+            Step::Unpeek { nth } => self.unpeek(nth),
+            Step::Access { at, sort, word } => self.access(page(at), sort, word),
+            Step::AccessFar { nth, sort, word } => {
+                if let Some(page) = self.model.keys().nth(nth).copied() {
+                    self.access(page, sort, word);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, page: u64, len: u64) {
+        self.model.retain(|at, _| !(page..page + len).contains(at));
+    }
+
+    fn map(&mut self, page: u64, len: u64, prot: Prot, shown: Option<(usize, u64)>, how: u8) {
+        let place = match how {
+            0 => Place::Fixed(va(page)),
+            1 => Place::FixedNoReplace(va(page)),
+            2 => Place::Hint(va(page)),
+            _ => Place::ANYWHERE,
+        };
+        let request = match shown {
+            None => anonymous(place, pages(len), prot),
+            Some((n, pgoff)) => file(place, pages(len), prot, &self.files[n], pgoff),
+        };
+        let taken = self.model.range(page..page + len).next().is_some();
+        let answer = map(&mut self.space, request);
+        if how == 1 && taken {
+            assert_eq!(answer, Err(MapError::Exists));
+            return;
+        }
+        let at = answer.unwrap().get() / PAGE_SIZE;
+        match how {
+            0 | 1 => assert_eq!(at, page),
+            _ => assert!(self.model.range(at..at + len).next().is_none(), "lies over something"),
+        }
+        self.forget(at, len);
+        self.model.extend((0..len).map(|n| {
+            let shows = shown.map_or(Shows::Zeros, |(file, pgoff)| Shows::File(file, pgoff + n));
+            (at + n, Page { prot, shows, written: None })
+        }));
+    }
+
+    fn protect(&mut self, page: u64, len: u64, prot: Prot) {
+        let range = protect_range(va(page), pages(len)).unwrap().unwrap();
+        let mut expected = Ok(());
+        for at in page..page + len {
+            match self.model.get_mut(&at) {
+                None => expected = Err(ProtectError::Unmapped),
+                Some(Page { shows: Shows::Peek(..), .. }) if prot.intersects(Prot::WRITE | Prot::EXEC) => {
+                    expected = Err(ProtectError::Denied);
+                }
+                Some(known) => known.prot = prot,
+            }
+            if expected.is_err() {
+                break;
+            }
+        }
+        assert_eq!(self.space.protect(range, prot), expected);
+    }
+
+    fn dont_need(&mut self, page: u64, len: u64) {
+        let mut expected = Ok(());
+        for at in page..page + len {
+            match self.model.get_mut(&at) {
+                None => expected = Err(AdviseError::Unmapped),
+                Some(Page { shows: Shows::Peek(..), .. }) => {
+                    expected = Err(AdviseError::Invalid);
+                    break;
+                }
+                Some(known) => known.written = None,
+            }
+        }
+        assert_eq!(self.space.advise(va(page), pages(len), Advice::DontNeed), expected);
+    }
+
+    fn brk(&mut self, to: u64) {
+        let (old, new) = (self.brk.div_ceil(PAGE_SIZE), to.div_ceil(PAGE_SIZE));
+        let room = new <= old || self.model.range(old..new + 1).next().is_none();
+        let (at, _released) = self.space.brk(VirtAddr::new(to));
+        if room {
+            self.brk = to;
+            self.forget(new, old.saturating_sub(new));
+            let zeros = Page { prot: Prot::RW, shows: Shows::Zeros, written: None };
+            self.model.extend((old..new).map(|page| (page, zeros.clone())));
+        }
+        assert_eq!(at.get(), self.brk);
+    }
+
+    fn peek(&mut self, file: usize, offset: u64, len: u64) {
+        let pointer = self.space.peek(self.files[file].clone(), FileOff::new(offset), len).unwrap();
+        let (first, from) = (pointer.get() / PAGE_SIZE, offset / PAGE_SIZE);
+        let count = (offset + len).div_ceil(PAGE_SIZE) - from;
+        assert!(self.model.range(first..=first + count).next().is_none(), "lies over something, or has no guard");
+        self.model.extend((0..count).map(|n| {
+            let shows = Shows::Peek(file, from + n);
+            (first + n, Page { prot: Prot::READ, shows, written: None })
+        }));
+        self.peeks.push((pointer, va(first + count)));
+    }
+
+    fn unpeek(&mut self, nth: usize) {
+        if nth < self.peeks.len() {
+            let (pointer, end) = self.peeks.remove(nth);
+            // Nothing of these sequences lands on a peek, so all of it is still there.
+            assert_eq!(self.space.unpeek(pointer).unwrap().len(), 1);
+            let first = pointer.get() / PAGE_SIZE;
+            self.forget(first, end.get() / PAGE_SIZE - first);
+        }
+    }
+
+    fn access(&mut self, page: u64, sort: u8, word: u64) {
+        let expected = self.expect(page, sort);
+        let at = VirtAddr::new(page * PAGE_SIZE + 8);
+        let found = match sort {
+            0 => read(self.machine, &mut self.space, at).map(Some),
+            1 => write(self.machine, &mut self.space, at, word).map(|()| None),
+            _ => self.space.fault(at, Access::Exec).map(|()| None),
+        };
+        if found.is_ok() && sort == 1 {
+            self.model.get_mut(&page).unwrap().written = Some(word);
+        }
+        assert_eq!(found, expected, "page {page:#x}, access {sort}");
+    }
+
+    /// What an access must come to: the word it reads, if it is a load.
+    fn expect(&self, page: u64, sort: u8) -> Result<Option<u64>, FaultError> {
+        let known = self.model.get(&page).ok_or(FaultError::Unmapped)?;
+        let needed = [Prot::all(), Prot::WRITE, Prot::EXEC][sort as usize];
+        if !known.prot.intersects(needed) {
+            return Err(FaultError::Denied);
+        }
+        let word = match (known.written, &known.shows) {
+            (Some(word), _) => word,
+            (None, Shows::Zeros) => 0,
+            (None, Shows::File(file, index) | Shows::Peek(file, index)) => {
+                self.files[*file].word(*index).ok_or(FaultError::Beyond)?
+            }
+        };
+        Ok((sort == 0).then_some(word))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_calls_agree_with_an_array_of_pages(steps in prop::collection::vec(step(), 1..60)) {
+        let machine = Machine::new(400);
+        let files = vec![TestFile::new(0, 16, 0), TestFile::new(700, 12, 3), TestFile::new(9000, 4, 1)];
+        let mut space = space(&machine);
+        space.set_brk(VirtAddr::new(HEAP));
+        let model = BTreeMap::new();
+        let mut both = Both { machine: &machine, space, files, model, brk: HEAP, peeks: Vec::new() };
+        for step in &steps {
+            both.apply(step);
+            both.space.validate();
+            machine.settled();
+            let mapped = both.space.vmas().map(|vma| vma.range().len().get() / PAGE_SIZE).sum::<u64>();
+            prop_assert_eq!(mapped, both.model.len() as u64);
+        }
+        for page in both.model.keys().copied().collect::<Vec<_>>() {
+            both.access(page, 0, 0);
+        }
+        let Both { space, files, .. } = both;
+        end(&machine, space);
+        for file in files {
+            prop_assert_eq!(std::rc::Rc::strong_count(&file.promise), 1, "a promise outlived the space");
+        }
+    }
+}

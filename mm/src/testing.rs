@@ -1,0 +1,341 @@
+//! A machine that knows the rules: frames that cannot be lent twice, and a walker and TLBs that remember all they may.
+//!
+//! Whenever the code under test calls it, the machine walks the whole tree as greedily as hardware is allowed to and
+//! keeps every leaf and every table descriptor it sees until an invalidation drops it. It panics when
+//! - a valid entry meets a remembered one that it may not follow without break-before-make,
+//! - a frame or a table is freed that a TLB still knows, or is used after it was freed, or freed twice,
+//! - a page becomes executable whose frame was not synchronised,
+//! - at [`Machine::settled`], a TLB remembers anything the tables no longer say.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use units::{PAGE_SIZE, PageCount, Pfn, VirtAddr, VirtRange};
+
+use crate::desc::{Desc, Level};
+use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, TableMemory};
+
+/// Frames from here on are blocks of files: never lent, never freed. What they hold follows from their number.
+pub(crate) const PMEM: u64 = 1 << 30;
+/// The space under test.
+pub(crate) const ASID: Asid = Asid::new(7);
+/// The frame of zeros.
+const ZERO: Pfn = Pfn::new(1);
+
+#[derive(Default)]
+struct Tlb {
+    /// First address of each leaf.
+    leaves: BTreeMap<u64, (Level, Desc)>,
+    /// First address and level of each table descriptor.
+    tables: BTreeMap<(u64, u8), Pfn>,
+}
+
+pub(crate) struct Machine {
+    memory: Vec<TableMemory>,
+    free: RefCell<Vec<Pfn>>,
+    lent: RefCell<BTreeSet<u64>>,
+    synced: RefCell<BTreeSet<u64>>,
+    tlb: RefCell<Tlb>,
+    root: Cell<Option<Pfn>>,
+    /// Allocations that succeed before one fails; `None`: all do.
+    pub(crate) allowance: Cell<Option<u32>>,
+    pub(crate) invalidations: Cell<u32>,
+    pub(crate) publishes: Cell<u32>,
+}
+
+impl Machine {
+    pub(crate) fn new(frames: u64) -> Self {
+        Self {
+            memory: (0..frames + 2).map(|_| [const { AtomicU64::new(0) }; 512]).collect(),
+            free: RefCell::new((2..frames + 2).map(Pfn::new).collect()),
+            lent: RefCell::default(),
+            synced: RefCell::default(),
+            tlb: RefCell::default(),
+            root: Cell::new(None),
+            allowance: Cell::new(None),
+            invalidations: Cell::new(0),
+            publishes: Cell::new(0),
+        }
+    }
+
+    /// From now on the walker walks this tree.
+    pub(crate) fn load_root(&self, root: Pfn) {
+        self.root.set(Some(root));
+        self.walk_all();
+    }
+
+    pub(crate) fn lent(&self) -> usize {
+        self.lent.borrow().len()
+    }
+
+    /// The first word of a frame.
+    pub(crate) fn word(&self, frame: Pfn) -> u64 {
+        match frame.get() {
+            pmem if pmem >= PMEM => pmem,
+            lent => self.memory[lent as usize][0].load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn set_word(&self, frame: Pfn, word: u64) {
+        assert!(self.lent.borrow().contains(&frame.get()), "a store to {frame}, which is nobody's to write");
+        self.memory[frame.get() as usize][0].store(word, Ordering::Relaxed);
+    }
+
+    /// What a TLB says of `va`.
+    pub(crate) fn cached(&self, va: VirtAddr) -> Option<Desc> {
+        self.walk_all();
+        let tlb = self.tlb.borrow();
+        let (first, (level, desc)) = tlb.leaves.range(..=va.get()).next_back()?;
+        (va.get() - first < level.size()).then_some(*desc)
+    }
+
+    /// Panics where a TLB remembers what is no longer so.
+    pub(crate) fn settled(&self) {
+        self.walk_all();
+        for (va, (level, desc)) in &self.tlb.borrow().leaves {
+            let now = self.lookup(VirtAddr::new(*va), *level);
+            let mask = !(crate::desc::SW_OWNED);
+            assert_eq!(now.map(|d| d.bits() & mask), Some(desc.bits() & mask), "the TLB is behind at {va:#x}");
+        }
+    }
+
+    fn lookup(&self, va: VirtAddr, at: Level) -> Option<Desc> {
+        let (mut table, mut level) = (self.root.get()?, Level::Pgd);
+        loop {
+            let desc = self.entry(table, level.index(va));
+            if level == at {
+                return desc.is_valid().then_some(desc);
+            }
+            table = desc.is_table(level).then(|| desc.pfn())?;
+            level = level.next()?;
+        }
+    }
+
+    fn entry(&self, table: Pfn, index: usize) -> Desc {
+        Desc::from_bits(self.table(table)[index].load(Ordering::Relaxed))
+    }
+
+    /// The walker looks at everything it can reach.
+    fn walk_all(&self) {
+        // A test that has failed already drops what it holds: no second panic on that way.
+        if let Some(root) = self.root.get().filter(|_| !std::thread::panicking()) {
+            self.walk_table(root, Level::Pgd, 0);
+        }
+    }
+
+    fn walk_table(&self, table: Pfn, level: Level, base: u64) {
+        for index in 0..512 {
+            let desc = self.entry(table, index);
+            if !desc.is_valid() {
+                continue;
+            }
+            let va = base + ((index as u64) << level.shift());
+            assert!(!desc.is_bad(level), "{desc:?} at level {level:?}");
+            match level.next() {
+                Some(next) if desc.is_table(level) => {
+                    self.meet_table(va, level, desc);
+                    self.walk_table(desc.pfn(), next, va);
+                }
+                _ => self.meet_leaf(va, level, desc),
+            }
+        }
+    }
+
+    fn meet_table(&self, va: u64, level: Level, desc: Desc) {
+        let mut tlb = self.tlb.borrow_mut();
+        let old = tlb.tables.insert((va, level as u8), desc.pfn());
+        assert!(old.is_none_or(|old| old == desc.pfn()), "{va:#x}: a table was exchanged without break-before-make");
+        let end = va + level.size();
+        let big = tlb.leaves.range(va..end).find(|(_, (leaf, _))| *leaf == level);
+        assert!(big.is_none(), "{va:#x}: a block became a table without break-before-make");
+    }
+
+    fn meet_leaf(&self, va: u64, level: Level, desc: Desc) {
+        let mut tlb = self.tlb.borrow_mut();
+        let end = va + level.size();
+        for (at, (size, old)) in tlb.leaves.range(..end).rev().take_while(|(at, (size, _))| *at + size.size() > va) {
+            assert!(
+                *at == va && *size == level && !old.needs_break(desc, level),
+                "{va:#x}: {old:?} to {desc:?} without break-before-make"
+            );
+        }
+        let below = tlb.tables.range((va, level as u8)..(end, 0)).find(|((at, l), _)| *at >= va && *l == level as u8);
+        assert!(below.is_none(), "{va:#x}: a table became a block without break-before-make");
+        if desc.attributes().executable() {
+            let synced = self.synced.borrow();
+            let dirty = (0..level.pages().get()).find(|n| !synced.contains(&(desc.pfn().get() + n)));
+            assert_eq!(dirty, None, "{va:#x}: executable before its instructions were synchronised");
+        }
+        // What is remembered stays, also where the tables allow more or less by now.
+        tlb.leaves.entry(va).or_insert((level, desc));
+    }
+
+    fn drop_va(&self, va: u64, reach: Reach) {
+        let mut tlb = self.tlb.borrow_mut();
+        let hit = tlb.leaves.range(..=va).next_back().filter(|(at, (level, _))| va - **at < level.size());
+        if let Some(at) = hit.map(|(at, _)| *at) {
+            tlb.leaves.remove(&at);
+        }
+        if reach == Reach::Tables {
+            for level in [Level::Pgd, Level::Pud, Level::Pmd] {
+                tlb.tables.remove(&(va & !(level.size() - 1), level as u8));
+            }
+        }
+    }
+}
+
+impl Frames for Machine {
+    fn alloc_zeroed(&self) -> Result<Pfn, OutOfMemory> {
+        let frame = self.alloc()?;
+        for word in &self.memory[frame.get() as usize] {
+            word.store(0, Ordering::Relaxed);
+        }
+        Ok(frame)
+    }
+
+    fn alloc(&self) -> Result<Pfn, OutOfMemory> {
+        self.walk_all();
+        if let Some(left) = self.allowance.get() {
+            self.allowance.set(Some(left.checked_sub(1).ok_or(OutOfMemory)?));
+        }
+        let frame = self.free.borrow_mut().pop().ok_or(OutOfMemory)?;
+        assert!(self.lent.borrow_mut().insert(frame.get()), "{frame} lent twice");
+        self.synced.borrow_mut().remove(&frame.get());
+        for word in &self.memory[frame.get() as usize] {
+            word.store(0x5a5a_5a5a_5a5a_5a5b, Ordering::Relaxed);
+        }
+        Ok(frame)
+    }
+
+    fn free(&self, frame: Pfn) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.walk_all();
+        assert!(self.lent.borrow_mut().remove(&frame.get()), "{frame} freed, but it was not lent");
+        let tlb = self.tlb.borrow();
+        let leaf = tlb.leaves.values().find(|(level, desc)| {
+            let first = desc.pfn().get();
+            (first..first + level.pages().get()).contains(&frame.get())
+        });
+        assert!(leaf.is_none(), "{frame} freed while a TLB maps it");
+        assert!(!tlb.tables.values().any(|table| *table == frame), "{frame} freed while a walker knows it as a table");
+        self.free.borrow_mut().push(frame);
+    }
+
+    fn zero_page(&self) -> Pfn {
+        ZERO
+    }
+
+    fn copy(&self, from: Pfn, to: Pfn) -> Result<(), Poisoned> {
+        if from.get() == PMEM + BAD {
+            return Err(Poisoned);
+        }
+        let word = self.word(from);
+        self.set_word(to, word);
+        Ok(())
+    }
+
+    fn table(&self, frame: Pfn) -> &TableMemory {
+        assert!(self.lent.borrow().contains(&frame.get()), "{frame} used as a table, but it is free");
+        &self.memory[frame.get() as usize]
+    }
+}
+
+impl Mmu for Machine {
+    fn publish(&self) {
+        self.publishes.set(self.publishes.get() + 1);
+        self.walk_all();
+    }
+
+    fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {
+        self.walk_all();
+        assert_eq!(asid, ASID);
+        self.invalidations.set(self.invalidations.get() + 1);
+        let steps = range.len().get().div_ceil(smallest.size());
+        if steps > 1024 {
+            return self.invalidate_asid(asid);
+        }
+        // One operation for each entry, as the instruction works: it drops what covers its address and no more.
+        for step in 0..steps {
+            self.drop_va(range.start().get() + step * smallest.size(), reach);
+        }
+        self.walk_all();
+    }
+
+    fn invalidate_asid(&self, asid: Asid) {
+        assert_eq!(asid, ASID);
+        // Called by `Drop` too, when no CPU has the root loaded any more.
+        *self.tlb.borrow_mut() = Tlb::default();
+    }
+
+    fn sync_icache(&self, first: Pfn, count: PageCount) {
+        self.synced.borrow_mut().extend(first.get()..first.get() + count.get());
+    }
+}
+
+/// No CPU runs in the space any more.
+pub(crate) fn unload(machine: &Machine) {
+    machine.root.set(None);
+}
+
+/// The page of every file whose medium is bad.
+pub(crate) const BAD: u64 = 0xbad;
+
+/// A file for tests: its page `n` lies in frame `PMEM + first + n`, except for what `holes` and `len` say.
+#[derive(Clone, Debug)]
+pub(crate) struct TestFile {
+    pub(crate) first: u64,
+    pub(crate) len: u64,
+    /// One page in so many is a hole; 0: none is.
+    pub(crate) holes: u64,
+    pub(crate) promise: std::rc::Rc<()>,
+}
+
+impl TestFile {
+    pub(crate) fn new(first: u64, len: u64, holes: u64) -> Self {
+        Self { first, len, holes, promise: std::rc::Rc::new(()) }
+    }
+
+    fn at(&self, index: u64) -> PageOf {
+        if index >= self.len {
+            PageOf::Beyond
+        } else if self.holes != 0 && index % self.holes == self.holes - 1 {
+            PageOf::Zero
+        } else {
+            PageOf::Frame(Pfn::new(PMEM + self.first + index))
+        }
+    }
+
+    /// What a program reads in page `index` before it writes.
+    pub(crate) fn word(&self, index: u64) -> Option<u64> {
+        match self.at(index) {
+            PageOf::Frame(frame) => Some(frame.get()),
+            PageOf::Zero => Some(0),
+            PageOf::Beyond => None,
+        }
+    }
+}
+
+impl Backing for TestFile {
+    fn run(&self, index: u64, max: PageCount) -> Run {
+        let page = self.at(index);
+        let follows = |n: &u64| match (page, self.at(index + n)) {
+            (PageOf::Frame(first), PageOf::Frame(next)) => next.get() == first.get() + n,
+            (PageOf::Zero, PageOf::Zero) | (PageOf::Beyond, PageOf::Beyond) => true,
+            _ => false,
+        };
+        let count = 1 + (1..max.get()).take_while(follows).count() as u64;
+        Run { page, count: PageCount::new(count) }
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        std::rc::Rc::ptr_eq(&self.promise, &other.promise)
+    }
+}
+
+/// `n` pages in bytes.
+pub(crate) const fn pages(n: u64) -> u64 {
+    n * PAGE_SIZE
+}
