@@ -1,0 +1,64 @@
+//! Programs of the stock C compiler with a static C library, and what they check about the kernel.
+
+use machine_tests::{Ended, Image, Machine};
+
+fn run(command: &str) -> Ended {
+    Machine::with(&Image::fresh()).init(command).run()
+}
+
+/// A program of checks says itself how many passed; all must, and there must be some.
+#[track_caller]
+fn all_pass(ended: &Ended) {
+    let closing = ended.output.lines().rev().find(|line| line.ends_with(" failed")).unwrap_or("none");
+    let failures: Vec<_> = ended.output.lines().filter(|line| line.contains("... FAILED")).collect();
+    assert!(closing.ends_with(" passed, 0 failed") && !closing.starts_with("0 "), "{closing}: {failures:#?}");
+    ended.status(0);
+}
+
+#[test]
+fn a_stock_program_prints_with_floats_and_arguments() {
+    run("/bin/hello-c one two").status(0).prints("Hello from C, /bin/hello-c, with 2 arguments and a float: 3.142\n");
+}
+
+#[test]
+fn wild_pointers_are_efault_in_every_call() {
+    all_pass(&run("/bin/wild"));
+}
+
+#[test]
+fn bad_arguments_of_peek_are_refused_one_by_one() {
+    all_pass(&run("/bin/peekargs /data"));
+}
+
+#[test]
+fn the_c_library_finds_what_it_uses() {
+    all_pass(&run("/bin/libc /data"));
+}
+
+#[test]
+fn every_fault_ends_the_program_and_nothing_else() {
+    all_pass(&run("/bin/fault"));
+}
+
+#[test]
+fn faults_are_the_same_without_the_new_things() {
+    let image = Image::fresh();
+    all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/fault").run());
+}
+
+#[test]
+fn the_checked_kernel_finds_nothing_wrong_with_itself() {
+    let image = Image::fresh();
+    let checked = machine_tests::built("vitrine-checked.elf");
+    let machine = Machine::with(&image).word("--kernel", &checked.to_string_lossy());
+    all_pass(&machine.init("/bin/libc /data").run());
+}
+
+#[test]
+fn the_bench_runs_its_due_cases() {
+    let image = Image::fresh();
+    for case in ["null_syscall", "fstat", "open_close", "pread", "peek_unpeek"] {
+        let command = format!("/bin/bench /data name={case} n=1 peek=1024 unpeek=1025");
+        Machine::with(&image).init(&command).run().status(0).says(&format!("{case}\t"));
+    }
+}
