@@ -48,20 +48,19 @@ pub(crate) struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    /// The program's path, as its first argument has it too.
+    /// The program's path.
     pub(crate) fn path(&self) -> &'a str {
-        self.arguments().next().unwrap_or("")
+        Arguments { rest: self.line }.next().unwrap_or("")
     }
 
-    /// Its arguments, the path first.
-    pub(crate) fn arguments(&self) -> Arguments<'a> {
-        Arguments { rest: self.line }
+    /// Its arguments, without the path.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        Arguments { rest: self.line }.skip(1)
     }
 }
 
-/// The arguments of [`Init`], one by one.
-#[derive(Clone, Debug)]
-pub(crate) struct Arguments<'a> {
+/// The words of [`Init`], one by one.
+struct Arguments<'a> {
     rest: &'a str,
 }
 
@@ -117,7 +116,7 @@ pub(crate) enum Reason {
 
 impl fmt::Display for BadWord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "command line: \"{}\": ", self.word)?;
+        write!(f, "\"{}\": ", self.word)?;
         match self.reason {
             Reason::Unknown => write!(f, "unknown word"),
             Reason::Wants(what) => write!(f, "wants {what}"),

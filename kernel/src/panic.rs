@@ -93,12 +93,16 @@ type Registers<'a> = Option<(&'a TrapFrame, Option<Esr>)>;
 fn report(level: u32, message: fmt::Arguments<'_>, registers: Registers<'_>, frame_pointer: u64) -> ! {
     let out = &mut Out;
     if level == 0 {
-        keep(message);
         // The early console never fails, here and below.
-        let _ = writeln!(out, "\nkernel panic on CPU {}: {message}", arch::cpu::index());
+        let _ = writeln!(out, "\npanic on CPU {}: {message}", arch::cpu::index());
+        // A test that panics ends alone, and does not come back from here.
+        REPORTS.store(0, Ordering::Relaxed);
+        crate::testing::fail_running_test();
+        REPORTS.store(1, Ordering::Relaxed);
+        keep(message);
         let _ = show(out, registers, frame_pointer);
     } else {
-        let _ = writeln!(out, "\nkernel panic while reporting a panic: {message}");
+        let _ = writeln!(out, "\npanic while a panic was reported: {message}");
         let _ = registers.map_or(Ok(()), |(frame, _)| writeln!(out, "  pc {:#018x}", frame.elr));
     }
     exit::exit(status::PANIC)

@@ -13,6 +13,7 @@ use abi::tty::Termios;
 use arm_pl011_uart::{DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart};
 use safe_mmio::UniqueMmioPointer;
 use sync::{Mutex, Rank};
+use units::PhysRange;
 
 pub(crate) use terminal::Flush;
 use terminal::TERMINAL;
@@ -44,6 +45,17 @@ pub(crate) fn init(uart: &fdt::Uart) -> Result<(), mmio::MapError> {
     }
     device.set_interrupt_masks(Interrupts::empty());
     *UART.lock() = Some(device);
+    Ok(())
+}
+
+/// Takes a UART into use for output, where more than the place of its registers is not known.
+///
+/// # Errors
+/// Where its registers cannot be mapped.
+pub(crate) fn early_init(registers: PhysRange) -> Result<(), mmio::MapError> {
+    let registers = mmio::map(registers.start(), registers.len())?;
+    // SAFETY: the device tree says that a PL011 lies here; device mappings are never taken back.
+    unsafe { early::attach(registers) };
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pmem at {:?} refused: ", self.range)?;
+        write!(f, "range {:?} refused: ", self.range)?;
         match self.why {
             Refusal::NotRam => write!(f, "it is not RAM as a whole"),
             Refusal::Overlaps(what, range) => write!(f, "it overlaps {what} at {range:?}"),
@@ -112,7 +112,7 @@ pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Cla
     if platform.fw_cfg.is_some() {
         match nvdimms(&mut found) {
             Ok(()) | Err(NvdimmError::Nfit(NfitError::Missing)) => {}
-            Err(error) => log::error!("{error}"),
+            Err(error) => log::error!("pmem: no NVDIMM looked for: {error}"),
         }
     }
     for region in &platform.pmem_regions {
@@ -136,7 +136,7 @@ struct Found<'a> {
 impl Found<'_> {
     fn add(&mut self, range: PhysRange, carrier: Carrier, flags: DeviceFlags) {
         if let Err(why) = self.try_add(range, carrier, flags) {
-            log::error!("{}", Refused { range, why });
+            log::error!("pmem: {}", Refused { range, why });
         }
     }
 
