@@ -26,15 +26,16 @@ fn operand(asid: u16, page: u64) -> u64 {
     u64::from(asid) << 48 | page & ((1 << 44) - 1)
 }
 
-/// Drops every translation of `range` under `asid` from all CPUs; complete when it returns.
-pub fn invalidate(asid: u16, range: VirtRange, level: Level) {
+/// Drops every translation of `range` under `asid` from all CPUs; complete when it returns. No entry there is smaller
+/// than `step` pages, so one operation for each `step` is enough.
+pub fn invalidate(asid: u16, range: VirtRange, step: u64, level: Level) {
     barrier::dsb_ishst();
     let (first, last) = (range.start().get() >> PAGE_SHIFT, (range.end().get() + PAGE_SIZE - 1) >> PAGE_SHIFT);
-    if last - first > PAGES_BY_ADDRESS {
+    if (last - first) / step > PAGES_BY_ADDRESS {
         // SAFETY: dropping translations is always allowed; they are walked for again.
         unsafe { asm!("tlbi aside1is, {}", in(reg) u64::from(asid) << 48, options(nostack, preserves_flags)) };
     } else {
-        for page in first..last {
+        for page in (first..last).step_by(step as usize) {
             let page = operand(asid, page);
             match level {
                 // SAFETY: as above.

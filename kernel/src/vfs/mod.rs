@@ -86,8 +86,7 @@ pub(crate) fn absolute(path: &[u8]) -> Result<Vec<u8>, Errno> {
 
 /// The time of day, as the medium keeps it.
 pub(crate) fn now() -> fs::Time {
-    let since_1970 = crate::timer::wall_clock();
-    fs::Time::new(since_1970.as_secs() as i64, since_1970.subsec_nanos())
+    crate::timer::wall_clock()
 }
 
 /// Where the caller's `path` begins.

@@ -66,9 +66,10 @@ impl How {
         self.flags.contains(flags)
     }
 
-    /// Whether opening changes the file or lets it be changed.
+    /// Whether opening asks for the right to change what is there. The access mode 3, which gives a descriptor that
+    /// can neither be read nor written, asks for both rights.
     fn writes(self) -> bool {
-        self.flags.writable() || self.has(OpenFlags::TRUNC)
+        self.flags.intersects(OpenFlags::ACCMODE) || self.has(OpenFlags::TRUNC)
     }
 }
 

@@ -104,7 +104,7 @@ impl<'a> Walker<'a> {
     /// Walks to the directory that holds the last component.
     ///
     /// # Errors
-    /// `ENOENT`, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EIO` for a component on the way; `ENAMETOOLONG` for the last.
+    /// `ENOENT`, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EIO` for a component on the way.
     pub(crate) fn reach_last(&mut self) -> Result<Last, Errno> {
         loop {
             let Some(component) = self.next_component() else { return Ok(Last::Root) };
@@ -116,7 +116,6 @@ impl<'a> Walker<'a> {
             let what = match name {
                 b"." => Last::Dot,
                 b".." => Last::DotDot,
-                long if long.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
                 _ => Last::Name,
             };
             if is_last {
@@ -137,7 +136,7 @@ impl<'a> Walker<'a> {
     /// What the last component, a name, means now.
     ///
     /// # Errors
-    /// `ENOENT`, `EIO`.
+    /// `ENOENT`, `ENAMETOOLONG`, `EIO`.
     pub(crate) fn look(&self) -> Result<Vnode, Errno> {
         self.here().lookup(self.name())
     }

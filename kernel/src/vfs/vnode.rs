@@ -4,6 +4,7 @@ use super::error::errno;
 use super::special::{self, Special, What};
 use super::{Node, root, root_node};
 use abi::Errno;
+use abi::file::NAME_MAX;
 use abi::stat::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Stat};
 use abi::time::Timespec;
 use alloc::vec::Vec;
@@ -65,6 +66,7 @@ impl Vnode {
                 Some(special) => Ok(Vnode::Kernel(special)),
                 None => node.lookup(name).map(Vnode::Disk).map_err(errno),
             },
+            Vnode::Kernel(_) if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
             Vnode::Kernel(special) => special.lookup(name).map(Vnode::Kernel),
         }
     }

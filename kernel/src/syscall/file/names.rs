@@ -98,12 +98,12 @@ pub(crate) fn sys_linkat(a: &Args) -> Result<u64, Errno> {
     }
     let (mut old_room, mut room) = (PathRoom::new(), PathRoom::new());
     let old = old_room.read(ptr(a, 1))?;
-    let path = room.read_some(ptr(a, 3))?;
     let follow = if flags.contains(AtFlags::SYMLINK_FOLLOW) { Follow::Yes } else { Follow::No };
     let target = match (old.is_empty(), flags.contains(AtFlags::EMPTY_PATH)) {
         (true, true) => Base::of(fd(a, 0))?.vnode().clone(),
         _ => resolve(Base::new(fd(a, 0), old)?.vnode(), old, follow)?,
     };
+    let path = room.read_some(ptr(a, 3))?;
     let base = Base::new(fd(a, 2), path)?;
     let mut walk = Walker::new(base.vnode(), path)?;
     let last = walk.reach_last()?;
@@ -166,10 +166,11 @@ pub(crate) fn sys_renameat2(a: &Args) -> Result<u64, Errno> {
 fn rename(a: &Args, how: Rename) -> Result<u64, Errno> {
     let (mut old_room, mut new_room) = (PathRoom::new(), PathRoom::new());
     let old_path = old_room.read_some(ptr(a, 1))?;
-    let new_path = new_room.read_some(ptr(a, 3))?;
-    let (old_base, new_base) = (Base::new(fd(a, 0), old_path)?, Base::new(fd(a, 2), new_path)?);
+    let old_base = Base::new(fd(a, 0), old_path)?;
     let mut old = Walker::new(old_base.vnode(), old_path)?;
     let old_last = old.reach_last()?;
+    let new_path = new_room.read_some(ptr(a, 3))?;
+    let new_base = Base::new(fd(a, 2), new_path)?;
     let mut new = Walker::new(new_base.vnode(), new_path)?;
     let new_last = new.reach_last()?;
     if matches!(old.here(), Vnode::Disk(_)) != matches!(new.here(), Vnode::Disk(_)) {

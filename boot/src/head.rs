@@ -1,0 +1,92 @@
+//! The assembly with its numbers, and what it leaves for the kernel to read.
+
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use mm::desc;
+
+/// Entered at EL1, as `el2_setup` answers it (Linux: `BOOT_CPU_MODE_EL1`).
+const MODE_EL1: u32 = 0xe11;
+/// Entered at EL2 (Linux: `BOOT_CPU_MODE_EL2`).
+const MODE_EL2: u32 = 0xe12;
+
+/// SCTLR_EL1 with the MMU off: the bits that read as one, little-endian everywhere (Arm ARM D19.2.131).
+const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
+/// SCTLR_EL1 as `primary_switch` writes it: M, C, SA, SA0, I, DZE, UCT, nTWI, nTWE, UCI; SPAN clear, so that an
+/// exception sets PAN.
+const SCTLR_EL1_ON: u64 = (SCTLR_EL1_OFF & !(1 << 23)) // SPAN
+    | 1         // M: MMU
+    | 1 << 2    // C: data cache
+    | 1 << 3    // SA: stack alignment at EL1
+    | 1 << 4    // SA0: and at EL0
+    | 1 << 12   // I: instruction cache
+    | 1 << 14   // DZE: dc zva at EL0
+    | 1 << 15   // UCT: ctr_el0 at EL0
+    | 1 << 16   // nTWI
+    | 1 << 18   // nTWE
+    | 1 << 26; // UCI: cache maintenance at EL0
+/// SCTLR_EL2 with everything off: the bits that read as one.
+const SCTLR_EL2_OFF: u64 = 0x30c5_0830;
+
+const _: () = assert!(SCTLR_EL1_ON & (1 << 25 | 1 << 24 | 1 << 19) == 0, "little-endian, no WXN: tables say it all");
+
+global_asm!(
+    include_str!("head.s"),
+    MODE_EL1 = const MODE_EL1,
+    MODE_EL2 = const MODE_EL2,
+    SCTLR_EL1_OFF = const SCTLR_EL1_OFF,
+    SCTLR_EL1_ON = const SCTLR_EL1_ON,
+    SCTLR_EL2_OFF = const SCTLR_EL2_OFF,
+    MAIR = const desc::MAIR_EL1,
+    TCR = const TCR,
+    TABLE = const desc::TABLE,
+    ADDRESS = const desc::ADDRESS_MASK,
+    PAGE_TO_BLOCK = const desc::PAGE ^ desc::BLOCK,
+    TEXT = const desc::KERNEL_TEXT,
+    RODATA = const desc::KERNEL_RODATA,
+    DATA = const desc::KERNEL_DATA,
+    LINEAR_BASE = const crate::LINEAR_BASE,
+);
+
+/// TCR_EL1 less IPS and AS, which `cpu_setup` takes from ID_AA64MMFR0_EL1.
+const TCR: u64 = desc::TCR_BASE;
+
+unsafe extern "C" {
+    static BOOT_ARGS: [AtomicU64; 4];
+    static BOOT_CPU_MODE: [AtomicU32; 2];
+}
+
+/// x0 to x3 as the loader left them: x0 is the device tree's physical address, or 0.
+pub fn boot_args() -> [u64; 4] {
+    // SAFETY: written by `preserve_boot_args` before any Rust ran, and never again.
+    let args = unsafe { &BOOT_ARGS };
+    [0, 1, 2, 3].map(|index: usize| args[index].load(Ordering::Relaxed))
+}
+
+/// The exception level the CPUs were entered at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BootMode {
+    /// EL1: no hypervisor part of ours.
+    El1,
+    /// EL2: `el2.s` stays resident there.
+    El2,
+    /// Some CPUs at one, some at the other (Linux: `is_hyp_mode_mismatched`).
+    Mismatched,
+}
+
+/// The two words of `__boot_cpu_mode`: each CPU writes its mode into the one that stands for the other mode, so they
+/// stay as they began, EL2 and EL1, only when no CPU came.
+pub fn mode_flags() -> [u32; 2] {
+    // SAFETY: words that the assembly writes with single stores.
+    let flags = unsafe { &BOOT_CPU_MODE };
+    [0, 1].map(|index: usize| flags[index].load(Ordering::Relaxed))
+}
+
+/// What the CPUs that came up so far agree on.
+pub fn boot_mode() -> BootMode {
+    match mode_flags() {
+        [MODE_EL1, MODE_EL1] => BootMode::El1,
+        [MODE_EL2, MODE_EL2] => BootMode::El2,
+        _ => BootMode::Mismatched,
+    }
+}

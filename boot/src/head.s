@@ -1,0 +1,425 @@
+// From the first instruction to kernel_main. Register use, for as long as these lines run:
+//   x20  what el2_setup answered: the mode this CPU was entered in
+//   x21  the device tree's physical address, from x0
+//   x23  misalignment of the kernel within 2 MiB (__PHYS_OFFSET & (MIN_KIMG_ALIGN - 1)); 0 at the linked address
+//   x24  __PHYS_OFFSET: the physical address of _text
+// The MMU is off until primary_switch, so every store here is to Device memory: aligned, and behind the caches' back.
+
+.macro routine name
+	.global \name
+	.type \name, %function
+\name:
+.endm
+
+// \reg = a constant of up to 64 bits.
+.macro mov_q reg, value
+	movz	\reg, #((\value) >> 48) & 0xffff, lsl #48
+	movk	\reg, #((\value) >> 32) & 0xffff, lsl #32
+	movk	\reg, #((\value) >> 16) & 0xffff, lsl #16
+	movk	\reg, #(\value) & 0xffff
+.endm
+
+.macro alias name, of
+	.global \name
+	.set \name, \of
+.endm
+
+// \reg = address of \symbol, wherever this code runs.
+.macro adr_l reg, symbol
+	adrp	\reg, \symbol
+	add	\reg, \reg, :lo12:\symbol
+.endm
+
+	.section .head.text, "ax", %progbits
+
+// The arm64 Image header, whose first word is also the first instruction.
+routine _start
+alias stext, _start
+	b	primary_entry
+	.long	0
+	.quad	0			// text_offset
+	.quad	_image_size
+	.quad	0b0010			// little-endian, 4 KiB pages, 2 MiB-aligned base as near to the start of RAM as may be
+	.quad	0, 0, 0
+	.ascii	"ARM\x64"
+	.long	0
+
+primary_entry:
+	bl	preserve_boot_args
+	bl	el2_setup
+	mov	w20, w0
+	bl	set_cpu_boot_mode_flag
+	adr_l	x24, _text
+	and	x23, x24, #0x1fffff
+	bl	create_page_tables
+	bl	cpu_setup
+	b	primary_switch
+	.size _start, . - _start
+
+// preserve_boot_args: keeps x0..x3 in BOOT_ARGS, and drops the cache lines that may hold what was there before.
+//   in x0..x3   uses x1, x2, x9, x21
+routine preserve_boot_args
+	mov	x21, x0
+	adr_l	x9, BOOT_ARGS
+	stp	x0, x1, [x9]
+	stp	x2, x3, [x9, #16]
+	dmb	sy
+	mov	x1, x9
+	add	x2, x9, #32
+	b	invalidate_dcache
+	.size preserve_boot_args, . - preserve_boot_args
+
+// invalidate_dcache: drops every line of [x1, x2) from the data cache, written back or not.   uses x1, x2, x9, x10
+invalidate_dcache:
+	mrs	x9, ctr_el0
+	ubfx	x9, x9, #16, #4
+	mov	x10, #4
+	lsl	x10, x10, x9
+	sub	x9, x10, #1
+	bic	x1, x1, x9
+1:	dc	ivac, x1
+	add	x1, x1, x10
+	cmp	x1, x2
+	b.lo	1b
+	dsb	sy
+	ret
+	.size invalidate_dcache, . - invalidate_dcache
+
+// el2_setup: at EL2, makes EL1 a place a kernel can run in and goes there; at EL1, stays.
+//   out w0 = mode   uses x0, x1, x2   returns with all of DAIF masked, at EL1h, MMU off
+routine el2_setup
+	msr	spsel, #1
+	mrs	x0, currentel
+	cmp	x0, #(2 << 2)
+	b.eq	2f
+	b.hi	entered_at_el3
+	mov_q	x0, {SCTLR_EL1_OFF}
+	msr	sctlr_el1, x0
+	isb
+	mov	w0, #{MODE_EL1}
+	ret
+
+2:	mov_q	x0, {SCTLR_EL2_OFF}
+	msr	sctlr_el2, x0
+	isb
+	mov	x0, #(1 << 31)			// HCR_EL2.RW: EL1 is AArch64; E2H, TGE, TSC, VM stay 0
+	mrs	x1, id_aa64isar1_el1
+	mov	x2, #0xff0			// APA, API
+	movk	x2, #0xff00, lsl #16		// GPA, GPI
+	tst	x1, x2
+	b.eq	3f
+	orr	x0, x0, #(3 << 40)		// APK, API: pointer authentication does not trap
+3:	msr	hcr_el2, x0
+	isb
+	mrs	x0, cnthctl_el2
+	orr	x0, x0, #3			// EL1 reads the physical counter and sets its timer
+	msr	cnthctl_el2, x0
+	msr	cntvoff_el2, xzr
+	mrs	x0, midr_el1
+	mrs	x1, mpidr_el1
+	msr	vpidr_el2, x0
+	msr	vmpidr_el2, x1
+	mrs	x0, id_aa64pfr0_el1
+	ubfx	x1, x0, #24, #4			// GIC: the system register interface is there
+	cbz	x1, 4f
+	mrs	x1, s3_4_c12_c9_5		// ICC_SRE_EL2
+	orr	x1, x1, #0b0001			// SRE
+	orr	x1, x1, #0b1000			// Enable
+	msr	s3_4_c12_c9_5, x1
+	isb
+	mrs	x1, s3_4_c12_c9_5
+	tbz	x1, #0, 4f
+	msr	s3_4_c12_c11_0, xzr		// ICH_HCR_EL2
+4:	mov	x1, #0x33ff			// CPTR_EL2: FP does not trap, SVE (which nobody is told of) does
+	msr	cptr_el2, x1
+	msr	hstr_el2, xzr
+	mrs	x0, id_aa64dfr0_el1
+	ubfx	x1, x0, #8, #4			// PMUVer: 0 none, 15 not ours
+	mov	x2, #0
+	cbz	x1, 5f
+	cmp	x1, #15
+	b.eq	5f
+	mrs	x2, pmcr_el0
+	ubfx	x2, x2, #11, #5			// MDCR_EL2.HPMN: every counter is EL1's
+5:	msr	mdcr_el2, x2
+	msr	vttbr_el2, xzr
+	mov_q	x0, {SCTLR_EL1_OFF}
+	msr	sctlr_el1, x0
+	adr_l	x0, el2_vectors
+	msr	vbar_el2, x0
+	mov	x0, #0x3c5			// SPSR: EL1h, DAIF masked
+	msr	spsr_el2, x0
+	msr	elr_el2, lr
+	mov	w0, #{MODE_EL2}
+	eret
+	.size el2_setup, . - el2_setup
+
+// Nobody asked for EL3, and nothing here knows a console yet.
+entered_at_el3:
+	wfe
+	b	entered_at_el3
+
+// set_cpu_boot_mode_flag: w20 into the word of BOOT_CPU_MODE that stands for the other mode.   uses x1, x2, x9, x10
+routine set_cpu_boot_mode_flag
+	adr_l	x1, BOOT_CPU_MODE
+	cmp	w20, #{MODE_EL2}
+	b.ne	1f
+	add	x1, x1, #4
+1:	str	w20, [x1]
+	dmb	sy
+	add	x2, x1, #4
+	b	invalidate_dcache
+	.size set_cpu_boot_mode_flag, . - set_cpu_boot_mode_flag
+
+// create_page_tables: the identity map of .idmap.text in TTBR0, the kernel at its link address in TTBR1, with the
+// permissions it keeps: text R-X, rodata R, data RW-; and in the linear map, text read-only. Blocks of 2 MiB where both
+// sides are aligned. Tables come from `boot_tables` in order; the roots are its first pages.
+//   in x24   uses x0..x13, x25, lr
+routine create_page_tables
+alias __create_page_tables, create_page_tables
+	mov	x25, lr
+	adr_l	x1, boot_tables
+	adr_l	x2, boot_tables_end
+	bl	invalidate_dcache
+	adr_l	x1, boot_tables
+	adr_l	x2, boot_tables_end
+1:	stp	xzr, xzr, [x1], #16
+	stp	xzr, xzr, [x1], #16
+	cmp	x1, x2
+	b.lo	1b
+
+	adr_l	x5, boot_tables_pool
+	adr_l	x0, idmap_pg_dir
+	adr_l	x1, __idmap_text_start
+	adr_l	x2, __idmap_text_end
+	mov	x3, x1
+	mov_q	x4, {TEXT}
+	bl	map_range
+
+	adr_l	x0, init_pg_dir
+	.irp	part, text, rodata, data, stack
+	adr_l	x3, __\part\()_start
+	ldr	x1, =__\part\()_start
+	ldr	x2, =__\part\()_end
+	.ifc \part, text
+	mov_q	x4, {TEXT}
+	.else
+	.ifc \part, rodata
+	mov_q	x4, {RODATA}
+	.else
+	mov_q	x4, {DATA}
+	.endif
+	.endif
+	bl	map_range
+	.endr
+
+	// The same memory in the linear map: the tables above are edited there, and text is written nowhere.
+	.irp	part, text, rodata, data, stack
+	adr_l	x3, __\part\()_start
+	ldr	x6, =__\part\()_start
+	ldr	x2, =__\part\()_end
+	mov_q	x1, {LINEAR_BASE}
+	add	x1, x1, x3
+	sub	x2, x2, x6
+	add	x2, x2, x1
+	.ifc \part, data
+	mov_q	x4, {DATA}
+	.else
+	.ifc \part, stack
+	mov_q	x4, {DATA}
+	.else
+	mov_q	x4, {RODATA}
+	.endif
+	.endif
+	bl	map_range
+	.endr
+
+	dmb	sy
+	adr_l	x1, boot_tables
+	adr_l	x2, boot_tables_end
+	bl	invalidate_dcache
+	ret	x25
+	.size create_page_tables, . - create_page_tables
+
+// \table = the next level's table of \table for \va, made where it is missing.
+.macro descend table, va, shift
+	ubfx	x6, \va, #\shift, #9
+	add	x6, \table, x6, lsl #3
+	ldr	\table, [x6]
+	cbnz	\table, 8f
+	mov	x7, #{TABLE}
+	orr	x7, x5, x7
+	str	x7, [x6]
+	mov	\table, x5
+	add	x5, x5, #4096
+	adr_l	x7, boot_tables_end
+	cmp	x5, x7
+	b.hi	out_of_boot_tables
+8:	and	\table, \table, #{ADDRESS}
+.endm
+
+// map_range: [x1, x2) to x3 with the page attributes x4, in the tree of root x0; x5 is the next free table.
+//   uses x1, x3, x6..x10
+map_range:
+	cmp	x1, x2
+	b.hs	9f
+	mov	x8, x0
+	descend	x8, x1, 39
+	descend	x8, x1, 30
+	orr	x9, x1, x3
+	tst	x9, #0x1fffff
+	b.ne	1f
+	sub	x9, x2, x1
+	cmp	x9, #0x200000
+	b.lo	1f
+	ubfx	x6, x1, #21, #9
+	mov	x9, #{PAGE_TO_BLOCK}
+	bic	x9, x4, x9
+	orr	x9, x9, x3
+	str	x9, [x8, x6, lsl #3]
+	add	x1, x1, #0x200000
+	add	x3, x3, #0x200000
+	b	map_range
+1:	descend	x8, x1, 21
+	ubfx	x6, x1, #12, #9
+	orr	x9, x4, x3
+	str	x9, [x8, x6, lsl #3]
+	add	x1, x1, #0x1000
+	add	x3, x3, #0x1000
+	b	map_range
+9:	ret
+	.size map_range, . - map_range
+
+// The linker script leaves room for an image of 16 MiB; a larger one stops here, visibly in a debugger.
+out_of_boot_tables:
+	wfe
+	b	out_of_boot_tables
+
+// The code that turns the MMU on runs at the same address on both sides of that instruction.
+	.section .idmap.text, "ax", %progbits
+
+// cpu_setup: memory types, translation control, traps; the TLB emptied.   out x0 = SCTLR_EL1 to write   uses x1..x3, x9
+routine cpu_setup
+alias __cpu_setup, cpu_setup
+	tlbi	vmalle1
+	dsb	nsh
+	mov	x1, #(3 << 20)			// CPACR_EL1.FPEN: FP at EL0 and EL1
+	msr	cpacr_el1, x1
+	mov	x1, #(1 << 12)			// MDSCR_EL1.TDCC: no debug channel for EL0
+	msr	mdscr_el1, x1
+	mov	x1, #2				// CNTKCTL_EL1.EL0VCTEN: programs read the virtual counter
+	msr	cntkctl_el1, x1
+	mrs	x1, id_aa64dfr0_el1
+	ubfx	x1, x1, #8, #4
+	sub	x2, x1, #1
+	cmp	x2, #14
+	b.hs	1f
+	msr	pmuserenr_el0, xzr
+1:	msr	contextidr_el1, xzr
+	mov_q	x1, {MAIR}
+	msr	mair_el1, x1
+	mov_q	x1, {TCR}
+	mrs	x2, id_aa64mmfr0_el1
+	and	x3, x2, #0xf			// PARange, of which 48 bits (5) are the most a 4 KiB granule without LPA2 uses
+	mov	x9, #5
+	cmp	x3, x9
+	csel	x3, x9, x3, hi
+	bfi	x1, x3, #32, #3			// IPS
+	ubfx	x2, x2, #4, #4			// ASIDBits
+	cmp	x2, #2
+	cset	x2, eq
+	bfi	x1, x2, #36, #1			// AS
+	msr	tcr_el1, x1
+	isb
+	mov_q	x0, {SCTLR_EL1_ON}
+	ret
+	.size cpu_setup, . - cpu_setup
+
+// primary_switch: MMU on, then up to the link address.   in x0 = SCTLR_EL1   uses x1, x2, x8
+routine primary_switch
+alias __primary_switch, primary_switch
+	adr_l	x1, idmap_pg_dir
+	adr_l	x2, init_pg_dir
+	msr	ttbr0_el1, x1
+	msr	ttbr1_el1, x2
+	isb
+	msr	sctlr_el1, x0
+	isb					// from here on through the tables
+	ic	iallu				// whatever was fetched while the cache was off
+	dsb	nsh
+	isb
+	ldr	x8, =primary_switched
+	br	x8
+	.ltorg
+	.size primary_switch, . - primary_switch
+
+	.section .text.boot, "ax", %progbits
+
+// primary_switched: at the high address. Stack, vectors, .bss; the identity map goes.
+//   in x21, x24   ends in kernel_main(x0 = device tree or 0, x1 = physical address of _text)
+routine primary_switched
+alias __primary_switched, primary_switched
+	adr_l	x0, boot_stack_top
+	mov	sp, x0
+	mov	x29, xzr
+	mov	x30, xzr
+	adr_l	x0, el1_vectors
+	msr	vbar_el1, x0
+	msr	tpidr_el1, xzr
+	adr_l	x0, __bss_start
+	adr_l	x1, __bss_end
+1:	cmp	x0, x1
+	b.hs	2f
+	stp	xzr, xzr, [x0], #16
+	b	1b
+2:	adr_l	x0, reserved_pg_dir		// an empty table: physical = virtual - _text + x24
+	adr_l	x1, _text
+	sub	x0, x0, x1
+	add	x0, x0, x24
+	msr	ttbr0_el1, x0
+	isb
+	tlbi	vmalle1
+	dsb	nsh
+	isb
+	mov	x0, x21
+	mov	x1, x24
+	b	kernel_main
+	.size primary_switched, . - primary_switched
+
+	.section .data.boot, "aw", %progbits
+	.balign 64
+	.global BOOT_ARGS
+	.type BOOT_ARGS, %object
+BOOT_ARGS:
+	.quad	0, 0, 0, 0
+	.size BOOT_ARGS, . - BOOT_ARGS
+	.balign 64
+	.global BOOT_CPU_MODE
+	.type BOOT_CPU_MODE, %object
+alias __boot_cpu_mode, BOOT_CPU_MODE
+BOOT_CPU_MODE:
+	.long	{MODE_EL2}
+	.long	{MODE_EL1}
+	.size BOOT_CPU_MODE, . - BOOT_CPU_MODE
+	.balign 64
+
+// What stays at EL2: a caller may ask for new vectors there; everything else is refused.
+	.section .text.el2, "ax", %progbits
+	.balign 2048
+	.global el2_vectors
+	.type el2_vectors, %function
+el2_vectors:
+	.rept	8
+	.balign	128
+1:	wfe					// nothing at EL2 raises these
+	b	1b
+	.endr
+	.balign	128				// synchronous from AArch64 EL1: hvc
+	mov	x0, #-1				// not supported (SMCCC)
+	eret
+	.rept	7
+	.balign	128
+1:	wfe
+	b	1b
+	.endr
+	.size el2_vectors, . - el2_vectors

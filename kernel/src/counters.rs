@@ -1,0 +1,49 @@
+//! What really happened, in numbers: `/proc/vitrine/counters`.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// One number that only grows, but for the gauges that say so.
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Plain load and store: a count lost between two CPUs is cheaper than an exclusive access on each copy.
+    #[inline]
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// The number now.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $shown:literal,)*) => {
+        $($(#[$doc])* pub(crate) static $name: Counter = Counter(AtomicU64::new(0));)*
+
+        /// Calls `act` with each name and number.
+        pub(crate) fn each(mut act: impl FnMut(&str, u64)) {
+            $(act($shown, $name.get());)*
+        }
+    };
+}
+
+counters! {
+    /// Bytes of files that were copied between a program and the medium.
+    BYTES_COPIED = "bytes_copied",
+    /// Descriptors written to live tables.
+    DESCRIPTORS = "descriptors",
+    /// TLB invalidations.
+    TLBI = "tlbi",
+    /// Cache lines cleaned to persistence.
+    LINES_CLEANED = "lines_cleaned",
+    /// Persistence fences.
+    FENCES = "fences",
+    /// Faults of programs served or refused.
+    FAULTS = "faults",
+    /// Context switches.
+    SWITCHES = "switches",
+    /// System calls nobody knows.
+    UNKNOWN_CALLS = "unknown_calls",
+}

@@ -1,0 +1,141 @@
+//! What the crate `mm` is plugged into: real frames, real barriers, real TLBs.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use mm::desc::Level;
+use mm::{Asid, Frames, Mmu, Poisoned, Reach, TableMemory};
+use spin::Once;
+use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, VirtRange};
+
+use crate::{counters, frames, layout};
+
+/// The kernel's frame allocator, as `mm` sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KernelFrames;
+
+static ZERO_PAGE: Once<Pfn> = Once::new();
+
+/// Sets the frame of zeros aside; before the first program.
+///
+/// # Errors
+/// [`crate::heap::OutOfMemory`].
+pub(crate) fn init() -> Result<(), crate::heap::OutOfMemory> {
+    let frame = frames::alloc_zeroed()?;
+    ZERO_PAGE.call_once(|| frame);
+    Ok(())
+}
+
+impl Frames for KernelFrames {
+    fn alloc_zeroed(&self) -> Result<Pfn, mm::OutOfMemory> {
+        frames::alloc_zeroed().map_err(|_| mm::OutOfMemory)
+    }
+
+    fn alloc(&self) -> Result<Pfn, mm::OutOfMemory> {
+        frames::alloc().map_err(|_| mm::OutOfMemory)
+    }
+
+    fn free(&self, frame: Pfn) {
+        frames::free(frame);
+    }
+
+    fn zero_page(&self) -> Pfn {
+        *ZERO_PAGE.get().unwrap_or_else(|| unreachable!("mmu::init comes before every address space"))
+    }
+
+    fn copy(&self, from: Pfn, to: Pfn) -> Result<(), Poisoned> {
+        // SAFETY: both are in the linear map; `to` is nobody else's. `from` may be written meanwhile through a shared
+        // mapping, which tears at most what a copy by the program itself would tear.
+        unsafe {
+            core::ptr::copy_nonoverlapping(layout::linear(from.base()), layout::linear(to.base()), PAGE_SIZE as usize);
+        }
+        Ok(())
+    }
+
+    fn table(&self, frame: Pfn) -> &TableMemory {
+        // SAFETY: a table's frame is in the linear map while the table lives, and is used through atomics alone. The
+        // tables of `boot` lie in the image, which is RAM like any other.
+        unsafe { &*layout::linear(frame.base()).cast() }
+    }
+}
+
+/// This machine's barriers and TLBs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KernelMmu;
+
+/// All stores to tables are seen by every walker, and by this CPU's next instruction.
+pub(crate) fn publish() {
+    arch::barrier::dsb_ishst();
+    arch::barrier::isb();
+}
+
+impl Mmu for KernelMmu {
+    fn publish(&self) {
+        counters::DESCRIPTORS.add(1);
+        publish();
+    }
+
+    fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {
+        counters::TLBI.add(1);
+        let step = smallest.size() >> PAGE_SHIFT;
+        let level = match reach {
+            Reach::Leaves => arch::tlb::Level::Last,
+            Reach::Tables => arch::tlb::Level::All,
+        };
+        if asid == Asid::GLOBAL {
+            arch::tlb::invalidate_kernel(range);
+        } else {
+            arch::tlb::invalidate(asid.get(), range, step, level);
+        }
+    }
+
+    fn invalidate_asid(&self, asid: Asid) {
+        counters::TLBI.add(1);
+        arch::tlb::invalidate_asid(asid.get());
+    }
+
+    fn sync_icache(&self, first: Pfn, count: PageCount) {
+        let bytes = (count.get() << PAGE_SHIFT) as usize;
+        // SAFETY: frames that become executable are RAM or pmem, all of which the linear map shows.
+        unsafe { arch::cache::sync_instructions(layout::linear(first.base()), bytes) };
+    }
+}
+
+/// Hands out address space numbers: 1 to the last one the CPU has, each to one living space.
+pub(crate) struct Asids {
+    used: [AtomicU64; Self::WORDS],
+}
+
+impl Asids {
+    const WORDS: usize = 65536 / 64;
+
+    /// Every number is free but 0, which is nobody's.
+    pub(crate) const fn new() -> Self {
+        Self { used: [const { AtomicU64::new(0) }; Self::WORDS] }
+    }
+
+    /// A number that no living space has.
+    pub(crate) fn take(&self) -> Option<Asid> {
+        let words = if arch::cpu::Features::detect().asid16 { Self::WORDS } else { 256 / 64 };
+        for (index, word) in self.used[..words].iter().enumerate() {
+            let mut now = word.load(Ordering::Relaxed);
+            loop {
+                let taken = if index == 0 { now | 1 } else { now };
+                let bit = (!taken).trailing_zeros();
+                if bit == 64 {
+                    break;
+                }
+                match word.compare_exchange_weak(now, now | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) => return Some(Asid::new((index as u32 * 64 + bit) as u16)),
+                    Err(other) => now = other,
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes a number back. No TLB holds anything under it any more.
+    pub(crate) fn give_back(&self, asid: Asid) {
+        let number = usize::from(asid.get());
+        self.used[number / 64].fetch_and(!(1 << (number % 64)), Ordering::Release);
+    }
+}

@@ -1,0 +1,167 @@
+//! A program's address space in the kernel: the crate `mm` behind a lock, with a number in the TLB.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use mm::space::{Access, FaultError};
+use mm::vma::Kind;
+use mm::{AddressSpace, Asid, Backing, PageOf, Prot, Run, VmaFlags};
+use pmem::medium::Medium;
+use sync::{Mutex, MutexGuard, Rank};
+use units::{FileOff, FileRange, Ino, PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr};
+
+use crate::heap::{self, OutOfMemory};
+use crate::mmu::{Asids, KernelFrames, KernelMmu};
+use crate::pmem::PmemMedium;
+use crate::vfs::DenyWrite;
+use crate::{layout, paging};
+
+/// Heap that a fault or a call on a space takes at most, in pieces.
+const WORST_CASE: usize = 8 << 10;
+
+/// What the VMAs of programs are made of.
+pub(crate) type Mappings = AddressSpace<KernelFrames, KernelMmu, FilePin>;
+
+/// Blocks of a file that a mapping shows, as they were when the pin was taken.
+#[derive(Clone)]
+pub(crate) struct FilePin(Arc<Pinned>);
+
+struct Pinned {
+    pin: fs::Pin<PmemMedium>,
+    inode: Ino,
+    /// Held by the mappings of a program's own file: it is not written while it runs (`ETXTBSY`).
+    _text: Option<DenyWrite>,
+}
+
+impl FilePin {
+    /// A mapping of data.
+    pub(crate) fn new(pin: fs::Pin<PmemMedium>, inode: Ino) -> Self {
+        Self(Arc::new(Pinned { pin, inode, _text: None }))
+    }
+
+    /// A mapping of a program.
+    pub(crate) fn of_program(pin: fs::Pin<PmemMedium>, inode: Ino, text: DenyWrite) -> Self {
+        Self(Arc::new(Pinned { pin, inode, _text: Some(text) }))
+    }
+
+    /// The number of the file.
+    fn inode(&self) -> u64 {
+        self.0.inode.get()
+    }
+
+    /// The size of the file when the pin was taken.
+    pub(crate) fn size(&self) -> u64 {
+        self.0.pin.size()
+    }
+}
+
+/// The whole pages that hold `len` bytes from `offset` on; `None` past the end of 64 bits.
+pub(crate) fn page_range(offset: FileOff, len: u64) -> Option<FileRange> {
+    let end = offset.checked_add(units::ByteLen::new(len))?.align_up(PAGE_SIZE)?;
+    FileRange::new(offset.align_down(PAGE_SIZE), end)
+}
+
+impl Backing for FilePin {
+    fn run(&self, index: u64, max: PageCount) -> Run {
+        let pages = self.0.pin.size().div_ceil(PAGE_SIZE);
+        if index >= pages {
+            return Run { page: PageOf::Beyond, count: max };
+        }
+        let at = FileOff::new(index << PAGE_SHIFT);
+        let map = self.0.pin.iomap(at);
+        let mapped = (map.end().get().div_ceil(PAGE_SIZE)).saturating_sub(index).max(1);
+        let count = PageCount::new(mapped.min(pages - index).min(max.get()));
+        let frame = map.addr_at(at).and_then(|addr| self.0.pin.fs().medium().pfn(addr));
+        Run { page: frame.map_or(PageOf::Zero, PageOf::Frame), count }
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+static ASIDS: Asids = Asids::new();
+
+/// A number that goes back when its space is gone.
+struct OwnAsid(Asid);
+
+impl Drop for OwnAsid {
+    fn drop(&mut self) {
+        arch::tlb::invalidate_asid(self.0.get());
+        ASIDS.give_back(self.0);
+    }
+}
+
+/// One address space, shared by the threads of a program.
+pub(crate) struct Space {
+    // Dropped in this order: mappings and frames first, then the number.
+    mappings: Mutex<Mappings>,
+    root: u64,
+    asid: OwnAsid,
+}
+
+impl Space {
+    /// A space with nothing in it.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], of frames or of numbers.
+    pub(crate) fn new() -> Result<Arc<Self>, OutOfMemory> {
+        heap::reserve(WORST_CASE)?;
+        let asid = OwnAsid(ASIDS.take().ok_or(OutOfMemory)?);
+        let mappings = AddressSpace::new(KernelFrames, KernelMmu, asid.0).map_err(|mm::OutOfMemory| OutOfMemory)?;
+        let root = mappings.root().base().get();
+        Ok(Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, asid }))
+    }
+
+    /// Makes this the space of the program on this CPU.
+    #[inline]
+    pub(crate) fn activate(&self) {
+        // SAFETY: the root is this space's, which the task that runs in it keeps alive.
+        unsafe { arch::cpu::set_ttbr0(self.root, self.asid.0.get()) };
+    }
+
+    /// The mappings, locked.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Mappings> {
+        self.mappings.lock()
+    }
+
+    /// Writes a line for each mapping, as Linux's `/proc/self/maps` has it: range, rights, offset, device, inode, name.
+    pub(crate) fn write_maps(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let mappings = self.mappings.lock();
+        let heap = mappings.heap();
+        for vma in mappings.vmas() {
+            let right = |right, letter| if vma.prot().contains(right) { letter } else { '-' };
+            let (r, w, x) = (right(Prot::READ, 'r'), right(Prot::WRITE, 'w'), right(Prot::EXEC, 'x'));
+            let (start, end) = (vma.start().get(), vma.end().get());
+            let (offset, inode) = match vma.backing() {
+                Some(backing) => (vma.pgoff() << PAGE_SHIFT, backing.inode()),
+                None => (0, 0),
+            };
+            let name = match vma.kind() {
+                Kind::Peek(..) => "[peek]",
+                Kind::Anonymous if vma.flags().contains(VmaFlags::GROWS_DOWN) => "[stack]",
+                Kind::Anonymous if vma.range().overlaps(heap) => "[heap]",
+                Kind::Anonymous | Kind::File(_) => "",
+            };
+            writeln!(to, "{start:08x}-{end:08x} {r}{w}{x}p {offset:08x} 00:00 {inode:<10} {name}")?;
+        }
+        Ok(())
+    }
+
+    /// Makes an access of the program possible.
+    ///
+    /// # Errors
+    /// [`FaultError`] says which signal it earns.
+    #[inline]
+    pub(crate) fn fault(&self, va: VirtAddr, access: Access) -> Result<(), FaultError> {
+        heap::reserve(WORST_CASE).map_err(|OutOfMemory| FaultError::OutOfMemory)?;
+        self.mappings.lock().fault(va, access)
+    }
+}
+
+/// Takes whatever program's space away from this CPU: TTBR0 is an empty table.
+pub(crate) fn deactivate() {
+    let empty = paging::image_phys(layout::reserved_pg_dir());
+    // SAFETY: a page of zeroes in the image.
+    unsafe { arch::cpu::set_ttbr0(empty.get(), 0) };
+}

@@ -1,0 +1,165 @@
+//! From the first line of Rust to the first program.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use abi::Errno;
+use arrayvec::ArrayVec;
+use spin::Once;
+use units::{ByteLen, PhysAddr, PhysRange};
+
+use crate::cmdline::{CommandLine, Init};
+use crate::exit::{exit, refuse, status};
+use crate::fdt::{self, Platform};
+use crate::task::{Parts, Start, Task, process, sched};
+use crate::vfs::{self, Files, Place};
+use crate::{console, exec, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
+
+/// Where QEMU leaves the device tree when x0 does not say (an ELF image).
+const DEFAULT_TREE: PhysAddr = PhysAddr::new(0x4000_0000);
+/// Heap that the first tasks take.
+const WORST_CASE: usize = 64 << 10;
+
+static PLATFORM: Once<Platform> = Once::new();
+
+/// The machine, as its device tree describes it.
+pub(crate) fn platform() -> &'static Platform {
+    PLATFORM.get().unwrap_or_else(|| unreachable!("kernel_main parses the device tree first"))
+}
+
+/// Ends the machine where it cannot be brought up, with the reason.
+fn must<T, E: fmt::Display>(what: &str, outcome: Result<T, E>) -> T {
+    outcome.unwrap_or_else(|error| refuse(status::REFUSED, format_args!("{what}{error}")))
+}
+
+/// Where `boot` ends: the MMU is on, the stack is the boot stack, interrupts are masked. `tree` is the device tree's
+/// physical address or 0, `loaded` that of `_text`.
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
+    percpu::init(0);
+    paging::init(PhysAddr::new(loaded));
+    let tree = if tree == 0 { DEFAULT_TREE } else { PhysAddr::new(tree) };
+    let blob = read_platform(tree);
+    let platform = platform();
+    must("console: ", console::init(&platform.uart));
+    let line = must("command line: ", CommandLine::parse(&platform.bootargs));
+    log::init(line.log_level);
+    let claims = must("pmem: ", pmem::claim(platform, &line, paging::image(), blob));
+
+    let mut held: ArrayVec<PhysRange, 32> = claims.iter().copied().collect();
+    held.push(paging::image());
+    held.push(blob);
+    must("", ram::init(platform, line.ram, &held));
+    if mmu::init().is_err() {
+        refuse(status::REFUSED, format_args!("memory: too little to run in"));
+    }
+    if arch::cpu::Features::detect().pan {
+        arch::user::enable_pan();
+    }
+    must("interrupts: ", irq::init(&platform.gic));
+    must("timer: ", timer::init(&platform.timer));
+    if let Some(rtc) = platform.rtc {
+        must("clock: ", timer::init_wall_clock(rtc));
+    }
+    rng::init(&platform.rng_seed);
+    if become_task().is_err() {
+        refuse(status::REFUSED, format_args!("memory: too little to run in"));
+    }
+    must("console: ", console::enable_input(&platform.uart));
+    arch::irq::enable();
+    pmem::discover(platform, &line, &claims);
+    run(&line)
+}
+
+/// Parses the device tree at `tree` and keeps what it says; answers where it lies.
+fn read_platform(tree: PhysAddr) -> PhysRange {
+    let header = must("device tree: ", paging::map_blob(tree, ByteLen::new(fdt::HEADER as u64)));
+    let mut first = [0; fdt::HEADER];
+    first.copy_from_slice(header);
+    let len = ByteLen::new(must("", fdt::blob_len(first)) as u64);
+    let blob = must("device tree: ", paging::map_blob(tree, len));
+    match Platform::parse(blob) {
+        Ok(platform) => PLATFORM.call_once(|| platform),
+        Err(error) => {
+            if let Some(uart) = fdt::find_uart(blob) {
+                // Where even that fails, semihosting takes the message.
+                let _ = console::early_init(uart);
+            }
+            refuse(status::REFUSED, format_args!("{error}"))
+        }
+    };
+    must("device tree: ", PhysRange::with_len(tree, len).ok_or("at the end of the address space"))
+}
+
+/// Gives the code that runs since reset a task, so that it can wait, and later become the first program.
+fn become_task() -> Result<(), heap::OutOfMemory> {
+    heap::reserve(WORST_CASE)?;
+    let pid = process::fresh_id()?;
+    let process = process::create(pid, 0, process::NO_ACTIONS, Arc::from(&b""[..]));
+    let files = Arc::new(Files::new_console().map_err(|_| heap::OutOfMemory)?);
+    let parts = Parts { process, files, place: Arc::new(Place::new()), space: None };
+    sched::admit()?;
+    let task = Task::new(pid, parts, Start::Kernel(never, 0))?;
+    process::join(&task)?;
+    sched::adopt(task);
+    Ok(())
+}
+
+/// The first task is running already.
+extern "C" fn never(_: usize) -> ! {
+    unreachable!("the first task was started a second time")
+}
+
+/// Tests, benches, or the first program.
+fn run(line: &CommandLine<'_>) -> ! {
+    if let Some(filter) = line.test {
+        let root = pmem::mount_root(line.root);
+        if let Ok(root) = &root {
+            vfs::mount_root(root.root());
+        }
+        let failed = testing::run(filter);
+        exit(if failed == 0 { 0 } else { status::TESTS_FAILED });
+    }
+    let root = must("", pmem::mount_root(line.root));
+    if let Some(damage) = root.damage() {
+        console::say(format_args!("vitrine: mounted read-only: {damage}\n"));
+    }
+    vfs::mount_root(root.root());
+    match &line.init {
+        Some(init) => run_named(init),
+        None => run_default(),
+    }
+}
+
+/// The environment that the first program finds.
+const ENVIRONMENT: [&str; 3] = ["PATH=/bin", "HOME=/", "TERM=vt100"];
+
+fn environment() -> Vec<Vec<u8>> {
+    ENVIRONMENT.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Runs `init=PATH ARGS...`, or says why not.
+fn run_named(init: &Init<'_>) -> ! {
+    let path = init.path();
+    let arguments = core::iter::once(path).chain(init.arguments()).map(|text| text.as_bytes().to_vec()).collect();
+    match exec::run_init(path.as_bytes(), arguments, environment()) {
+        Ok(()) => exec::enter_program(),
+        Err(error @ (Errno::ENOENT | Errno::ENOTDIR)) => {
+            refuse(status::NOT_FOUND, format_args!("init={path}: {error}"))
+        }
+        Err(error) => refuse(status::NOT_EXECUTABLE, format_args!("init={path}: {error}")),
+    }
+}
+
+/// Runs /bin/init, else /bin/sh.
+fn run_default() -> ! {
+    for path in ["/bin/init", "/bin/sh"] {
+        match exec::run_init(path.as_bytes(), Vec::from([path.as_bytes().to_vec()]), environment()) {
+            Ok(()) => exec::enter_program(),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(error) => refuse(status::NOT_EXECUTABLE, format_args!("{path}: {error}")),
+        }
+    }
+    refuse(status::NOT_FOUND, format_args!("neither /bin/init nor /bin/sh is there, and init= names nothing"))
+}

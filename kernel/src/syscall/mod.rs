@@ -1,0 +1,165 @@
+//! System calls: Linux's numbers, arguments and errnos, and the four of our own.
+//!
+//! A call is a function from its six argument registers to an answer or an [`Errno`]; the table below names each, and
+//! is the only place that does. What they do lives in the room it belongs to.
+
+pub(crate) mod file;
+mod info;
+mod memory;
+pub(crate) mod time;
+
+use abi::{Errno, nr};
+
+use crate::heap::OutOfMemory;
+use crate::task::wait::Interrupted;
+use crate::trap::TrapFrame;
+use crate::{counters, peek, task};
+
+/// The argument registers x0 to x5.
+#[repr(C)]
+pub(crate) struct Args {
+    /// The words as the program left them.
+    pub(crate) a: [u64; 6],
+}
+
+impl From<OutOfMemory> for Errno {
+    fn from(_: OutOfMemory) -> Self {
+        Errno::ENOMEM
+    }
+}
+
+impl From<Interrupted> for Errno {
+    fn from(_: Interrupted) -> Self {
+        Errno::EINTR
+    }
+}
+
+type Call = fn(&Args) -> Result<u64, Errno>;
+
+/// Linux's numbers end below this.
+const LINUX: usize = 512;
+/// Ours begin here.
+const OURS: usize = nr::PEEK as usize;
+
+macro_rules! calls {
+    ($($number:ident => $call:path,)*) => {{
+        let mut table: [Option<Call>; LINUX] = [None; LINUX];
+        $(table[nr::$number as usize] = Some($call);)*
+        table
+    }};
+}
+
+/// The calls, by number.
+static CALLS: [Option<Call>; LINUX] = calls! {
+    OPENAT => file::sys_openat,
+    CLOSE => file::sys_close,
+    CLOSE_RANGE => file::sys_close_range,
+    DUP => file::sys_dup,
+    DUP3 => file::sys_dup3,
+    FCNTL => file::sys_fcntl,
+    READ => file::sys_read,
+    WRITE => file::sys_write,
+    READV => file::sys_readv,
+    WRITEV => file::sys_writev,
+    PREAD64 => file::sys_pread64,
+    PWRITE64 => file::sys_pwrite64,
+    PREADV => file::sys_preadv,
+    PWRITEV => file::sys_pwritev,
+    LSEEK => file::sys_lseek,
+    FSTAT => file::sys_fstat,
+    NEWFSTATAT => file::sys_newfstatat,
+    STATX => file::sys_statx,
+    GETDENTS64 => file::sys_getdents64,
+    READLINKAT => file::sys_readlinkat,
+    MKDIRAT => file::sys_mkdirat,
+    UNLINKAT => file::sys_unlinkat,
+    LINKAT => file::sys_linkat,
+    SYMLINKAT => file::sys_symlinkat,
+    RENAMEAT => file::sys_renameat,
+    RENAMEAT2 => file::sys_renameat2,
+    FTRUNCATE => file::sys_ftruncate,
+    TRUNCATE => file::sys_truncate,
+    FSYNC => file::sys_fsync,
+    FDATASYNC => file::sys_fdatasync,
+    SYNC => file::sys_sync,
+    SYNCFS => file::sys_syncfs,
+    FACCESSAT => file::sys_faccessat,
+    FACCESSAT2 => file::sys_faccessat2,
+    FCHMOD => file::sys_fchmod,
+    FCHMODAT => file::sys_fchmodat,
+    FCHOWN => file::sys_fchown,
+    FCHOWNAT => file::sys_fchownat,
+    UTIMENSAT => file::sys_utimensat,
+    STATFS => file::sys_statfs,
+    FSTATFS => file::sys_fstatfs,
+    GETCWD => file::sys_getcwd,
+    CHDIR => file::sys_chdir,
+    FCHDIR => file::sys_fchdir,
+    UMASK => file::sys_umask,
+    IOCTL => file::sys_ioctl,
+
+    BRK => memory::sys_brk,
+    MMAP => memory::sys_mmap,
+    MUNMAP => memory::sys_munmap,
+    MPROTECT => memory::sys_mprotect,
+    MADVISE => memory::sys_madvise,
+
+    EXIT => task::exit::sys_exit,
+    EXIT_GROUP => task::exit::sys_exit_group,
+    CLONE => task::clone::sys_clone,
+    EXECVE => crate::exec::sys_execve,
+    WAIT4 => task::exit::sys_wait4,
+    FUTEX => task::futex::sys_futex,
+    RT_SIGACTION => task::signal::sys_rt_sigaction,
+    RT_SIGPROCMASK => task::signal::sys_rt_sigprocmask,
+    SCHED_YIELD => info::sys_sched_yield,
+
+    GETPID => info::sys_getpid,
+    GETPPID => info::sys_getppid,
+    GETTID => info::sys_gettid,
+    GETUID => info::sys_getuid,
+    GETEUID => info::sys_getuid,
+    GETGID => info::sys_getuid,
+    GETEGID => info::sys_getuid,
+    UNAME => info::sys_uname,
+    SET_TID_ADDRESS => info::sys_set_tid_address,
+    SET_ROBUST_LIST => info::sys_set_robust_list,
+    PRLIMIT64 => info::sys_prlimit64,
+    GETRANDOM => info::sys_getrandom,
+    CLOCK_GETTIME => time::sys_clock_gettime,
+    CLOCK_GETRES => time::sys_clock_getres,
+    CLOCK_NANOSLEEP => time::sys_clock_nanosleep,
+    NANOSLEEP => time::sys_nanosleep,
+    GETTIMEOFDAY => time::sys_gettimeofday,
+};
+
+/// Ours, from [`OURS`] on.
+static OUR_CALLS: [Call; 2] = [peek::sys_peek, peek::sys_unpeek];
+
+/// Serves the call whose number is in x8; the answer, or the errno below zero, goes to x0.
+#[inline]
+pub(crate) fn dispatch(frame: &mut TrapFrame) {
+    let number = frame.x[8] as usize;
+    // SAFETY: the first six words of `x` are an `Args`: the same size, the same alignment, plain words. The callees
+    // that change the frame (`execve`) do so when this reference is no longer used.
+    let args = unsafe { &*(&raw const frame.x).cast::<Args>() };
+    let answer = match CALLS.get(number) {
+        Some(Some(call)) => call(args),
+        _ => rare(number, args),
+    };
+    frame.x[0] = match answer {
+        Ok(value) => value,
+        Err(errno) => errno.to_return(),
+    };
+}
+
+/// Ours, and those that nobody knows.
+fn rare(number: usize, args: &Args) -> Result<u64, Errno> {
+    if let Some(call) = number.checked_sub(OURS).and_then(|index| OUR_CALLS.get(index)) {
+        return call(args);
+    }
+    counters::UNKNOWN_CALLS.add(1);
+    let name = u32::try_from(number).ok().and_then(|number| nr::name(number.into())).unwrap_or("?");
+    log::warn!("{:?}: system call {number} ({name}) is not there", task::current());
+    Err(Errno::ENOSYS)
+}

@@ -1,0 +1,89 @@
+//! Clocks and sleeps.
+
+use core::time::Duration;
+
+use abi::Errno;
+use abi::time::{self as clock, Timespec, Timeval};
+
+use crate::syscall::Args;
+use crate::task::wait;
+use crate::timer;
+use crate::uaccess::{UserPtr, read_user, write_user};
+
+/// A program's time, where it is one.
+///
+/// # Errors
+/// `EINVAL` for a negative time, or nanoseconds that make up a second.
+pub(crate) fn duration(time: Timespec) -> Result<Duration, Errno> {
+    if !time.is_valid() || time.sec < 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(Duration::new(time.sec as u64, time.nsec as u32))
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec { sec: time.as_secs() as i64, nsec: i64::from(time.subsec_nanos()) }
+}
+
+fn read_clock(id: u64) -> Result<Duration, Errno> {
+    Ok(match id as u32 {
+        clock::CLOCK_REALTIME | clock::CLOCK_REALTIME_COARSE => timer::now().saturating_add(timer::boot_time()),
+        // CPU time is not kept apart: a program's is the time since boot at most.
+        clock::CLOCK_MONOTONIC
+        | clock::CLOCK_MONOTONIC_RAW
+        | clock::CLOCK_MONOTONIC_COARSE
+        | clock::CLOCK_BOOTTIME
+        | clock::CLOCK_PROCESS_CPUTIME_ID
+        | clock::CLOCK_THREAD_CPUTIME_ID => timer::now(),
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+/// `clock_gettime(clock, time)`.
+pub(crate) fn sys_clock_gettime(a: &Args) -> Result<u64, Errno> {
+    write_user(UserPtr::new(a.a[1]), &timespec(read_clock(a.a[0])?))?;
+    Ok(0)
+}
+
+/// `clock_getres(clock, time)`: a nanosecond, as Linux says of high-resolution timers.
+pub(crate) fn sys_clock_getres(a: &Args) -> Result<u64, Errno> {
+    read_clock(a.a[0])?;
+    if a.a[1] != 0 {
+        write_user(UserPtr::new(a.a[1]), &Timespec { sec: 0, nsec: 1 })?;
+    }
+    Ok(0)
+}
+
+/// `gettimeofday(time, zone)`.
+pub(crate) fn sys_gettimeofday(a: &Args) -> Result<u64, Errno> {
+    let now = read_clock(clock::CLOCK_REALTIME.into())?;
+    if a.a[0] != 0 {
+        let time = Timeval { sec: now.as_secs() as i64, usec: i64::from(now.subsec_micros()) };
+        write_user(UserPtr::new(a.a[0]), &time)?;
+    }
+    if a.a[1] != 0 {
+        write_user(UserPtr::new(a.a[1]), &[0u32; 2])?;
+    }
+    Ok(0)
+}
+
+/// `nanosleep(time, left)`. Only the end of the task cuts it short, so `left` is never stored.
+pub(crate) fn sys_nanosleep(a: &Args) -> Result<u64, Errno> {
+    let time = duration(read_user(UserPtr::new(a.a[0]))?)?;
+    wait::sleep_until(timer::now().saturating_add(time))?;
+    Ok(0)
+}
+
+/// `clock_nanosleep(clock, flags, time, left)`.
+pub(crate) fn sys_clock_nanosleep(a: &Args) -> Result<u64, Errno> {
+    let [id, flags, time, ..] = a.a;
+    let now = read_clock(id)?;
+    let time = duration(read_user(UserPtr::new(time))?)?;
+    let wait = match flags as u32 {
+        0 => time,
+        clock::TIMER_ABSTIME => time.saturating_sub(now),
+        _ => return Err(Errno::EINVAL),
+    };
+    wait::sleep_until(timer::now().saturating_add(wait))?;
+    Ok(0)
+}

@@ -1,0 +1,264 @@
+//! Processes: groups of threads, and the tree of who made whom.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::signal::{self, Sigaction};
+use abi::task::WaitStatus;
+use sync::{Mutex, Rank};
+
+use super::wait::WaitQueue;
+use super::{Task, flag, sched};
+use crate::heap::OutOfMemory;
+
+/// The first program: its end is the end of the machine.
+pub(crate) const INIT: u32 = 1;
+/// Linux's default `pid_max`.
+const LARGEST_ID: u32 = 32_767;
+
+/// What a program asked to happen on each signal; recorded, and looked at when one is to be delivered.
+pub(crate) type Actions = [Sigaction; signal::COUNT as usize];
+
+/// No handlers.
+pub(crate) const NO_ACTIONS: Actions =
+    [Sigaction { handler: signal::SIG_DFL, flags: 0, restorer: 0, mask: signal::Sigset::EMPTY }; signal::COUNT as usize];
+
+/// A thread group.
+pub(crate) struct Process {
+    /// Its number: the number of its first thread.
+    pub(crate) pid: u32,
+    parent: AtomicU32,
+    /// Handlers of signals.
+    pub(crate) actions: Mutex<Actions>,
+    /// The absolute path of its program (`/proc/self/exe`).
+    exe: Mutex<Arc<[u8]>>,
+    /// Woken when a child ends.
+    pub(super) children: WaitQueue,
+    /// Woken when a thread other than the last ends.
+    pub(super) threads: WaitQueue,
+}
+
+impl Process {
+    /// The process that waits for this one, or 0.
+    #[inline]
+    pub(crate) fn parent(&self) -> u32 {
+        self.parent.load(Ordering::Relaxed)
+    }
+
+    /// The absolute path of the program.
+    pub(crate) fn exe(&self) -> Arc<[u8]> {
+        self.exe.lock().clone()
+    }
+
+    /// Names the program.
+    pub(crate) fn set_exe(&self, path: Arc<[u8]>) {
+        let old = core::mem::replace(&mut *self.exe.lock(), path);
+        drop(old);
+    }
+}
+
+/// How a process is to end, once somebody decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    Running,
+    Ending(WaitStatus),
+    Zombie(WaitStatus),
+}
+
+struct Entry {
+    process: Arc<Process>,
+    threads: Vec<Arc<Task>>,
+    life: Life,
+}
+
+struct Tree {
+    entries: BTreeMap<u32, Entry>,
+    last_id: u32,
+}
+
+static TREE: Mutex<Tree> = Mutex::new(Rank::Tasks, Tree { entries: BTreeMap::new(), last_id: 0 });
+
+impl Tree {
+    /// A number that no task has.
+    fn fresh_id(&mut self) -> Option<u32> {
+        for _ in 0..LARGEST_ID {
+            self.last_id = self.last_id % LARGEST_ID + 1;
+            let id = self.last_id;
+            let taken = self.entries.contains_key(&id)
+                || self.entries.values().any(|entry| entry.threads.iter().any(|task| task.tid == id));
+            if !taken {
+                return Some(id);
+            }
+        }
+        None
+    }
+}
+
+/// A number for a task that is about to be made. The first call answers [`INIT`].
+///
+/// # Errors
+/// [`OutOfMemory`] where every number is taken (Linux: `EAGAIN`).
+pub(crate) fn fresh_id() -> Result<u32, OutOfMemory> {
+    TREE.lock().fresh_id().ok_or(OutOfMemory)
+}
+
+/// A process without threads, child of `parent`, or of nobody (0). Needs 8 KiB of heap reserved.
+pub(crate) fn create(pid: u32, parent: u32, actions: Actions, exe: Arc<[u8]>) -> Arc<Process> {
+    let process = Arc::new(Process {
+        pid,
+        parent: AtomicU32::new(parent),
+        actions: Mutex::new(Rank::Futex, actions),
+        exe: Mutex::new(Rank::Futex, exe),
+        children: WaitQueue::new(),
+        threads: WaitQueue::new(),
+    });
+    let entry = Entry { process: process.clone(), threads: Vec::new(), life: Life::Running };
+    TREE.lock().entries.insert(pid, entry);
+    process
+}
+
+/// Takes a process that never had a thread out again.
+pub(crate) fn abandon(pid: u32) {
+    let gone = TREE.lock().entries.remove(&pid);
+    drop(gone);
+}
+
+/// Makes `task` a thread of its process.
+///
+/// # Errors
+/// [`OutOfMemory`], also where the process is ending: the caller ends too.
+pub(crate) fn join(task: &Arc<Task>) -> Result<(), OutOfMemory> {
+    let mut tree = TREE.lock();
+    let entry = tree.entries.get_mut(&task.process.pid).ok_or(OutOfMemory)?;
+    if entry.life != Life::Running {
+        return Err(OutOfMemory);
+    }
+    entry.threads.try_reserve(1).map_err(|_| OutOfMemory)?;
+    entry.threads.push(task.clone());
+    Ok(())
+}
+
+/// Tells every other thread of `task`'s process to end.
+fn kill_others(entry: &Entry, task: &Task) {
+    for other in entry.threads.iter().filter(|other| other.tid != task.tid) {
+        other.raise(flag::KILLED);
+        sched::wake(other);
+    }
+}
+
+/// Decides that the process of `task` ends with `status`, unless that is decided already.
+pub(super) fn begin_end(task: &Task, status: WaitStatus) {
+    let mut tree = TREE.lock();
+    let Some(entry) = tree.entries.get_mut(&task.process.pid) else { return };
+    if entry.life == Life::Running {
+        entry.life = Life::Ending(status);
+        kill_others(entry, task);
+    }
+}
+
+/// Ends every other thread of `task`'s process and waits until they are gone (Linux: `de_thread`).
+///
+/// # Errors
+/// [`super::wait::Interrupted`] where another thread was first to end the process.
+pub(crate) fn become_single(task: &Task) -> Result<(), super::wait::Interrupted> {
+    let alone = || {
+        let tree = TREE.lock();
+        let entry = tree.entries.get(&task.process.pid)?;
+        kill_others(entry, task);
+        (entry.threads.len() == 1).then_some(())
+    };
+    task.process.threads.wait_until(alone)
+}
+
+/// What is left of a process when a thread has gone.
+pub(super) enum Left {
+    /// Other threads.
+    Threads,
+    /// Nothing: it ended with this status.
+    Nothing(WaitStatus),
+}
+
+/// Takes `task` out of its process. `status` counts where it is the last thread and nobody decided before.
+pub(super) fn leave(task: &Task, status: WaitStatus) -> Left {
+    let mut tree = TREE.lock();
+    let pid = task.process.pid;
+    let Some(entry) = tree.entries.get_mut(&pid) else { return Left::Threads };
+    let gone = entry.threads.iter().position(|other| other.tid == task.tid).map(|at| entry.threads.swap_remove(at));
+    if !entry.threads.is_empty() {
+        entry.process.threads.wake_all();
+        drop(tree);
+        drop(gone);
+        return Left::Threads;
+    }
+    let status = match entry.life {
+        Life::Ending(decided) | Life::Zombie(decided) => decided,
+        Life::Running => status,
+    };
+    entry.life = Life::Zombie(status);
+    tree.adopt_children_of(pid);
+    let parent = task.process.parent();
+    match tree.entries.get(&parent) {
+        Some(parent) => parent.process.children.wake_all(),
+        // Nobody will ever ask.
+        None => drop(tree.entries.remove(&pid)),
+    }
+    drop(tree);
+    drop(gone);
+    Left::Nothing(status)
+}
+
+impl Tree {
+    /// Gives the children of `pid` to init.
+    fn adopt_children_of(&mut self, pid: u32) {
+        for child in self.entries.values().filter(|entry| entry.process.parent() == pid) {
+            child.process.parent.store(INIT, Ordering::Relaxed);
+        }
+        if let Some(init) = self.entries.get(&INIT) {
+            init.process.children.wake_all();
+        }
+    }
+}
+
+/// Which children `wait4` is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Which {
+    /// Any child.
+    Any,
+    /// The one with this number.
+    Pid(u32),
+}
+
+/// What a look at the children found.
+pub(super) enum Reaped {
+    /// This one had ended, and is gone now.
+    Child(u32, WaitStatus),
+    /// They all run.
+    NoneYet,
+    /// There is no such child.
+    NoChild,
+}
+
+/// Takes one child of `parent` that has ended out of the tree.
+pub(super) fn reap(parent: u32, which: Which) -> Reaped {
+    let mut tree = TREE.lock();
+    let mut found = Reaped::NoChild;
+    for (&pid, entry) in &tree.entries {
+        let asked = which == Which::Any || which == Which::Pid(pid);
+        if !asked || entry.process.parent() != parent {
+            continue;
+        }
+        found = Reaped::NoneYet;
+        if let Life::Zombie(status) = entry.life {
+            found = Reaped::Child(pid, status);
+            break;
+        }
+    }
+    if let Reaped::Child(pid, _) = found {
+        let gone = tree.entries.remove(&pid);
+        drop(tree);
+        drop(gone);
+    }
+    found
+}

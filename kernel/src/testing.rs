@@ -1,0 +1,132 @@
+//! Tests and benches inside the kernel: collected by the linker, each in a task of its own.
+//!
+//! A test that panics or faults ends its task and counts as failed; the next one runs. What it locked stays locked, so
+//! a test that shows a fault holds nothing while it does.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use linkme::distributed_slice;
+
+use crate::cmdline::Filter;
+use crate::console::say;
+use crate::task;
+use crate::task::wait::Completion;
+use alloc::sync::Arc;
+
+/// One test.
+pub(crate) struct KernelTest {
+    /// `room::what it shows`.
+    pub(crate) name: &'static str,
+    /// Returns where it passes, panics where it fails.
+    pub(crate) run: fn(),
+}
+
+/// Every test of the kernel.
+#[distributed_slice]
+pub(crate) static KERNEL_TESTS: [KernelTest];
+
+/// Adds tests: `kernel_test! { /// what it shows \n fn name() { .. } }`.
+macro_rules! kernel_test {
+    ($($(#[$doc:meta])* fn $name:ident() $body:block)*) => {
+        $(
+            $(#[$doc])*
+            fn $name() $body
+
+            const _: () = {
+                #[linkme::distributed_slice($crate::testing::KERNEL_TESTS)]
+                static TEST: $crate::testing::KernelTest =
+                    $crate::testing::KernelTest { name: concat!(module_path!(), "::", stringify!($name)), run: $name };
+            };
+        )*
+    };
+}
+pub(crate) use kernel_test;
+
+/// The outcome of the test whose task this is; where a task has none, a panic is the kernel's.
+struct Running {
+    tid: AtomicU32,
+    failed: AtomicU32,
+}
+
+static RUNNING: Running = Running { tid: AtomicU32::new(0), failed: AtomicU32::new(0) };
+
+/// Runs the tests that `filter` takes, one line each, and the closing line; answers how many failed.
+pub(crate) fn run(filter: Filter<'_>) -> usize {
+    let (mut passed, mut failed) = (0, 0);
+    for test in KERNEL_TESTS {
+        let name = test.name.strip_prefix("vitrine_kernel::tests::").unwrap_or(test.name);
+        if !filter.takes(name) {
+            continue;
+        }
+        say(format_args!("test {name} ... "));
+        if run_one(test) {
+            passed += 1;
+            say(format_args!("ok\n"));
+        } else {
+            failed += 1;
+            say(format_args!("FAILED\n"));
+        }
+    }
+    say(format_args!("{passed} passed, {failed} failed\n"));
+    failed
+}
+
+struct Job {
+    run: fn(),
+    done: Arc<Completion>,
+}
+
+fn run_one(test: &KernelTest) -> bool {
+    RUNNING.failed.store(0, Ordering::Relaxed);
+    let done = Arc::new(Completion::new());
+    let job = alloc::boxed::Box::new(Job { run: test.run, done: done.clone() });
+    let argument = alloc::boxed::Box::into_raw(job).addr();
+    match task::spawn_kernel(test_task, argument) {
+        Ok(tid) => RUNNING.tid.store(tid, Ordering::Relaxed),
+        Err(error) => {
+            say(format_args!("no task: {error:?} "));
+            return false;
+        }
+    }
+    *DONE.lock() = Some(done.clone());
+    let waited = done.wait();
+    RUNNING.tid.store(0, Ordering::Relaxed);
+    waited.is_ok() && RUNNING.failed.load(Ordering::Relaxed) == 0
+}
+
+/// The completion of the running test, for the panic that ends it early.
+static DONE: sync::Mutex<Option<Arc<Completion>>> = sync::Mutex::new(sync::Rank::Futex, None);
+
+extern "C" fn test_task(argument: usize) -> ! {
+    arch::irq::enable();
+    // SAFETY: the address `run_one` took out of a box, once.
+    let job = unsafe { alloc::boxed::Box::from_raw(core::ptr::with_exposed_provenance_mut::<Job>(argument)) };
+    (job.run)();
+    finish(job.done.clone());
+    drop(job);
+    task::exit::end_kernel_task()
+}
+
+fn finish(done: Arc<Completion>) {
+    done.complete();
+}
+
+/// Called by the panic handler: where a test's task panicked, ends the task and never returns.
+pub(crate) fn fail_running_test() {
+    let current = crate::percpu::current_or_null();
+    // SAFETY: null, or the task that runs here.
+    let Some(task) = (unsafe { current.as_ref() }) else { return };
+    let tid = RUNNING.tid.load(Ordering::Relaxed);
+    if tid == 0 || task.tid != tid {
+        return;
+    }
+    RUNNING.failed.store(1, Ordering::Relaxed);
+    // SAFETY: the task's guards are never dropped: it does not return from here.
+    unsafe { sync::forget_held() };
+    arch::irq::enable();
+    let done = DONE.lock().take();
+    if let Some(done) = done {
+        finish(done);
+    }
+    task::exit::end_kernel_task()
+}

@@ -1,0 +1,3 @@
+//! Tests that need the real machine: one file a room.
+
+mod vfs;

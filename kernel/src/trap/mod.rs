@@ -1,0 +1,163 @@
+//! Exceptions: sixteen vectors, one frame, and who answers each.
+//!
+//! `vectors.s` stores the frame and calls one of the `trap_*` functions here. A program's fault goes to its address
+//! space, and where that cannot serve it, ends the program by a signal. A fault of the kernel at a user address, in
+//! one of the instructions that may fault (`arch::user`), is served the same way or turned into a count; any other is
+//! our own bug and panics.
+
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+
+use abi::signal;
+use arch::esr::Esr;
+pub(crate) use arch::frame::TrapFrame;
+use mm::space::{Access, FaultError};
+use units::VirtAddr;
+
+use crate::layout;
+use crate::percpu::PerCpu;
+use crate::task::{self, stack};
+
+global_asm!(
+    include_str!("vectors.s"),
+    FRAME = const TrapFrame::SIZE,
+    STACK_BIT = const stack::SIZE.trailing_zeros(),
+    PERCPU_CURRENT = const core::mem::offset_of!(PerCpu, current),
+    OVERFLOW_STACK = sym OVERFLOW_STACK,
+    OVERFLOW_SIZE = const OVERFLOW_SIZE,
+);
+
+const OVERFLOW_SIZE: usize = 8192;
+
+/// The stack on which a stack overflow is told.
+#[repr(C, align(16))]
+struct OverflowStack(UnsafeCell<[u8; OVERFLOW_SIZE]>);
+
+// SAFETY: used once, by the CPU that panics.
+unsafe impl Sync for OverflowStack {}
+
+static OVERFLOW_STACK: OverflowStack = OverflowStack(UnsafeCell::new([0; OVERFLOW_SIZE]));
+
+/// Linux's signal for a fault, and the sub-code of its `siginfo`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FaultSignal {
+    /// The signal's number.
+    pub(crate) number: u32,
+    /// `si_code`.
+    pub(crate) code: i32,
+    /// `si_addr`.
+    pub(crate) address: u64,
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_system_call(frame: &mut TrapFrame) {
+    arch::irq::enable();
+    crate::syscall::dispatch(frame);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_user_fault(frame: &mut TrapFrame, esr: u64) {
+    let far = arch::cpu::far();
+    arch::irq::enable();
+    if let Err(signal) = user_fault(Esr::new(esr), far, frame.elr) {
+        task::signal::fault(frame, esr, signal);
+    }
+}
+
+/// Serves a program's exception, or answers the signal it earns (Linux: `fault_info`, `arm64_notify_die`).
+fn user_fault(esr: Esr, far: u64, pc: u64) -> Result<(), FaultSignal> {
+    use arch::esr::Class;
+    let signal = |number, code, address| Err(FaultSignal { number, code, address });
+    match esr.class() {
+        Class::DataAbortLower | Class::InstructionAbortLower => match access_of(esr) {
+            Some(access) => memory_fault(far, access),
+            None if esr.is_alignment_fault() => signal(signal::SIGBUS, signal::BUS_ADRALN, far),
+            None => signal(signal::SIGBUS, signal::BUS_OBJERR, far),
+        },
+        Class::PcAlignment => signal(signal::SIGBUS, signal::BUS_ADRALN, far),
+        Class::SpAlignment => signal(signal::SIGBUS, signal::BUS_ADRALN, pc),
+        Class::Breakpoint | Class::SoftwareStep | Class::Watchpoint | Class::Brk => {
+            signal(signal::SIGTRAP, signal::TRAP_BRKPT, pc)
+        }
+        Class::FloatingPoint => signal(signal::SIGFPE, 0, pc),
+        _ => signal(signal::SIGILL, signal::ILL_ILLOPC, pc),
+    }
+}
+
+/// What a translation, access-flag or permission fault was about to do; `None` for every other abort.
+fn access_of(esr: Esr) -> Option<Access> {
+    if !esr.is_translation_fault() && !esr.is_permission_fault() && !esr.is_access_flag_fault() {
+        return None;
+    }
+    Some(if esr.is_instruction_abort() {
+        Access::Exec
+    } else if esr.is_write() {
+        Access::Write
+    } else {
+        Access::Read
+    })
+}
+
+/// Lets the current task's address space serve a fault at `far`.
+fn memory_fault(far: u64, access: Access) -> Result<(), FaultSignal> {
+    crate::counters::FAULTS.add(1);
+    let signal = |number, code| Err(FaultSignal { number, code, address: far });
+    if far >= layout::USER_END {
+        return signal(signal::SIGSEGV, signal::SEGV_MAPERR);
+    }
+    let Some(space) = task::current().space() else { return signal(signal::SIGSEGV, signal::SEGV_MAPERR) };
+    match space.fault(VirtAddr::new(far), access) {
+        Ok(()) => Ok(()),
+        Err(FaultError::Unmapped) => signal(signal::SIGSEGV, signal::SEGV_MAPERR),
+        Err(FaultError::Denied) => signal(signal::SIGSEGV, signal::SEGV_ACCERR),
+        Err(FaultError::Beyond) => signal(signal::SIGBUS, signal::BUS_ADRERR),
+        Err(FaultError::Poisoned) => signal(signal::SIGBUS, signal::BUS_MCEERR_AR),
+        // Linux's out-of-memory killer would pick the program too.
+        Err(FaultError::OutOfMemory) => signal(signal::SIGKILL, 0),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_kernel_fault(frame: &mut TrapFrame, esr: u64) {
+    let far = arch::cpu::far();
+    let decoded = Esr::new(esr);
+    if let (true, Some(target)) = (far < layout::USER_END, arch::user::fixup(frame.elr)) {
+        // The copy routines hold no lock, so the fault may be served as the program's own would be.
+        arch::irq::enable();
+        let served = access_of(decoded).is_some_and(|access| memory_fault(far, access).is_ok());
+        arch::irq::save();
+        if !served {
+            frame.elr = target;
+        }
+        return;
+    }
+    if let Some(target) = crate::pmem::fixup(frame.elr) {
+        frame.elr = target;
+        return;
+    }
+    crate::panic::kernel_fault(frame, esr, far)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_interrupt(_frame: &mut TrapFrame) {
+    crate::irq::handle();
+}
+
+/// Work that waits for a task on its way back to its program, with interrupts masked.
+#[unsafe(no_mangle)]
+extern "C" fn trap_before_user(frame: &mut TrapFrame) {
+    task::before_user(frame);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_stack_overflow(frame: &mut TrapFrame) -> ! {
+    crate::panic::stack_overflow(frame)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_unexpected(frame: &mut TrapFrame, kind: u64) -> ! {
+    const KINDS: [&str; 4] = ["synchronous exception", "interrupt", "fast interrupt", "system error"];
+    const FROM: [&str; 4] = ["EL1 with SP_EL0", "EL1", "EL0", "AArch32 EL0"];
+    let (kind, from) = (KINDS[kind as usize % 4], FROM[kind as usize / 4 % 4]);
+    crate::panic::unexpected(frame, format_args!("{kind} from {from}"))
+}
