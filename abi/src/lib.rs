@@ -1,9 +1,9 @@
 //! What kernel and user agree on: system call numbers, errno, shared structures, all as Linux has them on aarch64.
 //!
-//! Read in this order: [`nr`] names the calls and [`errno`] their refusals; [`file`], [`stat`] and [`tty`] serve the
-//! calls on files, [`mem`] those on memory, [`task`], [`signal`] and [`time`] those on programs; [`auxv`] is what a
-//! program finds on its first stack. Values are those of Linux's `include/uapi` for arm64 on every host, so that the
-//! host tests see what the kernel sees; sizes are asserted beside each structure.
+//! Read in this order: [`nr`] names the calls and [`mod@errno`] their refusals; [`mod@file`], [`mod@stat`] and [`tty`]
+//! serve the calls on files, [`mem`] those on memory, [`task`], [`signal`] and [`time`] those on programs; [`auxv`] is
+//! what a program finds on its first stack. Values are those of Linux's `include/uapi` for arm64 on every host, so that
+//! the host tests see what the kernel sees; sizes are asserted beside each structure.
 //!
 //! Flags that a caller hands in are kept with `from_bits_retain`: what an unknown bit means is each call's decision.
 #![no_std]
