@@ -1,8 +1,8 @@
 //! EL0: what a program of ours stands on, from its first instruction to a safe `peek`.
 //!
 //! Read in this order: [`start`] is where the kernel drops a program and how it gets its arguments; [`call`] is the
-//! one `svc` instruction; [`file`], [`mod@peek`] and [`process`] are the calls as a program wants them; [`print`] and
-//! [`heap`] give it `println!` and `Vec`. A program is a file in `bin/` that names its first function:
+//! one `svc` instruction; [`mod@file`], [`mod@peek`] and [`process`] are the calls as a program wants them;
+//! [`mod@print`] and [`heap`] give it `println!` and `Vec`. A program is a file in `bin/` that names its first function:
 //!
 //! ```ignore
 //! #![cfg_attr(target_os = "none", no_std, no_main)]
