@@ -1,4 +1,4 @@
-//! cat [FILE...]: prints files one after the other; `-`, or no file at all, is standard input.
+//! `cat [FILE...]`: prints files one after the other; `-`, or no file at all, is standard input.
 //!
 //! A file in persistent memory is peeked and written from where it lies; anything else is read.
 #![cfg_attr(target_os = "none", no_std, no_main)]

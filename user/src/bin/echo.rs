@@ -1,4 +1,4 @@
-//! echo [-n] [WORD...]: prints its arguments.
+//! `echo [-n] [WORD...]`: prints its arguments.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
 

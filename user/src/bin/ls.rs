@@ -1,4 +1,4 @@
-//! ls [-al] [PATH...]: lists directories, sorted by name; `-a` also names that begin with a dot, `-l` a line of facts
+//! `ls [-al] [PATH...]`: lists directories, sorted by name; `-a` also names that begin with a dot, `-l` a line of facts
 //! for each.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! peek1 [FILE]: the seed's first example in Rust. Opens a file, peeks 4096 bytes of it, prints them as C's
+//! `peek1 [FILE]`: the seed's first example in Rust. Opens a file, peeks 4096 bytes of it, prints them as C's
 //! `printf("%s")` would, up to the first 0 byte, and unpeeks.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! peek2 [FILE]: the seed's second example in Rust. Peeks a file, prints it, and stores through the pointer, of which
+//! `peek2 [FILE]`: the seed's second example in Rust. Peeks a file, prints it, and stores through the pointer, of which
 //! it dies: `Segmentation fault`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
