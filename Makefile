@@ -95,6 +95,7 @@ setup-programs:
 	@tools/setup.sh rust cc cross
 
 include user/c/build.mk
+USER_C_FLAGS += -g
 $(USER_C_PROGRAMS) target/user/first: | setup-programs
 
 target/user/first: tools/bench/first.c
@@ -110,7 +111,7 @@ rootfs: programs
 	@cp -r user/rootfs/. target/rootfs/
 	@mkdir -p target/rootfs/bin target/rootfs/tmp
 	@for program in target/programs/*; do \
-	    $(objcopy) --strip-all "$$program" target/rootfs/bin/"$$(basename "$$program")"; done
+	    aarch64-linux-gnu-strip -o target/rootfs/bin/"$$(basename "$$program")" "$$program"; done
 	@chmod 755 target/rootfs/bin/*
 
 image: tool rootfs

@@ -119,7 +119,10 @@ def into_program(path):
     expect("its exception level", exception_level(), 0)
     if register("pc") >= LINKED:
         raise Wrong("main is at a kernel address")
-    print(f"main of {os.path.basename(path)} at {register('pc'):#x}, EL0, {frame.find_sal().symtab}:{frame.find_sal().line}")
+    line = frame.find_sal()
+    if line.symtab is None:
+        raise Wrong("main has no source line")
+    print(f"main of {os.path.basename(path)} at {register('pc'):#x}, EL0, {line.symtab.filename}:{line.line}")
     main.delete()
 
 
