@@ -179,6 +179,24 @@ impl Platform {
     }
 }
 
+/// The machine in a line, for the log.
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let memory: u64 = self.memory.iter().map(|memory| memory.range.len().get()).sum();
+        write!(f, "{} CPUs, {} MiB in {} ranges", self.cpus.len(), memory >> 20, self.memory.len())?;
+        if self.cpus_left_out > 0 {
+            write!(f, ", {} more CPUs than there is room for", self.cpus_left_out)?;
+        }
+        match self.psci {
+            Some(PsciMethod::Smc) => write!(f, ", PSCI by smc")?,
+            Some(PsciMethod::Hvc) => write!(f, ", PSCI by hvc")?,
+            None => write!(f, ", no PSCI")?,
+        }
+        let seeds = (self.rng_seed.is_empty(), self.kaslr_seed.is_none());
+        if seeds != (false, false) { write!(f, ", the firmware gave no randomness") } else { Ok(()) }
+    }
+}
+
 /// The affinity fields of MPIDR_EL1.
 pub(crate) const AFFINITY: u64 = 0xff_00ff_ffff;
 

@@ -45,10 +45,6 @@ impl PmemMedium {
         Self { device }
     }
 
-    /// The device.
-    pub(crate) fn device(&self) -> &'static Device {
-        self.device
-    }
 
     /// Where the kernel sees `len` bytes at `at`.
     ///
