@@ -191,19 +191,22 @@ fn rename(a: &Args, how: Rename) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// A slash behind a name that is not a directory's is refused, before anything else about the two is looked at.
+/// A slash behind a name that is no directory's is refused, but only after what is refused of the names themselves.
 fn check_slashes(old: &Walker<'_>, new: &Walker<'_>, how: Rename) -> Result<(), Errno> {
     if !old.slash() && !new.slash() {
         return Ok(());
     }
     let moved = old.look()?;
-    let target_is_free = match how {
-        Rename::Replace => true,
-        Rename::NoReplace => new.look().is_err(),
-        Rename::Exchange => new.look()?.is_directory() || !new.slash(),
+    let target = match new.look() {
+        Ok(target) => Some(target),
+        Err(Errno::ENOENT) if new.here().stat().nlink > 0 => None,
+        Err(refused) => return Err(refused),
     };
-    if !target_is_free {
-        return Err(if how == Rename::NoReplace { Errno::EEXIST } else { Errno::ENOTDIR });
+    match (how, target) {
+        (Rename::NoReplace, Some(_)) => return Err(Errno::EEXIST),
+        (Rename::Exchange, None) => return Err(Errno::ENOENT),
+        (Rename::Exchange, Some(target)) if new.slash() && !target.is_directory() => return Err(Errno::ENOTDIR),
+        (Rename::Replace | Rename::NoReplace | Rename::Exchange, _) => {}
     }
     let slash = old.slash() || (new.slash() && how != Rename::Exchange);
     if slash && !moved.is_directory() { Err(Errno::ENOTDIR) } else { Ok(()) }
