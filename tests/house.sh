@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2016 # backticks are what is looked for
 # The habits of the house that no lint knows: how a file opens, how long it is, what is left at the door.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -17,4 +18,14 @@ while IFS= read -r file; do
         complain "$file has an unfinished mark or a silenced lint"
     fi
 done < <(git ls-files --cached --others --exclude-standard '*.rs')
+
+# docs/LOCKS.md lists the ranks in the order of the enum.
+ranks=$(sed -n '/^ranks! {/,/^}/s/^    \([A-Z][A-Za-z]*\),$/\1/p' sync/src/lib.rs)
+listed=$(sed -n 's/^| `\([A-Za-z]*\)` |.*/\1/p' docs/LOCKS.md)
+[[ $ranks == "$listed" ]] || complain "docs/LOCKS.md and sync::Rank do not list the same: $(diff <(echo "$ranks") <(echo "$listed"))"
+
+# The tour leads to places that exist.
+while IFS= read -r path; do
+    [[ -e $path ]] || complain "docs/TOUR.md leads to $path, which is not there"
+done < <(grep -oE '`[a-z]+/[A-Za-z0-9_./-]+`' docs/TOUR.md | tr -d '`' | grep -v '^target/')
 exit "$bad"
