@@ -42,9 +42,9 @@ global_asm!(
     TABLE = const desc::TABLE,
     ADDRESS = const desc::ADDRESS_MASK,
     PAGE_TO_BLOCK = const desc::PAGE ^ desc::BLOCK,
-    TEXT = const desc::KERNEL_TEXT,
-    RODATA = const desc::KERNEL_RODATA,
-    DATA = const desc::KERNEL_DATA,
+    TEXT = const desc::KERNEL_TEXT | desc::PAGE,
+    RODATA = const desc::KERNEL_RODATA | desc::PAGE,
+    DATA = const desc::KERNEL_DATA | desc::PAGE,
     LINEAR_BASE = const crate::LINEAR_BASE,
 );
 

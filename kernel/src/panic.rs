@@ -173,7 +173,7 @@ fn is_frame_record(at: u64) -> bool {
     let boot = layout::boot_stack_start().get()..layout::boot_stack_end().get();
     // The stack for overflows lies in the kernel's data.
     let data = layout::data_start().get()..layout::data_end().get();
-    at.is_multiple_of(16) && [stacks, boot, data].iter().any(|range| range.contains(&at)) && is_mapped(at)
+    at.is_multiple_of(8) && [stacks, boot, data].iter().any(|range| range.contains(&at)) && is_mapped(at)
 }
 
 /// Whether the kernel can read at `at`, asked of the hardware: it takes no lock and cannot fault.

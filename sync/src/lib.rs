@@ -42,6 +42,8 @@ ranks! {
     FsSpace,
     /// A device's bad blocks.
     BadBlocks,
+    /// Kernel stacks; making one maps it.
+    Stacks,
     /// The kernel's own page tables.
     KernelSpace,
     /// One futex hash bucket.

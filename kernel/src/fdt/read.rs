@@ -266,7 +266,7 @@ fn collect<'a>(
     wanted: &mut dyn FnMut(&FdtNode<'a>) -> bool,
     each: &mut dyn FnMut(&Place<'a>) -> Result<(), FdtError>,
 ) -> Result<(), FdtError> {
-    gather(&Place::root(tree), wanted, each)
+    gather(Place::root(tree), wanted, each)
 }
 
 /// [`collect`], below one path; nothing where that does not exist.
@@ -276,11 +276,11 @@ fn collect_below<'a>(
     wanted: &mut dyn FnMut(&FdtNode<'a>) -> bool,
     each: &mut dyn FnMut(&Place<'a>) -> Result<(), FdtError>,
 ) -> Result<(), FdtError> {
-    Place::at_path(tree, path).map_or(Ok(()), |place| gather(&place, wanted, each))
+    Place::at_path(tree, path).map_or(Ok(()), |place| gather(place, wanted, each))
 }
 
 fn gather<'a>(
-    from: &Place<'a>,
+    from: Place<'a>,
     wanted: &mut dyn FnMut(&FdtNode<'a>) -> bool,
     each: &mut dyn FnMut(&Place<'a>) -> Result<(), FdtError>,
 ) -> Result<(), FdtError> {

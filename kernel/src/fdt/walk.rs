@@ -10,6 +10,8 @@ use super::{FdtError, NodeName};
 /// Deeper nodes are not looked at: it bounds the stack whatever the tree says.
 const MAX_DEPTH: usize = 8;
 
+type Children<'a> = <FdtNode<'a> as Node>::Children<'a>;
+
 /// A node, and the way to it from the root.
 #[derive(Clone)]
 pub(super) struct Place<'a> {
@@ -28,17 +30,14 @@ impl<'a> Place<'a> {
         self.way.last().copied().unwrap_or(self.root)
     }
 
-    /// A child, or `None` where that is too deep.
-    fn down(&self, child: FdtNode<'a>) -> Option<Self> {
-        let mut place = self.clone();
-        place.way.try_push(child).ok()?;
-        Some(place)
-    }
-
     /// The node at an absolute path.
     pub(super) fn at_path(tree: Fdt<'a>, path: &str) -> Option<Self> {
-        let names = path.strip_prefix('/')?.split('/').filter(|name| !name.is_empty());
-        names.into_iter().try_fold(Self::root(tree), |place, name| place.down(place.node().child(name)?))
+        let mut place = Self::root(tree);
+        for name in path.strip_prefix('/')?.split('/').filter(|name| !name.is_empty()) {
+            let child = place.node().child(name)?;
+            place.way.try_push(child).ok()?;
+        }
+        Some(place)
     }
 
     /// The first node, in the tree's order, that works and for which `wanted` holds.
@@ -53,15 +52,29 @@ impl<'a> Place<'a> {
         found
     }
 
-    /// Shows `each` the node and everything below that is not switched off, until it answers `false`.
-    pub(super) fn visit(&self, each: &mut dyn FnMut(&Place<'a>) -> bool) -> bool {
-        if !works(&self.node()) {
-            return true;
+    /// Shows `each` the node and everything below that is not switched off, parents before children, until it answers
+    /// `false`. No recursion: the boot stack is small, and the tree is not ours.
+    pub(super) fn visit(mut self, each: &mut dyn FnMut(&Place<'a>) -> bool) {
+        let mut open = ArrayVec::<Children<'a>, { MAX_DEPTH + 1 }>::new();
+        if !works(&self.node()) || !each(&self) {
+            return;
         }
-        if !each(self) {
-            return false;
+        open.push(self.node().children());
+        while let Some(children) = open.last_mut() {
+            match children.next() {
+                None => {
+                    open.pop();
+                    self.way.pop();
+                }
+                Some(child) if works(&child) && self.way.try_push(child).is_ok() => {
+                    if !each(&self) {
+                        return;
+                    }
+                    open.push(child.children());
+                }
+                Some(_) => {}
+            }
         }
-        self.node().children().filter_map(|child| self.down(child)).all(|place| place.visit(each))
     }
 
     /// Its register ranges as physical addresses.

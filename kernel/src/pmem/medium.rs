@@ -45,7 +45,6 @@ impl PmemMedium {
         Self { device }
     }
 
-
     /// Where the kernel sees `len` bytes at `at`.
     ///
     /// # Panics

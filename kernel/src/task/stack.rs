@@ -1,6 +1,6 @@
-//! Kernel stacks: 16 KiB each, in the upper half of a 32 KiB slot whose lower half is never mapped.
+//! Kernel stacks: 32 KiB each, in the upper half of a 64 KiB slot whose lower half is never mapped.
 //!
-//! So bit 14 of the stack pointer is set while there is room, which the vectors test at every exception. A stack that
+//! So bit 15 of the stack pointer is set while there is room, which the vectors test at every exception. A stack that
 //! is given back keeps its frames and is handed out again: no descriptor of the window ever changes once valid.
 
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use crate::layout::{STACKS_BASE, STACKS_SIZE};
 use crate::paging;
 
 /// Bytes of a kernel stack.
-pub(crate) const SIZE: u64 = 16 << 10;
+pub(crate) const SIZE: u64 = 32 << 10;
 const SLOT: u64 = 2 * SIZE;
 
 struct Slots {
@@ -21,7 +21,7 @@ struct Slots {
     free: Vec<VirtAddr>,
 }
 
-static SLOTS: Mutex<Slots> = Mutex::new(Rank::KernelSpace, Slots { made: 0, free: Vec::new() });
+static SLOTS: Mutex<Slots> = Mutex::new(Rank::Stacks, Slots { made: 0, free: Vec::new() });
 
 /// A mapped stack, and the guard below it.
 pub(crate) struct KernelStack {

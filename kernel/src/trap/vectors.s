@@ -53,7 +53,7 @@
 	b	\target
 .endm
 
-// Stacks lie in the upper 16 KiB of a 32 KiB slot (task::stack), so bit 14 of sp is set while there is room. The
+// Stacks lie in the upper half of a slot of twice their size (task::stack), so one bit of sp is set while there is room. The
 // check needs a register: sp and x0 are added up and taken apart again.
 .macro vector_el1 target
 	.balign	128
@@ -261,7 +261,8 @@ save_vector_state:
 	stp	q30, q31, [x0, #480]
 	mrs	x1, fpsr
 	mrs	x2, fpcr
-	stp	x1, x2, [x0, #512]
+	str	x1, [x0, #512]
+	str	x2, [x0, #520]
 	ret
 	.size save_vector_state, . - save_vector_state
 	.global restore_vector_state
@@ -283,7 +284,8 @@ restore_vector_state:
 	ldp	q26, q27, [x0, #416]
 	ldp	q28, q29, [x0, #448]
 	ldp	q30, q31, [x0, #480]
-	ldp	x1, x2, [x0, #512]
+	ldr	x1, [x0, #512]
+	ldr	x2, [x0, #520]
 	msr	fpsr, x1
 	msr	fpcr, x2
 	ret
