@@ -3,6 +3,7 @@
 //! Threads share one; `clone` without `CLONE_FS` copies it.
 
 use super::Vnode;
+use super::special::Special;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use sync::{Mutex, Rank};
 
@@ -23,9 +24,10 @@ impl Place {
         Self { cwd: Mutex::new(Rank::WorkingDirectory, self.cwd()), umask: AtomicU32::new(self.umask.load(Relaxed)) }
     }
 
-    /// The working directory.
+    /// The working directory. A place made before there was a mounted root stands at `/`, whatever that is by now.
     pub(crate) fn cwd(&self) -> Vnode {
-        self.cwd.lock().clone()
+        let here = self.cwd.lock().clone();
+        if matches!(here, Vnode::Kernel(Special::Root)) { super::root() } else { here }
     }
 
     /// Moves to `to`, which is a directory.
