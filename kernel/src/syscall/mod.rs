@@ -112,6 +112,9 @@ static CALLS: [Option<Call>; LINUX] = calls! {
     FUTEX => task::futex::sys_futex,
     RT_SIGACTION => task::signal::sys_rt_sigaction,
     RT_SIGPROCMASK => task::signal::sys_rt_sigprocmask,
+    KILL => task::kill::sys_kill,
+    TKILL => task::kill::sys_tkill,
+    TGKILL => task::kill::sys_tgkill,
     SCHED_YIELD => info::sys_sched_yield,
 
     GETPID => info::sys_getpid,

@@ -9,6 +9,7 @@ pub(crate) mod clone;
 pub(crate) mod exit;
 mod fp;
 pub(crate) mod futex;
+pub(crate) mod kill;
 pub(crate) mod process;
 pub(crate) mod sched;
 pub(crate) mod signal;

@@ -47,6 +47,12 @@ impl Process {
         self.parent.load(Ordering::Relaxed)
     }
 
+    /// The handler of `signal`; [`signal::SIG_DFL`] where there is no such signal.
+    pub(super) fn action(&self, signal: u64) -> u64 {
+        let index = usize::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
+        index.and_then(|index| self.actions.lock().get(index).map(|action| action.handler)).unwrap_or(signal::SIG_DFL)
+    }
+
     /// The absolute path of the program.
     pub(crate) fn exe(&self) -> Arc<[u8]> {
         self.exe.lock().clone()
@@ -138,6 +144,37 @@ pub(crate) fn join(task: &Arc<Task>) -> Result<(), OutOfMemory> {
     entry.threads.try_reserve(1).map_err(|_| OutOfMemory)?;
     entry.threads.push(task.clone());
     Ok(())
+}
+
+/// Whom a signal is for.
+pub(super) enum Find {
+    /// A process, by its number.
+    Process(u32),
+    /// A thread by its number, of the process with this one if that matters.
+    Thread(Option<u32>, u32),
+}
+
+/// The process that is meant, if it has not ended.
+pub(super) fn find(who: Find) -> Option<Arc<Process>> {
+    let tree = TREE.lock();
+    let has = |entry: &Entry, tid| entry.threads.iter().any(|task| task.tid == tid);
+    let entry = match who {
+        Find::Process(pid) => tree.entries.get(&pid),
+        Find::Thread(Some(pid), tid) => tree.entries.get(&pid).filter(|entry| has(entry, tid)),
+        Find::Thread(None, tid) => tree.entries.values().find(|entry| has(entry, tid)),
+    };
+    entry.filter(|entry| !matches!(entry.life, Life::Zombie(_))).map(|entry| entry.process.clone())
+}
+
+/// Decides that the process `pid`, not the caller's, ends with `status`.
+pub(super) fn end(pid: u32, status: WaitStatus) {
+    let mut tree = TREE.lock();
+    let Some(entry) = tree.entries.get_mut(&pid).filter(|entry| entry.life == Life::Running) else { return };
+    entry.life = Life::Ending(status);
+    for task in &entry.threads {
+        task.raise(flag::KILLED);
+        sched::wake(task);
+    }
 }
 
 /// Tells every other thread of `task`'s process to end.
