@@ -114,6 +114,8 @@ def into_program(path):
     gdb.execute(f"add-symbol-file {path}", to_string=True)
     main = gdb.Breakpoint("main", internal=True)
     gdb.execute("continue", to_string=True)
+    if not gdb.selected_inferior().pid:
+        raise Wrong("the machine ended before main")
     frame = gdb.selected_frame()
     expect("the function", frame.name(), "main")
     expect("its exception level", exception_level(), 0)
@@ -129,7 +131,8 @@ def into_program(path):
 def run():
     gdb.execute("set confirm off")
     gdb.execute("set pagination off")
-    gdb.execute("set architecture aarch64")
+    gdb.execute("set architecture aarch64", to_string=True)
+    gdb.execute("set suppress-cli-notifications on")  # thousands of stops, of which LABELS are told
     load_symbols(os.environ["VITRINE_KERNEL"])
     gdb.execute(f"target remote {os.environ['VITRINE_GDB']}", to_string=True)
     entry = int(os.environ["VITRINE_ENTRY"])
@@ -143,6 +146,7 @@ try:
     run()
 except (Wrong, gdb.error) as wrong:
     print(f"FAILED: {wrong}")
-    gdb.execute("kill")
+    if gdb.selected_inferior().pid:
+        gdb.execute("kill")
     gdb.execute("quit 1")
 print("PASSED")
