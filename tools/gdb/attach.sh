@@ -13,8 +13,8 @@ for pair in smp:SMP mem:MEM cpu:CPU carrier:CARRIER el:EL; do
     [[ -z ${!value:-} ]] || machine+=("--${pair%:*}" "${!value}")
 done
 
-# Its stdin never ends: nobody types into this machine.
-./qemu-run.sh --gdb --pmem "${PMEM:-target/root.img}" "${machine[@]}" "${append[@]}" <> <(:) >"$log" 2>&1 &
+# Its stdin never ends: nobody types into this machine. In a session of its own, so that gdb alone hears ^C.
+setsid ./qemu-run.sh --gdb --pmem "${PMEM:-target/root.img}" "${machine[@]}" "${append[@]}" <> <(:) >"$log" 2>&1 &
 qemu=$!
 trap 'kill "$qemu" 2>/dev/null' EXIT
 echo "The machine waits at its first instruction; what it prints goes to $log."
@@ -25,5 +25,5 @@ gdb-multiarch -q -nx -x tools/gdb/vitrine.py \
     -ex 'set tcp connect-timeout 10' \
     -ex 'target remote 127.0.0.1:1234' \
     -ex "program ${PROGRAM:-init}" \
-    -ex 'break kernel_main' \
+    -ex 'break *kernel_main' \
     -ex 'echo \nstepi walks from here; continue goes to kernel_main, then to main; el says where you are.\n'
