@@ -120,7 +120,8 @@ impl Ring {
     }
 }
 
-/// Shows the last records to `each`, byte by byte; for the panic path, so it takes no lock that is held.
+/// Shows the last `lines` records to `each`, byte by byte, under the log's lock: `each` may take none itself. For the
+/// panic path, so where the lock is held it does not wait.
 pub(crate) fn last_lines(lines: usize, each: &mut dyn FnMut(u8)) {
     match KEPT.try_lock() {
         Some(ring) => ring.tail(lines).for_each(each),

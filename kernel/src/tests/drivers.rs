@@ -1,11 +1,11 @@
 //! The device tree, interrupts, time, randomness, fw_cfg, the log, and pmem devices, on the machine that runs.
 
 use alloc::vec;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use arch::cache::CleanTo;
+use arrayvec::ArrayVec;
 use pmem::dax::DaxMode;
 use pmem::medium::{MediaError, Medium};
 use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, PhysAddr, PhysRange, PmOff, SECTOR_SIZE, Sector};
@@ -105,7 +105,7 @@ kernel_test! {
     /// A record is kept in the ring, whether it is printed or not, with the time before it.
     fn the_log_keeps_its_last_lines() {
         log::info!("a line that the test of the log looks for");
-        let mut kept = Vec::new();
+        let mut kept = ArrayVec::<u8, 256>::new();
         crate::log::last_lines(1, &mut |byte| kept.push(byte));
         let text = core::str::from_utf8(&kept).unwrap();
         assert!(text.starts_with('[') && text.ends_with("] a line that the test of the log looks for\n"), "{text:?}");
