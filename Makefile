@@ -172,7 +172,7 @@ ktest: checked test-image
 
 crash:
 	@tools/setup.sh rust cc
-	cargo test --release -p fs -p pmem -p pmem-sim -- --include-ignored crash
+	VITRINE_CRASH=full cargo test --release -p fs --test crash -- --nocapture
 
 soak: build checked test-image
 	@tools/setup.sh qemu gdb
