@@ -55,7 +55,7 @@ impl Kmap {
 impl Drop for Kmap {
     fn drop(&mut self) {
         let depth = &percpu::this().kmap.0;
-        assert!(depth.get() == self.depth, "kmap: released out of order");
-        depth.set(self.depth - 1);
+        let newest = depth.replace(self.depth - 1);
+        assert!(newest == self.depth, "kmap: released out of order");
     }
 }

@@ -3,7 +3,7 @@
 //! A test that panics or faults ends its task and counts as failed; the next one runs. What it locked stays locked, so
 //! a test that shows a fault holds nothing while it does.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use linkme::distributed_slice;
 
@@ -17,25 +17,31 @@ use alloc::sync::Arc;
 pub(crate) struct KernelTest {
     /// `room::what it shows`.
     pub(crate) name: &'static str,
-    /// Returns where it passes, panics where it fails.
+    /// Returns where it passes, panics where it fails; the other way round where it `dies`.
     pub(crate) run: fn(),
+    /// Shows that something is fatal: a panic or a fault is what is expected, and is not reported.
+    pub(crate) dies: bool,
 }
 
 /// Every test of the kernel.
 #[distributed_slice]
 pub(crate) static KERNEL_TESTS: [KernelTest];
 
-/// Adds tests: `kernel_test! { /// what it shows \n fn name() { .. } }`.
+/// Adds tests: `kernel_test! { /// what it shows \n fn name() { .. } }`; `fn name() dies { .. }` for one that shows a
+/// fault or a panic.
 macro_rules! kernel_test {
-    ($($(#[$doc:meta])* fn $name:ident() $body:block)*) => {
+    ($($(#[$doc:meta])* fn $name:ident() $($dies:ident)? $body:block)*) => {
         $(
             $(#[$doc])*
             fn $name() $body
 
             const _: () = {
                 #[linkme::distributed_slice($crate::testing::KERNEL_TESTS)]
-                static TEST: $crate::testing::KernelTest =
-                    $crate::testing::KernelTest { name: concat!(module_path!(), "::", stringify!($name)), run: $name };
+                static TEST: $crate::testing::KernelTest = $crate::testing::KernelTest {
+                    name: concat!(module_path!(), "::", stringify!($name)),
+                    run: $name,
+                    dies: !stringify!($($dies)?).is_empty(),
+                };
             };
         )*
     };
@@ -45,10 +51,12 @@ pub(crate) use kernel_test;
 /// The outcome of the test whose task this is; where a task has none, a panic is the kernel's.
 struct Running {
     tid: AtomicU32,
-    failed: AtomicU32,
+    died: AtomicBool,
+    dies: AtomicBool,
 }
 
-static RUNNING: Running = Running { tid: AtomicU32::new(0), failed: AtomicU32::new(0) };
+static RUNNING: Running =
+    Running { tid: AtomicU32::new(0), died: AtomicBool::new(false), dies: AtomicBool::new(false) };
 
 /// Runs the tests that `filter` takes, one line each, and the closing line; answers how many failed.
 pub(crate) fn run(filter: Filter<'_>) -> usize {
@@ -77,7 +85,8 @@ struct Job {
 }
 
 fn run_one(test: &KernelTest) -> bool {
-    RUNNING.failed.store(0, Ordering::Relaxed);
+    RUNNING.died.store(false, Ordering::Relaxed);
+    RUNNING.dies.store(test.dies, Ordering::Relaxed);
     let done = Arc::new(Completion::new());
     let job = alloc::boxed::Box::new(Job { run: test.run, done: done.clone() });
     let argument = alloc::boxed::Box::into_raw(job).addr();
@@ -91,7 +100,7 @@ fn run_one(test: &KernelTest) -> bool {
     *DONE.lock() = Some(done.clone());
     let waited = done.wait();
     RUNNING.tid.store(0, Ordering::Relaxed);
-    waited.is_ok() && RUNNING.failed.load(Ordering::Relaxed) == 0
+    waited.is_ok() && RUNNING.died.load(Ordering::Relaxed) == test.dies
 }
 
 /// The completion of the running test, for the panic that ends it early.
@@ -111,16 +120,25 @@ fn finish(done: Arc<Completion>) {
     done.complete();
 }
 
+/// Whether the task that runs here is the running test's.
+fn in_test() -> bool {
+    // SAFETY: null, or the task that runs here.
+    let task = unsafe { crate::percpu::current_or_null().as_ref() };
+    let tid = RUNNING.tid.load(Ordering::Relaxed);
+    tid != 0 && task.is_some_and(|task| task.tid == tid)
+}
+
+/// Whether a panic here is what a test is about, and needs no report.
+pub(crate) fn expects_death() -> bool {
+    in_test() && RUNNING.dies.load(Ordering::Relaxed)
+}
+
 /// Called by the panic handler: where a test's task panicked, ends the task and never returns.
 pub(crate) fn fail_running_test() {
-    let current = crate::percpu::current_or_null();
-    // SAFETY: null, or the task that runs here.
-    let Some(task) = (unsafe { current.as_ref() }) else { return };
-    let tid = RUNNING.tid.load(Ordering::Relaxed);
-    if tid == 0 || task.tid != tid {
+    if !in_test() {
         return;
     }
-    RUNNING.failed.store(1, Ordering::Relaxed);
+    RUNNING.died.store(true, Ordering::Relaxed);
     // SAFETY: the task's guards are never dropped: it does not return from here.
     unsafe { sync::forget_held() };
     arch::irq::enable();

@@ -1,5 +1,8 @@
 //! Tests that need the real machine: one file a room.
 
+mod boot;
 mod drivers;
+mod memory;
+mod tasks;
 mod vfs;
 mod words;

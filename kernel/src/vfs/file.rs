@@ -239,11 +239,19 @@ impl File {
         Ok(self.position.turn()?)
     }
 
-    fn check_readable(&self) -> Result<(), Errno> {
+    /// Refuses what was not opened to be read.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub(crate) fn check_readable(&self) -> Result<(), Errno> {
         if self.readable() { Ok(()) } else { Err(Errno::EBADF) }
     }
 
-    fn check_writable(&self) -> Result<(), Errno> {
+    /// Refuses what was not opened to be written.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub(crate) fn check_writable(&self) -> Result<(), Errno> {
         if self.writable() { Ok(()) } else { Err(Errno::EBADF) }
     }
 

@@ -42,7 +42,7 @@ impl How {
             return Ok(Self { flags: flags.intersection(WITH_PATH), mode: 0 });
         }
         // Every 64-bit program may open large files.
-        let mut flags = flags.union(OpenFlags::LARGEFILE);
+        let flags = flags.union(OpenFlags::LARGEFILE);
         if flags.intersects(TMPFILE_ALONE) {
             let whole = flags.contains(OpenFlags::TMPFILE) && !flags.contains(OpenFlags::CREAT);
             // A file without a name needs a record of its own in the log's format: what Linux answers then.
@@ -50,9 +50,6 @@ impl How {
         }
         if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
             return Err(Errno::EINVAL);
-        }
-        if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
-            flags |= OpenFlags::NOFOLLOW;
         }
         Ok(Self { flags, mode: mode & S_IALLUGO })
     }
@@ -64,6 +61,11 @@ impl How {
 
     fn has(self, flags: OpenFlags) -> bool {
         self.flags.contains(flags)
+    }
+
+    /// Whether a link at the end of the path stands for what it points at.
+    fn follows(self) -> bool {
+        !self.has(OpenFlags::NOFOLLOW) && !self.has(OpenFlags::CREAT | OpenFlags::EXCL)
     }
 
     /// Whether opening asks for the right to change what is there. The access mode 3, which gives a descriptor that
@@ -106,7 +108,7 @@ fn find_or_make(base: &Vnode, path: &[u8], how: How) -> Result<Opened, Errno> {
                 found => found?,
             },
         };
-        let follow = walk.slash() || !how.has(OpenFlags::NOFOLLOW);
+        let follow = walk.slash() || how.follows();
         if vnode.kind() == Kind::Symlink && follow {
             walk.follow(&vnode)?;
         } else {

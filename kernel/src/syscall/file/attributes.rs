@@ -98,18 +98,10 @@ fn owner(uid: u32, gid: u32) -> SetAttr {
 /// `EINVAL`, `EFAULT`, `EBADF`, `EROFS`, `ENOSPC`, and those of the walk.
 pub(crate) fn sys_utimensat(a: &Args) -> Result<u64, Errno> {
     let flags = AtFlags::from_bits_retain(int(a, 3));
-    let now = now();
-    let times = if a.a[2] == 0 {
-        [Some(now); 2]
-    } else {
-        let [atime, mtime]: [Timespec; 2] = read_user(ptr(a, 2))?;
-        if atime.nsec == UTIME_OMIT && mtime.nsec == UTIME_OMIT {
-            return Ok(0);
-        }
-        [moment(atime, now)?, moment(mtime, now)?]
-    };
-    if !(AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH).contains(flags) {
-        return Err(Errno::EINVAL);
+    let now = Timespec { sec: 0, nsec: UTIME_NOW };
+    let [atime, mtime] = if a.a[2] == 0 { [now; 2] } else { read_user(ptr(a, 2))? };
+    if atime.nsec == UTIME_OMIT && mtime.nsec == UTIME_OMIT {
+        return Ok(0);
     }
     let vnode = if a.a[1] == 0 && fd(a, 0) != AT_FDCWD {
         if !flags.is_empty() {
@@ -117,15 +109,18 @@ pub(crate) fn sys_utimensat(a: &Args) -> Result<u64, Errno> {
         }
         file(a, 0)?.vnode().clone()
     } else {
+        if !(AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH).contains(flags) {
+            return Err(Errno::EINVAL);
+        }
         target(fd(a, 0), ptr(a, 1), flags)?
     };
-    set(&vnode, SetAttr { atime: times[0], mtime: times[1], ..SetAttr::default() })
+    set(&vnode, SetAttr { atime: moment(atime)?, mtime: moment(mtime)?, ..SetAttr::default() })
 }
 
 /// What a `timespec` of `utimensat` asks for; `None` leaves the time as it is.
-fn moment(time: Timespec, now: Time) -> Result<Option<Time>, Errno> {
+fn moment(time: Timespec) -> Result<Option<Time>, Errno> {
     match time.nsec {
-        UTIME_NOW => Ok(Some(now)),
+        UTIME_NOW => Ok(Some(now())),
         UTIME_OMIT => Ok(None),
         nsec @ 0..1_000_000_000 => Ok(Some(Time::new(time.sec, nsec as u32))),
         _ => Err(Errno::EINVAL),

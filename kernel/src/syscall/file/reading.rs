@@ -36,6 +36,7 @@ pub(crate) fn sys_pread64(a: &Args) -> Result<u64, Errno> {
 /// As for [`sys_read`].
 pub(crate) fn sys_readv(a: &Args) -> Result<u64, Errno> {
     let file = file(a, 0)?;
+    file.check_readable()?;
     let mut buffers = iovecs(a)?;
     file.read(buffers.left(), &mut buffers).map(|done| done as u64)
 }
@@ -47,6 +48,7 @@ pub(crate) fn sys_readv(a: &Args) -> Result<u64, Errno> {
 pub(crate) fn sys_preadv(a: &Args) -> Result<u64, Errno> {
     let at = offset(a.a[3])?;
     let file = file(a, 0)?;
+    file.check_readable()?;
     let mut buffers = iovecs(a)?;
     file.read_at(at, buffers.left(), &mut buffers).map(|done| done as u64)
 }

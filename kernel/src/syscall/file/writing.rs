@@ -33,6 +33,7 @@ pub(crate) fn sys_pwrite64(a: &Args) -> Result<u64, Errno> {
 /// As for [`sys_write`].
 pub(crate) fn sys_writev(a: &Args) -> Result<u64, Errno> {
     let file = file(a, 0)?;
+    file.check_writable()?;
     file.write(&mut iovecs(a)?).map(|done| done as u64)
 }
 
@@ -43,5 +44,6 @@ pub(crate) fn sys_writev(a: &Args) -> Result<u64, Errno> {
 pub(crate) fn sys_pwritev(a: &Args) -> Result<u64, Errno> {
     let at = offset(a.a[3])?;
     let file = file(a, 0)?;
+    file.check_writable()?;
     file.write_at(at, &mut iovecs(a)?).map(|done| done as u64)
 }
