@@ -36,7 +36,7 @@ cargo_ring() { # CARGO ARGUMENTS... -- HARNESS ARGUMENTS...
 # with the status. (A failing test prints its reason between `...` and `FAILED`.)
 kernel_ring() { # CPU
     local ok=0 bad=0 status lines closing
-    cp --sparse=always target/test.img "$image" || return
+    cp --sparse=always target/test.img "$image" || { failed=$((failed + 1)); return; }
     ./qemu-run.sh --kernel target/vitrine-checked.elf --pmem "$image" --cpu "$1" --timeout 300 \
         --append "test${filter:+=$filter}" </dev/null 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
