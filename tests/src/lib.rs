@@ -66,6 +66,13 @@ impl Machine {
         self
     }
 
+    /// Adds one option of `qemu-run.sh` that takes no value.
+    #[must_use]
+    pub fn flag(mut self, option: &str) -> Self {
+        self.words.push(option.into());
+        self
+    }
+
     /// Adds words of QEMU's own.
     #[must_use]
     pub fn qemu(mut self, words: &[&str]) -> Self {

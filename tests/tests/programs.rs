@@ -3,7 +3,8 @@
 use machine_tests::{Ended, Image, Machine};
 
 fn run(command: &str) -> Ended {
-    Machine::with(&Image::fresh()).init(command).run()
+    let image = Image::fresh();
+    Machine::with(&image).init(command).run()
 }
 
 /// A program of checks says itself how many passed; all must, and there must be some.
