@@ -121,9 +121,17 @@ pub(crate) fn init_cpu() -> Result<(), IrqError> {
         Err(error) => return Err(error.into()),
     }
     redistributor.configure_default_settings();
+    end_deactivates();
     GicCpuInterface::set_priority_mask(0xff);
     GicCpuInterface::enable_group1(true);
     Ok(())
+}
+
+/// Has the end of an interrupt deactivate it too, whatever the firmware had set.
+fn end_deactivates() {
+    // SAFETY: clears ICC_CTLR_EL1, by its encoding; of its writable bits, EOImode and CBPR, none is wanted. System
+    // register access to the controller is on.
+    unsafe { core::arch::asm!("msr s3_0_c12_c12_4, xzr", "isb", options(nostack, preserves_flags)) };
 }
 
 /// Says who handles an interrupt, and how its line works.
