@@ -128,12 +128,3 @@ unsafe impl GlobalAlloc for Locked {
         }
     }
 }
-
-/// Opens the heap's lock for the panic report.
-///
-/// # Safety
-/// Only the panic path, on the one CPU that still runs.
-pub(crate) unsafe fn force_unlock() {
-    // SAFETY: as the caller says.
-    unsafe { KERNEL.0.force_unlock() };
-}

@@ -86,7 +86,7 @@ fn usable(platform: &Platform, ram: Ram) -> Ranges {
 /// Takes `hole` out of `ranges`, whole pages of it.
 fn remove(ranges: &mut Ranges, hole: PhysRange) -> Result<(), RamError> {
     let start = hole.start().align_down(PAGE_SIZE);
-    let end = hole.end().align_up(PAGE_SIZE).unwrap_or(PhysAddr::new(u64::MAX & !(PAGE_SIZE - 1)));
+    let end = hole.end().align_up(PAGE_SIZE).unwrap_or(PhysAddr::new(!(PAGE_SIZE - 1)));
     let mut left = Ranges::new();
     for range in ranges.iter() {
         let pieces = [

@@ -14,7 +14,7 @@ use crate::exit::{exit, refuse, status};
 use crate::fdt::{self, Platform};
 use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
-use crate::{console, exec, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
+use crate::{bench, console, exec, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
 
 /// Where QEMU leaves the device tree when x0 does not say (an ELF image).
 const DEFAULT_TREE: PhysAddr = PhysAddr::new(0x4000_0000);
@@ -113,6 +113,8 @@ extern "C" fn never(_: usize) -> ! {
 
 /// Tests, benches, or the first program.
 fn run(line: &CommandLine<'_>) -> ! {
+    let ((frames_used, frames), (_, heap)) = (crate::frames::usage(), heap::usage());
+    ::log::info!("memory: {frames}, {frames_used} in use; heap of {heap} bytes; {} pmem devices", pmem::devices().len());
     if let Some(filter) = line.test {
         let root = pmem::mount_root(line.root);
         if let Ok(root) = &root {
@@ -120,6 +122,10 @@ fn run(line: &CommandLine<'_>) -> ! {
         }
         let failed = testing::run(filter);
         exit(if failed == 0 { 0 } else { status::TESTS_FAILED });
+    }
+    if let Some(filter) = line.bench {
+        bench::run(filter);
+        exit(0);
     }
     let root = must("", pmem::mount_root(line.root));
     if let Some(damage) = root.damage() {

@@ -30,11 +30,6 @@ impl UserPtr {
         Self(address)
     }
 
-    /// The address.
-    pub(crate) const fn get(self) -> u64 {
-        self.0
-    }
-
     /// Whether this is the null pointer.
     pub(crate) const fn is_null(self) -> bool {
         self.0 == 0

@@ -77,10 +77,10 @@ fn end_of_init(status: WaitStatus) -> ! {
 pub(crate) fn sys_wait4(a: &Args) -> Result<u64, Errno> {
     let options = WaitOptions::from_bits(a.a[2] as u32).ok_or(Errno::EINVAL)?;
     let which = match a.a[0] as i32 {
+        pid @ 1.. => Which::Pid(pid as u32),
         i32::MIN => return Err(Errno::ESRCH),
         // There is one process group.
-        ..=0 => Which::Any,
-        pid => Which::Pid(pid as u32),
+        _ => Which::Any,
     };
     let process = &current().process;
     let look = || match process::reap(process.pid, which) {

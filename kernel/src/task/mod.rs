@@ -100,9 +100,9 @@ pub(crate) struct Parts {
 }
 
 /// How a new task begins.
-pub(crate) enum Start {
+pub(crate) enum Start<'a> {
     /// In its program, with these registers.
-    Program(TrapFrame, Tls),
+    Program(&'a TrapFrame, Tls),
     /// In the kernel.
     Kernel(extern "C" fn(usize) -> !, usize),
 }
@@ -120,7 +120,7 @@ impl Task {
     ///
     /// # Errors
     /// [`OutOfMemory`], for the stack or the task itself.
-    pub(crate) fn new(tid: u32, parts: Parts, start: Start) -> Result<Arc<Self>, OutOfMemory> {
+    pub(crate) fn new(tid: u32, parts: Parts, start: Start<'_>) -> Result<Arc<Self>, OutOfMemory> {
         crate::heap::reserve(2 * size_of::<Self>())?;
         let stack = KernelStack::new()?;
         let mut context = Context { sp: stack.top().get(), ..Context::default() };
@@ -136,7 +136,7 @@ impl Task {
                 context.sp -= TrapFrame::SIZE as u64;
                 let at: *mut TrapFrame = core::ptr::with_exposed_provenance_mut(context.sp as usize);
                 // SAFETY: the top of a fresh stack, mapped and aligned, that nobody uses yet.
-                unsafe { at.write(frame) };
+                unsafe { at.write(*frame) };
             }
         }
         let mut vectors = VectorState::ZERO;

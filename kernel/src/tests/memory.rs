@@ -50,16 +50,11 @@ kernel_test! {
         // The frames themselves hold the list: each begins with the number of the one before.
         let mut last = u64::MAX;
         let mut count = 0u64;
-        loop {
-            match frames::alloc() {
-                Ok(frame) => {
-                    // SAFETY: a frame of RAM in the linear map, the test's own.
-                    unsafe { bytes(frame).cast::<u64>().write(last) };
-                    last = frame.get();
-                    count += 1;
-                }
-                Err(OutOfMemory) => break,
-            }
+        while let Ok(frame) = frames::alloc() {
+            // SAFETY: a frame of RAM in the linear map, the test's own.
+            unsafe { bytes(frame).cast::<u64>().write(last) };
+            last = frame.get();
+            count += 1;
         }
         assert!(count > 1000);
         assert_eq!(Space::new().map(drop), Err(OutOfMemory));
@@ -123,7 +118,7 @@ kernel_test! {
     /// `memcpy`, `memmove`, `memset` and `memcmp` at every small length and alignment, and at large ones.
     fn memory_routines_move_every_byte() {
         let lens = (0..300).chain([511, 512, 513, 767, 768, 1000, 4096, 8191]);
-        let pattern: Vec<u8> = (0..9000u32).map(|index| (index * 131 >> 3) as u8).collect();
+        let pattern: Vec<u8> = (0..9000u32).map(|index| ((index * 131) >> 3) as u8).collect();
         let mut to = vec![0u8; 9000];
         for len in lens {
             for (from_at, to_at) in [(0, 0), (1, 0), (3, 8), (7, 5)] {

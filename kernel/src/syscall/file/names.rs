@@ -9,7 +9,7 @@ use crate::vfs::path::{Follow, Last, Walker, resolve};
 use crate::vfs::{Node, Vnode};
 use abi::Errno;
 use abi::file::{AtFlags, RenameFlags};
-use abi::stat::S_IALLUGO;
+use abi::stat::{S_IRWXUGO, S_ISGID, S_ISVTX};
 use fs::{NewNode, Rename};
 
 /// `mkdirat(dirfd, path, mode)`.
@@ -17,13 +17,15 @@ use fs::{NewNode, Rename};
 /// # Errors
 /// `EEXIST`, `EROFS`, `ENOSPC`, `EMLINK`, `EFAULT`, `EBADF`, and those of the walk.
 pub(crate) fn sys_mkdirat(a: &Args) -> Result<u64, Errno> {
-    let mode = current().place.masked(int(a, 2) & (S_IALLUGO & !0o6000));
+    let mode = current().place.masked(int(a, 2) & (S_IRWXUGO | S_ISVTX));
     let mut room = PathRoom::new();
     let path = room.read_some(ptr(a, 1))?;
     let base = Base::new(fd(a, 0), path)?;
     let mut walk = Walker::new(base.vnode(), path)?;
     let last = walk.reach_last()?;
     let directory = new_name(&walk, last, Slash::Allowed)?;
+    // A directory that hands its group on hands that habit on.
+    let mode = mode | (directory.attr().mode & S_ISGID);
     directory.create(walk.name(), NewNode::Directory { mode }, now()).map_err(errno)?;
     Ok(0)
 }

@@ -38,6 +38,9 @@ pub(crate) fn sys_readv(a: &Args) -> Result<u64, Errno> {
     let file = file(a, 0)?;
     file.check_readable()?;
     let mut buffers = iovecs(a)?;
+    if buffers.left() == 0 {
+        return Ok(0);
+    }
     file.read(buffers.left(), &mut buffers).map(|done| done as u64)
 }
 
@@ -50,6 +53,9 @@ pub(crate) fn sys_preadv(a: &Args) -> Result<u64, Errno> {
     let file = file(a, 0)?;
     file.check_readable()?;
     let mut buffers = iovecs(a)?;
+    if buffers.left() == 0 {
+        return Ok(0);
+    }
     file.read_at(at, buffers.left(), &mut buffers).map(|done| done as u64)
 }
 

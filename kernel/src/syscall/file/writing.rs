@@ -34,7 +34,11 @@ pub(crate) fn sys_pwrite64(a: &Args) -> Result<u64, Errno> {
 pub(crate) fn sys_writev(a: &Args) -> Result<u64, Errno> {
     let file = file(a, 0)?;
     file.check_writable()?;
-    file.write(&mut iovecs(a)?).map(|done| done as u64)
+    let mut buffers = iovecs(a)?;
+    if buffers.left() == 0 {
+        return Ok(0);
+    }
+    file.write(&mut buffers).map(|done| done as u64)
 }
 
 /// `pwritev(fd, buffers, count, offset)`.
@@ -45,5 +49,9 @@ pub(crate) fn sys_pwritev(a: &Args) -> Result<u64, Errno> {
     let at = offset(a.a[3])?;
     let file = file(a, 0)?;
     file.check_writable()?;
-    file.write_at(at, &mut iovecs(a)?).map(|done| done as u64)
+    let mut buffers = iovecs(a)?;
+    if buffers.left() == 0 {
+        return Ok(0);
+    }
+    file.write_at(at, &mut buffers).map(|done| done as u64)
 }

@@ -1,0 +1,138 @@
+//! Benches inside the kernel: what an operation costs without a system call around it.
+//!
+//! Under `-icount shift=0` the clock advances one nanosecond an instruction, so the figures are instructions and
+//! repeat to the digit; without it they are wall time and mean little. `make bench` runs these beside the portable
+//! program `bench`.
+
+use alloc::vec::Vec;
+
+use linkme::distributed_slice;
+use mm::space::{Access, Place, Request, What};
+use mm::{Prot, VmaFlags};
+use pmem::medium::Medium;
+use units::{ByteLen, PAGE_SIZE, PmOff};
+
+use crate::cmdline::Filter;
+use crate::console::say;
+use crate::pmem::{PmemMedium, devices};
+use crate::space::Space;
+use crate::task::sched;
+use crate::{frames, timer};
+
+/// One bench.
+pub(crate) struct KernelBench {
+    /// What is measured.
+    name: &'static str,
+    /// Does it so many times.
+    run: fn(u32),
+}
+
+/// Every bench of the kernel.
+#[distributed_slice]
+pub(crate) static KERNEL_BENCHES: [KernelBench];
+
+macro_rules! kernel_bench {
+    ($($(#[$doc:meta])* fn $name:ident($times:ident) $body:block)*) => {
+        $(
+            $(#[$doc])*
+            fn $name($times: u32) $body
+
+            const _: () = {
+                #[distributed_slice(KERNEL_BENCHES)]
+                static BENCH: KernelBench = KernelBench { name: stringify!($name), run: $name };
+            };
+        )*
+    };
+}
+
+/// How often each is done; the first round warms the caches and is not counted.
+const TIMES: u32 = 1000;
+
+/// Runs the benches that `filter` takes, a line each: name, times, nanoseconds for one.
+pub(crate) fn run(filter: Filter<'_>) {
+    for bench in KERNEL_BENCHES {
+        if !filter.takes(bench.name) {
+            continue;
+        }
+        (bench.run)(TIMES / 10);
+        let start = timer::now();
+        (bench.run)(TIMES);
+        let one = (timer::now() - start).as_nanos() / u128::from(TIMES);
+        say(format_args!("{}\t{TIMES}\t{one}\n", bench.name));
+    }
+}
+
+/// Cleans `len` bytes of the first device's last page, whose content stays.
+fn clean(times: u32, len: u64) {
+    let Some(device) = devices().first() else { return };
+    let medium = PmemMedium::new(device);
+    let at = PmOff::new(medium.len().get() - PAGE_SIZE);
+    for _ in 0..times {
+        medium.clean(at, ByteLen::new(len));
+        medium.fence();
+    }
+}
+
+kernel_bench! {
+    /// The loop and the call around everything else.
+    fn nothing(times) {
+        (0..times).for_each(|time| drop(core::hint::black_box(time)));
+    }
+
+    /// A frame taken and given back.
+    fn frame(times) {
+        for _ in 0..times {
+            if let Ok(frame) = frames::alloc() {
+                frames::free(core::hint::black_box(frame));
+            }
+        }
+    }
+
+    /// A frame taken, zeroed and given back.
+    fn zeroed_frame(times) {
+        for _ in 0..times {
+            if let Ok(frame) = frames::alloc_zeroed() {
+                frames::free(core::hint::black_box(frame));
+            }
+        }
+    }
+
+    /// 64 bytes of heap taken and given back.
+    fn heap_64(times) {
+        for _ in 0..times {
+            drop(core::hint::black_box(Vec::<u8>::with_capacity(64)));
+        }
+    }
+
+    /// The scheduler asked, with nobody else ready.
+    fn yield_alone(times) {
+        (0..times).for_each(|_| sched::yield_now());
+    }
+
+    /// A page mapped, touched by a write fault, and unmapped.
+    fn map_fault_unmap(times) {
+        let Ok(space) = Space::new() else { return };
+        for _ in 0..times {
+            let request = Request {
+                place: Place::Anywhere { align: PAGE_SIZE, offset: 0 },
+                len: PAGE_SIZE,
+                prot: Prot::RW,
+                flags: VmaFlags::empty(),
+                what: What::Anonymous,
+            };
+            let Ok(mapped) = space.lock().map(request) else { return };
+            let _ = core::hint::black_box(space.fault(mapped.at, Access::Write));
+            drop(space.lock().unmap(mapped.at, PAGE_SIZE));
+        }
+    }
+
+    /// A line cleaned to persistence, and a fence.
+    fn persist_64(times) {
+        clean(times, 64);
+    }
+
+    /// A page cleaned to persistence, and a fence.
+    fn persist_4k(times) {
+        clean(times, PAGE_SIZE);
+    }
+}
