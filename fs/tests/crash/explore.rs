@@ -138,6 +138,9 @@ pub(crate) struct Cut {
 
 impl Cut {
     pub(crate) fn of(medium: &SimMedium, limit: usize, seed: u64) -> Self {
+        if limit == 0 {
+            return Self { states: Vec::new(), exhaustive: false };
+        }
         let states = medium.crash_states(limit, seed);
         Self { exhaustive: states.is_exhaustive(), states: states.collect() }
     }

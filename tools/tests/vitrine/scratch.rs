@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// A fresh directory that the test leaves behind for whoever looks into a failure.
 pub(crate) struct Scratch(PathBuf);
@@ -40,6 +41,15 @@ impl Scratch {
     /// Runs the tool here.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
         self.run_at(None, args)
+    }
+
+    /// Runs the tool here and kills it after `time`, unless it has ended by itself.
+    pub(crate) fn run_and_kill<A: AsRef<OsStr>>(&self, time: Duration, args: impl IntoIterator<Item = A>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitrine"));
+        let mut child = command.current_dir(&self.0).args(args).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(time);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Runs the tool here, with `SOURCE_DATE_EPOCH` or surely without.
