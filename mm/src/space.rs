@@ -104,7 +104,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     pub fn new(frames: F, mmu: U, asid: Asid) -> Result<Self, OutOfMemory> {
         Ok(Self {
             tables: Tables::new(frames, mmu, asid)?,
-            vmas: Tree::new(),
+            vmas: Tree::new()?,
             mmap_base: mmap_base(DEFAULT_STACK_LIMIT),
             stack_limit: DEFAULT_STACK_LIMIT,
             start_brk: 0,

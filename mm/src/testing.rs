@@ -5,7 +5,7 @@
 //! - a valid entry meets a remembered one that it may not follow without break-before-make,
 //! - a frame or a table is freed that a TLB still knows, or is used after it was freed, or freed twice,
 //! - a page becomes executable whose frame was not synchronised,
-//! - at [`Machine::settled`], a TLB remembers anything the tables no longer say.
+//! - at [`Machine::settled`], a TLB remembers anything the tables no longer say, or a leaf was made and not published.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     synced: RefCell<BTreeSet<u64>>,
     tlb: RefCell<Tlb>,
     root: Cell<Option<Pfn>>,
+    /// The leaves that were there at the last barrier: a lazy walker sees no others.
+    published: RefCell<BTreeMap<u64, Desc>>,
     /// Allocations that succeed before one fails; `None`: all do.
     pub(crate) allowance: Cell<Option<u32>>,
     pub(crate) invalidations: Cell<u32>,
@@ -53,6 +55,7 @@ impl Machine {
             synced: RefCell::default(),
             tlb: RefCell::default(),
             root: Cell::new(None),
+            published: RefCell::default(),
             allowance: Cell::new(None),
             invalidations: Cell::new(0),
             publishes: Cell::new(0),
@@ -90,13 +93,37 @@ impl Machine {
         (va.get() - first < level.size()).then_some(*desc)
     }
 
-    /// Panics where a TLB remembers what is no longer so.
+    /// Panics where a TLB remembers what is no longer so, or a walker need not know of what is.
     pub(crate) fn settled(&self) {
         self.walk_all();
+        let published = self.published.borrow();
+        for (va, desc) in self.leaves() {
+            assert_eq!(published.get(&va), Some(&desc), "{va:#x} was not published");
+        }
         for (va, (level, desc)) in &self.tlb.borrow().leaves {
             let now = self.lookup(VirtAddr::new(*va), *level);
             let mask = !(crate::desc::SW_OWNED);
             assert_eq!(now.map(|d| d.bits() & mask), Some(desc.bits() & mask), "the TLB is behind at {va:#x}");
+        }
+    }
+
+    fn leaves(&self) -> BTreeMap<u64, Desc> {
+        let mut leaves = BTreeMap::new();
+        if let Some(root) = self.root.get() {
+            self.list(root, Level::Pgd, 0, &mut leaves);
+        }
+        leaves
+    }
+
+    fn list(&self, table: Pfn, level: Level, base: u64, leaves: &mut BTreeMap<u64, Desc>) {
+        for index in 0..512 {
+            let desc = self.entry(table, index);
+            let va = base + ((index as u64) << level.shift());
+            match level.next() {
+                _ if !desc.is_valid() => {}
+                Some(next) if desc.is_table(level) => self.list(desc.pfn(), next, va, leaves),
+                _ => drop(leaves.insert(va, desc)),
+            }
         }
     }
 
@@ -247,6 +274,7 @@ impl Mmu for Machine {
     fn publish(&self) {
         self.publishes.set(self.publishes.get() + 1);
         self.walk_all();
+        *self.published.borrow_mut() = self.leaves();
     }
 
     fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {

@@ -1,7 +1,8 @@
 //! The VMAs of one address space: a balanced tree that also knows the largest gap below every node.
 //!
-//! An AVL tree whose nodes live in a slab and name each other by index, so that all of it is safe code and only
-//! [`Tree::reserve`] can fail. Each node keeps the room between its VMA and the one before (`gap`) and the largest such
+//! An AVL tree whose nodes live in a slab (`vm_area_cachep`) and name each other by index, so that all of it is safe
+//! code and only [`Tree::reserve`] can fail. Node 0 stands for no node: its height and its widest gap are 0, and nobody
+//! has to ask whether a child is there before looking at it. Each node keeps the room between its VMA and the one before (`gap`) and the largest such
 //! room in its subtree (`widest`): a search for free addresses goes down one path. Neighbours are linked too, because
 //! nearly every change of a VMA looks at the one before and the one behind. [`gaps`](self::gaps) holds the searches
 //! for room.
@@ -9,6 +10,7 @@
 mod gaps;
 
 pub(crate) use self::gaps::Room;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -23,7 +25,7 @@ use crate::vma::Vma;
 pub(crate) struct At(u32);
 
 /// No node.
-const NIL: u32 = u32::MAX;
+const NIL: u32 = 0;
 /// Nodes taken from the heap at a time.
 const CHUNK: usize = 32;
 
@@ -43,6 +45,20 @@ struct Node<B> {
     height: u8,
 }
 
+impl<B> Node<B> {
+    const VACANT: Self = Self {
+        vma: Vma::VACANT,
+        gap: 0,
+        widest: 0,
+        left: NIL,
+        right: NIL,
+        parent: NIL,
+        prev: NIL,
+        next: NIL,
+        height: 0,
+    };
+}
+
 /// Which child.
 #[derive(Clone, Copy)]
 enum Side {
@@ -52,7 +68,8 @@ enum Side {
 
 /// VMAs in the order of their addresses.
 pub(crate) struct Tree<B> {
-    chunks: Vec<Vec<Node<B>>>,
+    /// At least one, for node 0.
+    chunks: Vec<Box<[Node<B>; CHUNK]>>,
     root: u32,
     first: u32,
     last: u32,
@@ -64,17 +81,16 @@ pub(crate) struct Tree<B> {
 }
 
 impl<B> Tree<B> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            root: NIL,
-            first: NIL,
-            last: NIL,
-            free: NIL,
-            free_count: 0,
-            len: 0,
-            recent: Cell::new(NIL),
-        }
+    pub(crate) fn new() -> Result<Self, OutOfMemory> {
+        let recent = Cell::new(NIL);
+        let mut tree =
+            Self { chunks: Vec::new(), root: NIL, first: NIL, last: NIL, free: NIL, free_count: 0, len: 0, recent };
+        tree.grow()?;
+        // Node 0 is never handed out.
+        tree.free = tree.node(NIL).next;
+        tree.free_count -= 1;
+        tree.node_mut(NIL).next = NIL;
+        Ok(tree)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -101,20 +117,9 @@ impl<B> Tree<B> {
         chunk.try_reserve_exact(CHUNK).map_err(|_| OutOfMemory)?;
         for n in 0..CHUNK {
             let next = if n + 1 < CHUNK { (base + n + 1) as u32 } else { self.free };
-            let (gap, widest, height) = (0, 0, 0);
-            chunk.push(Node {
-                vma: Vma::VACANT,
-                gap,
-                widest,
-                left: NIL,
-                right: NIL,
-                parent: NIL,
-                prev: NIL,
-                next,
-                height,
-            });
+            chunk.push(Node { next, ..Node::VACANT });
         }
-        self.chunks.push(chunk);
+        self.chunks.push(chunk.into_boxed_slice().try_into().map_err(|_| OutOfMemory)?);
         self.free = base as u32;
         self.free_count += CHUNK;
         Ok(())
@@ -190,9 +195,9 @@ impl<B> Tree<B> {
         }
     }
 
-    /// Puts a VMA that overlaps none into a node that [`reserve`](Self::reserve) has promised.
-    pub(crate) fn insert(&mut self, vma: Vma<B>) -> At {
-        let behind = self.find(vma.start().get()).map_or(NIL, |at| at.0);
+    /// Puts a VMA that overlaps none before `behind`, or last, into a node that [`reserve`](Self::reserve) promised.
+    pub(crate) fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> At {
+        let behind = behind.map_or(NIL, |at| at.0);
         let before = if behind == NIL { self.last } else { self.node(behind).prev };
         let n = self.free;
         assert!(n != NIL, "no node was reserved");
@@ -203,8 +208,7 @@ impl<B> Tree<B> {
         // One of the two neighbours has room for a child on the inner side.
         let (parent, side) =
             if behind != NIL && self.node(behind).left == NIL { (behind, Side::Left) } else { (before, Side::Right) };
-        *self.node_mut(n) =
-            Node { vma, gap: 0, widest: 0, left: NIL, right: NIL, parent, prev: before, next: behind, height: 0 };
+        *self.node_mut(n) = Node { vma, parent, prev: before, next: behind, ..Node::VACANT };
         self.set_child(parent, side, n);
         self.link(before, n);
         self.link(n, behind);
@@ -224,11 +228,10 @@ impl<B> Tree<B> {
         } else {
             self.lift(n, next)
         };
+        // The gap of the next one reaches further down now, and it may stand where `n` stood.
+        self.measure(next);
         self.repair(start);
-        if next != NIL {
-            // Its gap now reaches further down, and it may stand where `n` stood.
-            self.regap(next);
-        }
+        self.repair(next);
 
         let free = self.free;
         let node = self.node_mut(n);
@@ -253,19 +256,21 @@ impl<B> Tree<B> {
         self.node_mut(at.0).vma.prot = prot;
     }
 
-    /// Brings the gaps on both sides of `n` up to date.
+    /// Brings the gaps on both sides of `n` up to date, and what the nodes above keep of them.
     fn refresh(&mut self, n: u32) {
         let next = self.node(n).next;
-        self.regap(n);
-        if next != NIL {
-            self.regap(next);
-        }
+        self.measure(n);
+        self.measure(next);
+        // One of the two stands above the other: mostly `next`, which the first repair then passes.
+        self.repair(n);
+        self.repair(next);
     }
 
-    fn regap(&mut self, n: u32) {
-        let gap = self.gap_below(n);
-        self.node_mut(n).gap = gap;
-        self.repair(n);
+    /// Measures the gap below `n` again.
+    fn measure(&mut self, n: u32) {
+        if n != NIL {
+            self.node_mut(n).gap = self.gap_below(n);
+        }
     }
 
     fn gap_below(&self, n: u32) -> u64 {
@@ -274,10 +279,8 @@ impl<B> Tree<B> {
 
     /// Where the room below `n` begins.
     fn floor(&self, n: u32) -> u64 {
-        match self.node(n).prev {
-            NIL => 0,
-            prev => self.node(prev).vma.guarded_end(),
-        }
+        // Node 0 ends at 0.
+        self.node(self.node(n).prev).vma.guarded_end()
     }
 
     /// Makes `before` and `behind` neighbours; either may be no node.
@@ -322,7 +325,7 @@ impl<B> Tree<B> {
         };
         self.set_child(s, Side::Left, left);
         self.replace_child(parent, n, s);
-        // What the nodes above believe of this place; `regap` of `s` puts it right.
+        // What the nodes above believe of this place; the repair of `s` puts it right.
         let lifted = self.node_mut(s);
         lifted.height = height;
         lifted.widest = widest;
@@ -332,54 +335,56 @@ impl<B> Tree<B> {
     /// Restores height, balance and `widest` from `n` upwards, as far as anything changes.
     fn repair(&mut self, mut n: u32) {
         while n != NIL {
-            let before = (self.node(n).height, self.node(n).widest);
-            self.pull(n);
-            n = self.balance(n);
+            let Node { left, right, gap, height: old_height, widest: old_widest, .. } = *self.node(n);
+            let (left, right) = (self.node(left), self.node(right));
+            let (low, high) = (left.height, right.height);
+            if low.abs_diff(high) > 1 {
+                n = self.balance(n);
+            } else {
+                let widest = gap.max(left.widest).max(right.widest);
+                let node = self.node_mut(n);
+                node.height = 1 + low.max(high);
+                node.widest = widest;
+            }
             let node = self.node(n);
-            if (node.height, node.widest) == before {
+            if node.height == old_height && node.widest == old_widest {
                 return;
             }
             n = node.parent;
         }
     }
 
-    fn height(&self, n: u32) -> u8 {
-        if n == NIL { 0 } else { self.node(n).height }
-    }
-
-    fn widest(&self, n: u32) -> u64 {
-        if n == NIL { 0 } else { self.node(n).widest }
-    }
-
     /// Computes what `n` keeps of its subtree from its children.
     fn pull(&mut self, n: u32) {
         let Node { left, right, gap, .. } = *self.node(n);
-        let height = 1 + self.height(left).max(self.height(right));
-        let widest = gap.max(self.widest(left)).max(self.widest(right));
+        let (left, right) = (self.node(left), self.node(right));
+        let height = 1 + left.height.max(right.height);
+        let widest = gap.max(left.widest).max(right.widest);
         let node = self.node_mut(n);
         node.height = height;
         node.widest = widest;
     }
 
-    /// Rotates where one side of `n` is two higher than the other. Returns the root of the subtree.
+    fn height(&self, n: u32) -> u8 {
+        self.node(n).height
+    }
+
+    /// Rotates `n`, one side of which is two higher than the other. Returns the root of the subtree.
+    #[cold]
     fn balance(&mut self, n: u32) -> u32 {
         let Node { left, right, .. } = *self.node(n);
-        let (low, high) = (self.height(left), self.height(right));
-        if high > low + 1 {
+        if self.height(right) > self.height(left) {
             let Node { left: inner, right: outer, .. } = *self.node(right);
             if self.height(inner) > self.height(outer) {
                 self.rotate(right, Side::Right);
             }
             return self.rotate(n, Side::Left);
         }
-        if low > high + 1 {
-            let Node { left: outer, right: inner, .. } = *self.node(left);
-            if self.height(inner) > self.height(outer) {
-                self.rotate(left, Side::Left);
-            }
-            return self.rotate(n, Side::Right);
+        let Node { left: outer, right: inner, .. } = *self.node(left);
+        if self.height(inner) > self.height(outer) {
+            self.rotate(left, Side::Left);
         }
-        n
+        self.rotate(n, Side::Right)
     }
 
     /// Turns `n` down towards `side`; its child of the other side takes its place and is returned.
@@ -418,7 +423,9 @@ impl<B> Tree<B> {
         }
         assert_eq!((prev, seen), (self.last, self.len));
         assert_eq!(self.validate_below(self.root, NIL).0, self.len);
-        assert_eq!(self.len + self.free_count, self.chunks.len() * CHUNK);
+        assert_eq!(1 + self.len + self.free_count, self.chunks.len() * CHUNK);
+        let none = self.node(NIL);
+        assert!(none.height == 0 && none.widest == 0 && none.vma.range.is_empty());
     }
 
     fn validate_below(&self, n: u32, parent: u32) -> (usize, u8, u64) {

@@ -170,19 +170,18 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 
     /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is. A node was reserved.
     pub(super) fn insert(&mut self, vma: Vma<B>) {
-        let next = self.vmas.find(vma.start().get());
-        let prev = self.vmas.before(next);
-        let prev = prev.filter(|at| {
+        let behind = self.vmas.find(vma.start().get());
+        let prev = self.vmas.before(behind).filter(|at| {
             let prev = self.vmas.vma(*at);
             prev.end() == vma.start() && prev.merges_with(&vma)
         });
-        let next = next.filter(|at| {
+        let next = behind.filter(|at| {
             let next = self.vmas.vma(*at);
             vma.end() == next.start() && vma.merges_with(next)
         });
         match (prev, next) {
             (None, None) => {
-                self.vmas.insert(vma);
+                self.vmas.insert(vma, behind);
             }
             (Some(prev), None) => self.stretch(prev, self.vmas.vma(prev).start(), vma.end()),
             (None, Some(next)) => self.stretch(next, vma.start(), self.vmas.vma(next).end()),

@@ -53,7 +53,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let peek = Peek { pointer, end: range.end(), serial: self.peeks };
         let bias = pgoff.wrapping_sub(start.get() >> PAGE_SHIFT);
         let kind = Kind::Peek(backing, peek);
-        self.vmas.insert(Vma { range, prot: Prot::READ, flags: VmaFlags::empty(), bias, kind });
+        let behind = self.vmas.find(start.get());
+        let vma = Vma { range, prot: Prot::READ, flags: VmaFlags::empty(), bias, kind };
+        self.vmas.insert(vma, behind);
         Ok(pointer)
     }
 

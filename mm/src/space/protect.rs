@@ -95,20 +95,20 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 self.stretch(at, end, whole.end());
                 match prev {
                     Some(prev) => self.stretch(prev, self.vmas.vma(prev).start(), end),
-                    None => self.split_with(at, start, end, prot),
+                    None => self.split_with(at, start, end, prot, Some(at)),
                 }
             }
             (true, false) => {
                 self.stretch(at, whole.start(), start);
                 match next {
                     Some(next) => self.stretch(next, start, self.vmas.vma(next).end()),
-                    None => self.split_with(at, start, end, prot),
+                    None => self.split_with(at, start, end, prot, self.vmas.next(at)),
                 }
             }
             (true, true) => {
                 self.stretch(at, whole.start(), start);
-                self.split_with(at, start, end, prot);
-                self.split_off(at, end, whole.end());
+                let tail = self.split_off(at, end, whole.end(), self.vmas.next(at));
+                self.split_with(at, start, end, prot, tail);
             }
         }
         Ok(())
@@ -138,9 +138,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         self.stretch(into, self.vmas.vma(into).start(), end);
     }
 
-    /// Another VMA like the one at `at`, for `start..end` and with other rights. A node was reserved.
-    fn split_with(&mut self, at: At, start: VirtAddr, end: VirtAddr, prot: Prot) {
-        if let Some(new) = self.split_off(at, start, end) {
+    /// Another VMA like the one at `at`, for `start..end` and with other rights, before `behind`. A node was reserved.
+    fn split_with(&mut self, at: At, start: VirtAddr, end: VirtAddr, prot: Prot, behind: Option<At>) {
+        if let Some(new) = self.split_off(at, start, end, behind) {
             self.vmas.set_prot(new, prot);
         }
     }

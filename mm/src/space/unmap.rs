@@ -80,15 +80,15 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             (false, true) => self.stretch(at, range.end(), whole.end()),
             (true, true) => {
                 self.stretch(at, whole.start(), range.start());
-                self.split_off(at, range.end(), whole.end());
+                self.split_off(at, range.end(), whole.end(), self.vmas.next(at));
             }
         }
     }
 
-    /// Another VMA like the one at `at`, for `start..end`. A node was reserved.
-    pub(super) fn split_off(&mut self, at: At, start: VirtAddr, end: VirtAddr) -> Option<At> {
+    /// Another VMA like the one at `at`, for `start..end`, before `behind` in the order. A node was reserved.
+    pub(super) fn split_off(&mut self, at: At, start: VirtAddr, end: VirtAddr, behind: Option<At>) -> Option<At> {
         let range = VirtRange::new(start, end)?;
         let vma = Vma { range, ..self.vmas.vma(at).clone() };
-        Some(self.vmas.insert(vma))
+        Some(self.vmas.insert(vma, behind))
     }
 }

@@ -73,17 +73,19 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
                 _ if desc.is_none() => {}
                 Some(next) if desc.is_table(level) => {
                     let whole = va & (level.size() - 1) == 0 && end == entry_last(level, va);
-                    let dies = desc.is_counted()
-                        && (whole || self.break_table(desc.pfn(), next, va, end, pass) == desc.count());
-                    if dies {
+                    let smallest = if whole && desc.is_counted() {
+                        // What lies below is not looked at: it may be as small as a page.
+                        Some(Level::Pte)
+                    } else {
+                        let below = self.break_table(desc.pfn(), next, va, end, pass);
+                        (desc.is_counted() && below == desc.count()).then_some(level)
+                    };
+                    if let Some(smallest) = smallest {
                         store(entry, desc.without_valid());
-                        // What lies below was not looked at: it may be as small as a page.
-                        pass.changed.note(va, end, Level::Pte);
+                        pass.changed.note(va, end, smallest);
                         pass.changed.tables = true;
                         pass.found = true;
                         gone += 1;
-                    } else if !desc.is_counted() {
-                        self.break_table(desc.pfn(), next, va, end, pass);
                     }
                 }
                 _ => {

@@ -3,7 +3,7 @@
 //! A subtree whose widest gap is too small is not entered. One that has a gap wide enough is entered in vain only where
 //! the limits of the search cut that gap, which happens along one path for each limit: O(log n).
 
-use super::{NIL, Tree};
+use super::Tree;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +54,14 @@ impl<B> Tree<B> {
 
     /// Where the room above all VMAs begins.
     fn floor_above(&self) -> u64 {
-        if self.last == NIL { 0 } else { self.node(self.last).vma.guarded_end() }
+        self.node(self.last).vma.guarded_end()
     }
 
     fn highest_below(&self, n: u32, room: &Room, need: u64) -> Option<(u64, u64)> {
-        if self.widest(n) < need {
+        let node = self.node(n);
+        if node.widest < need {
             return None;
         }
-        let node = self.node(n);
         if node.vma.guarded_end().saturating_add(need) <= room.high {
             let found = self.highest_below(node.right, room, need);
             if found.is_some() {
@@ -77,10 +77,10 @@ impl<B> Tree<B> {
     }
 
     fn lowest_below(&self, n: u32, room: &Room, need: u64) -> Option<(u64, u64)> {
-        if self.widest(n) < need {
+        let node = self.node(n);
+        if node.widest < need {
             return None;
         }
-        let node = self.node(n);
         let floor = self.floor(n);
         if floor > room.low {
             let found = self.lowest_below(node.left, room, need);
@@ -139,12 +139,12 @@ mod tests {
             steps in prop::collection::vec((0u64..40, 1u64..9, 0u8..8, any::<bool>()), 1..80),
             rooms in prop::collection::vec((1u64..300, 0u64..2000, 0u64..2000, 0u32..5, 0u64..16), 20),
         ) {
-            let mut tree = Tree::new();
+            let mut tree = Tree::new().unwrap();
             let mut at = 300;
             for (gap, pages, sort, keep) in steps {
                 at += gap;
                 tree.reserve(1).unwrap();
-                let node = tree.insert(vma(at, pages, sort));
+                let node = tree.insert(vma(at, pages, sort), None);
                 tree.validate();
                 if !keep {
                     tree.remove(node);
@@ -170,7 +170,7 @@ mod tests {
         fn random_inserts_and_removes_keep_order_balance_and_gaps(
             steps in prop::collection::vec((0u64..500, 1u64..5), 1..300),
         ) {
-            let mut tree = Tree::new();
+            let mut tree = Tree::new().unwrap();
             for (start, pages) in steps {
                 let new = vma(1000 + start, pages, 0);
                 let hit = tree.find(new.start().get()).filter(|at| tree.vma(*at).start() < new.end());
@@ -178,7 +178,8 @@ mod tests {
                     Some(at) => drop(tree.remove(at)),
                     None => {
                         tree.reserve(1).unwrap();
-                        tree.insert(new);
+                        let behind = tree.find(new.start().get());
+                        tree.insert(new, behind);
                     }
                 }
                 tree.validate();
@@ -188,10 +189,10 @@ mod tests {
 
     #[test]
     fn sixty_five_thousand_vmas_are_searched_along_one_path() {
-        let mut tree = Tree::new();
+        let mut tree = Tree::new().unwrap();
         for n in 0..65_530 {
             tree.reserve(1).unwrap();
-            tree.insert(vma(16 + 2 * n, 1, 0));
+            tree.insert(vma(16 + 2 * n, 1, 0), None);
         }
         tree.validate();
         assert!(tree.height(tree.root) <= 23);
