@@ -236,7 +236,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if let (Some((first, last)), Some(smallest)) = (changed.span, changed.smallest) {
             let reach = if changed.tables { Reach::Tables } else { Reach::Leaves };
             self.mmu.publish();
-            self.mmu.invalidate(self.asid, span(first, last), smallest, reach);
+            // Whole entries, so that one operation for each size of them misses none.
+            let within = smallest.size() - 1;
+            self.mmu.invalidate(self.asid, span(first & !within, last | within), smallest, reach);
         }
     }
 

@@ -165,6 +165,19 @@ fn machine_frame(machine: &Machine) -> Pfn {
 }
 
 #[test]
+fn tables_of_pages_nobody_may_touch_are_forgotten_by_every_walker() {
+    let machine = Machine::new(16);
+    let mut tables = tables(&machine);
+    // The end of one table and the beginning of the next, so that no step from the first page meets the second table.
+    let mapped = range(511, 514);
+    tables.map(mapped, block(0), READ, Owner::Other, Level::Pte).unwrap();
+    tables.protect(mapped, |_| None).unwrap();
+    tables.unmap(mapped).unwrap().flush();
+    assert_eq!(machine.lent(), 2, "the root and the spare table");
+    end(&machine, tables);
+}
+
+#[test]
 #[should_panic(expected = "without break-before-make")]
 fn the_machine_sees_a_frame_exchanged_in_place() {
     let machine = Machine::new(16);
