@@ -76,7 +76,9 @@ fn clean(times: u32, len: u64) {
 kernel_bench! {
     /// The loop and the call around everything else.
     fn nothing(times) {
-        (0..times).for_each(|time| drop(core::hint::black_box(time)));
+        for time in 0..times {
+            let _ = core::hint::black_box(time);
+        }
     }
 
     /// A frame taken and given back.

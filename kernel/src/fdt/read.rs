@@ -15,41 +15,102 @@ use super::{
 /// The controller, clock or parent that a phandle names is looked for by this name.
 const PHANDLE: &str = "phandle";
 
+/// The first node of each kind that the kernel has a use for, and all that describe memory: what one walk over the
+/// tree finds. Looking at every node once for all kinds is most of what is saved at boot.
+#[derive(Default)]
+struct Found<'a> {
+    psci: Option<Place<'a>>,
+    pl011: Option<Place<'a>>,
+    gic: Option<Place<'a>>,
+    timer: Option<Place<'a>>,
+    fw_cfg: Option<Place<'a>>,
+    rtc: Option<Place<'a>>,
+    memory: ArrayVec<Memory, 16>,
+    pmem_regions: ArrayVec<PmemRegion, 8>,
+}
+
+impl<'a> Found<'a> {
+    fn look(tree: Fdt<'a>) -> Result<Self, FdtError> {
+        let mut found = Self::default();
+        let mut answer = Ok(());
+        Place::root(tree).visit(&mut |place| {
+            answer = found.note(place);
+            answer.is_ok()
+        });
+        answer.map(|()| found)
+    }
+
+    fn note(&mut self, place: &Place<'a>) -> Result<(), FdtError> {
+        let node = place.node();
+        if is_type(&node, "memory") {
+            return self.note_memory(place);
+        }
+        let Some(compatible) = node.property("compatible") else { return Ok(()) };
+        for name in compatible.value().split(|&byte| byte == 0) {
+            let first = match name {
+                b"arm,psci-0.2" | b"arm,psci-1.0" => &mut self.psci,
+                b"arm,pl011" => &mut self.pl011,
+                b"arm,gic-v3" => &mut self.gic,
+                b"arm,armv8-timer" => &mut self.timer,
+                b"qemu,fw-cfg-mmio" => &mut self.fw_cfg,
+                b"arm,pl031" => &mut self.rtc,
+                b"pmem-region" => return self.note_pmem_region(place),
+                _ => continue,
+            };
+            first.get_or_insert_with(|| place.clone());
+        }
+        Ok(())
+    }
+
+    /// Notes the ranges of a node that describes memory; empty ones are left out.
+    fn note_memory(&mut self, place: &Place<'a>) -> Result<(), FdtError> {
+        let node = number(&place.node(), "numa-node-id")?;
+        for range in place.registers()? {
+            let range = range?;
+            if !range.is_empty() {
+                self.memory.try_push(Memory { range, node }).map_err(|_| FdtError::TooMany("ranges of memory"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_pmem_region(&mut self, place: &Place<'a>) -> Result<(), FdtError> {
+        let volatile = place.node().property("volatile").is_some();
+        let node = number(&place.node(), "numa-node-id")?;
+        for range in place.registers()? {
+            let region = PmemRegion { range: range?, volatile, node };
+            self.pmem_regions.try_push(region).map_err(|_| FdtError::TooMany("pmem regions"))?;
+        }
+        Ok(())
+    }
+}
+
 /// Everything at once.
 pub(super) fn platform(tree: Fdt<'_>) -> Result<Platform, FdtError> {
     let chosen = tree.find_node("/chosen");
+    let found = Found::look(tree)?;
     let (cpus, cpus_left_out) = cpus(tree)?;
     Ok(Platform {
-        memory: memory(tree)?,
+        memory: memory(&found)?,
         reserved: reserved(tree, chosen)?,
         cpus,
         cpus_left_out,
-        psci: psci(tree)?,
-        uart: console(tree)?,
-        gic: gic(tree)?,
-        timer: timer(tree)?,
-        fw_cfg: device(tree, "qemu,fw-cfg-mmio")?,
-        rtc: device(tree, "arm,pl031")?,
-        pmem_regions: pmem_regions(tree)?,
+        psci: psci(&found)?,
+        uart: console_of(tree, &found)?,
+        gic: gic(&found)?,
+        timer: timer(&found)?,
+        fw_cfg: found.fw_cfg.as_ref().map(Place::first_registers).transpose()?,
+        rtc: found.rtc.as_ref().map(Place::first_registers).transpose()?,
+        pmem_regions: found.pmem_regions.clone(),
         bootargs: chosen.map_or_else(|| Ok(ArrayString::new()), |node| copied(&node, "bootargs"))?,
         rng_seed: chosen.map(|node| seed(&node)).unwrap_or_default(),
         kaslr_seed: chosen.map(|node| wide(&node, "kaslr-seed")).transpose()?.flatten(),
     })
 }
 
-/// The nodes that describe memory, sorted; empty ranges are left out.
-fn memory(tree: Fdt<'_>) -> Result<ArrayVec<Memory, 16>, FdtError> {
-    let mut all = ArrayVec::<Memory, 16>::new();
-    collect(tree, &mut |node| is_type(node, "memory"), &mut |place| {
-        let node = number(&place.node(), "numa-node-id")?;
-        for range in place.registers()? {
-            let range = range?;
-            if !range.is_empty() {
-                all.try_push(Memory { range, node }).map_err(|_| FdtError::TooMany("ranges of memory"))?;
-            }
-        }
-        Ok(())
-    })?;
+/// The ranges of memory, sorted.
+fn memory(found: &Found<'_>) -> Result<ArrayVec<Memory, 16>, FdtError> {
+    let mut all = found.memory.clone();
     all.sort_unstable_by_key(|memory| memory.range.start());
     match all.windows(2).find(|pair| pair[0].range.overlaps(pair[1].range)) {
         Some(pair) => Err(FdtError::MemoryRange(pair[1].range.start().get())),
@@ -70,10 +131,19 @@ fn reserved(tree: Fdt<'_>, chosen: Option<FdtNode<'_>>) -> Result<ArrayVec<Reser
         add(PhysRange::with_len(PhysAddr::new(at), ByteLen::new(entry.size())), false, at)?;
     }
     // A node without `reg` asks for memory at any address, for a driver this kernel does not have.
-    collect_below(tree, "/reserved-memory", &mut |node| node.property("reg").is_some(), &mut |place| {
-        let no_map = place.node().property("no-map").is_some();
-        place.registers()?.try_for_each(|range| range.and_then(|range| add(Some(range), no_map, 0)))
-    })?;
+    let mut answer = Ok(());
+    if let Some(place) = Place::at_path(tree, "/reserved-memory") {
+        place.visit(&mut |place| {
+            if place.node().property("reg").is_some() {
+                let no_map = place.node().property("no-map").is_some();
+                answer = place
+                    .registers()
+                    .and_then(|mut all| all.try_for_each(|range| range.and_then(|range| add(Some(range), no_map, 0))));
+            }
+            answer.is_ok()
+        });
+    }
+    answer?;
     if let Some(node) = chosen
         && let (Some(start), Some(end)) = (wide(&node, "linux,initrd-start")?, wide(&node, "linux,initrd-end")?)
     {
@@ -110,9 +180,8 @@ fn cpu(node: &FdtNode<'_>) -> Result<Cpu, FdtError> {
 }
 
 /// How PSCI is called; version 0.1, whose function numbers differ, is not known here.
-fn psci(tree: Fdt<'_>) -> Result<Option<PsciMethod>, FdtError> {
-    let known = |node: &FdtNode<'_>| node.is_compatible("arm,psci-0.2") || node.is_compatible("arm,psci-1.0");
-    let Some(place) = Place::find(tree, &mut |node| known(node)) else { return Ok(None) };
+fn psci(found: &Found<'_>) -> Result<Option<PsciMethod>, FdtError> {
+    let Some(place) = &found.psci else { return Ok(None) };
     match text(&place.node(), "method")? {
         Some("smc") => Ok(Some(PsciMethod::Smc)),
         Some("hvc") => Ok(Some(PsciMethod::Hvc)),
@@ -123,13 +192,16 @@ fn psci(tree: Fdt<'_>) -> Result<Option<PsciMethod>, FdtError> {
 
 /// The PL011 that `/chosen/stdout-path` names, else the first one.
 pub(super) fn console(tree: Fdt<'_>) -> Result<Uart, FdtError> {
+    console_of(tree, &Found::look(tree)?)
+}
+
+fn console_of(tree: Fdt<'_>, found: &Found<'_>) -> Result<Uart, FdtError> {
     let place = match stdout(tree)? {
         Some(place) if place.node().is_compatible("arm,pl011") => place,
         Some(_) => return Err(FdtError::Unsupported("/chosen/stdout-path does not name a PL011")),
-        None => Place::find(tree, &mut |node| node.is_compatible("arm,pl011"))
-            .ok_or(FdtError::Missing("PL011 for the console"))?,
+        None => found.pl011.clone().ok_or(FdtError::Missing("PL011 for the console"))?,
     };
-    let interrupt = *interrupts(tree, &place.node())?.first().ok_or_else(|| bad(&place.node(), "interrupts"))?;
+    let interrupt = *interrupts(found, &place.node())?.first().ok_or_else(|| bad(&place.node(), "interrupts"))?;
     Ok(Uart { registers: place.first_registers()?, interrupt, clock: clock(tree, &place.node()) })
 }
 
@@ -155,9 +227,8 @@ fn clock(tree: Fdt<'_>, node: &FdtNode<'_>) -> Option<u32> {
     number(&clock, "clock-frequency").ok().flatten()
 }
 
-fn gic(tree: Fdt<'_>) -> Result<Gic, FdtError> {
-    let place = Place::find(tree, &mut |node| node.is_compatible("arm,gic-v3"));
-    let place = place.ok_or(FdtError::Missing("GICv3 interrupt controller"))?;
+fn gic(found: &Found<'_>) -> Result<Gic, FdtError> {
+    let place = found.gic.as_ref().ok_or(FdtError::Missing("GICv3 interrupt controller"))?;
     let regions = number(&place.node(), "#redistributor-regions")?.unwrap_or(1) as usize;
     let mut ranges = place.registers()?;
     let distributor = ranges.next().unwrap_or_else(|| Err(bad(&place.node(), "reg")))?;
@@ -173,40 +244,18 @@ fn gic(tree: Fdt<'_>) -> Result<Gic, FdtError> {
 }
 
 /// The timer's interrupts: secure physical, physical, virtual, and hypervisor, in this order.
-fn timer(tree: Fdt<'_>) -> Result<Timer, FdtError> {
-    let place = Place::find(tree, &mut |node| node.is_compatible("arm,armv8-timer"));
-    let place = place.ok_or(FdtError::Missing("generic timer"))?;
-    match interrupts(tree, &place.node())?.as_slice() {
+fn timer(found: &Found<'_>) -> Result<Timer, FdtError> {
+    let place = found.timer.as_ref().ok_or(FdtError::Missing("generic timer"))?;
+    match interrupts(found, &place.node())?.as_slice() {
         [_, physical, virt, ..] => Ok(Timer { physical: *physical, virt: *virt }),
         _ => Err(bad(&place.node(), "interrupts")),
     }
 }
 
-fn pmem_regions(tree: Fdt<'_>) -> Result<ArrayVec<PmemRegion, 8>, FdtError> {
-    let mut all = ArrayVec::new();
-    collect(tree, &mut |node| node.is_compatible("pmem-region"), &mut |place| {
-        let volatile = place.node().property("volatile").is_some();
-        let node = number(&place.node(), "numa-node-id")?;
-        for range in place.registers()? {
-            let region = PmemRegion { range: range?, volatile, node };
-            all.try_push(region).map_err(|_| FdtError::TooMany("pmem regions"))?;
-        }
-        Ok(())
-    })?;
-    Ok(all)
-}
-
-/// The registers of the first device of a kind.
-fn device(tree: Fdt<'_>, compatible: &'static str) -> Result<Option<PhysRange>, FdtError> {
-    let place = Place::find(tree, &mut |node| node.is_compatible(compatible));
-    place.map(|place| place.first_registers()).transpose()
-}
-
 /// The interrupts of a device whose controller is the GIC (its binding: type, number, flags).
-fn interrupts(tree: Fdt<'_>, node: &FdtNode<'_>) -> Result<ArrayVec<Interrupt, 8>, FdtError> {
+fn interrupts(found: &Found<'_>, node: &FdtNode<'_>) -> Result<ArrayVec<Interrupt, 8>, FdtError> {
     let wrong = || bad(node, "interrupts");
-    let gic = Place::find(tree, &mut |node| node.is_compatible("arm,gic-v3"));
-    let gic = gic.ok_or(FdtError::Missing("GICv3 interrupt controller"))?.node();
+    let gic = found.gic.as_ref().ok_or(FdtError::Missing("GICv3 interrupt controller"))?.node();
     let cells = number(&gic, "#interrupt-cells")?.unwrap_or(0) as usize;
     if !(3..=8).contains(&cells) {
         return Err(bad(&gic, "#interrupt-cells"));
@@ -258,38 +307,4 @@ fn is_type(node: &FdtNode<'_>, wanted: &str) -> bool {
 /// Whether a CPU's status rules it out; `disabled` only says that it waits to be started.
 fn is_broken(node: &FdtNode<'_>) -> bool {
     matches!(text(node, "status"), Ok(Some(status)) if status.starts_with("fail"))
-}
-
-/// Runs `each` for every node that works and for which `wanted` holds, up to the first error.
-fn collect<'a>(
-    tree: Fdt<'a>,
-    wanted: &mut dyn FnMut(&FdtNode<'a>) -> bool,
-    each: &mut dyn FnMut(&Place<'a>) -> Result<(), FdtError>,
-) -> Result<(), FdtError> {
-    gather(Place::root(tree), wanted, each)
-}
-
-/// [`collect`], below one path; nothing where that does not exist.
-fn collect_below<'a>(
-    tree: Fdt<'a>,
-    path: &str,
-    wanted: &mut dyn FnMut(&FdtNode<'a>) -> bool,
-    each: &mut dyn FnMut(&Place<'a>) -> Result<(), FdtError>,
-) -> Result<(), FdtError> {
-    Place::at_path(tree, path).map_or(Ok(()), |place| gather(place, wanted, each))
-}
-
-fn gather<'a>(
-    from: Place<'a>,
-    wanted: &mut dyn FnMut(&FdtNode<'a>) -> bool,
-    each: &mut dyn FnMut(&Place<'a>) -> Result<(), FdtError>,
-) -> Result<(), FdtError> {
-    let mut answer = Ok(());
-    from.visit(&mut |place| {
-        if wanted(&place.node()) {
-            answer = each(place);
-        }
-        answer.is_ok()
-    });
-    answer
 }
