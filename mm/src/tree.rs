@@ -76,7 +76,8 @@ pub(crate) struct Tree<B> {
     free: u32,
     free_count: usize,
     len: usize,
-    /// The answer of the last search (`vmacache`): faults come in clusters.
+    /// The answer of the last search (`vmacache`): faults come in clusters. Of a node that is free by now nothing is
+    /// found: its VMA is empty.
     recent: Cell<u32>,
 }
 
@@ -164,11 +165,9 @@ impl<B> Tree<B> {
     /// `find_vma`: the first that ends above `va`.
     pub(crate) fn find(&self, va: u64) -> Option<At> {
         let recent = self.recent.get();
-        if recent != NIL {
-            let range = self.node(recent).vma.range;
-            if range.start().get() <= va && va < range.end().get() {
-                return Some(At(recent));
-            }
+        let range = self.node(recent).vma.range;
+        if range.start().get() <= va && va < range.end().get() {
+            return Some(At(recent));
         }
         let (mut n, mut found) = (self.root, NIL);
         while n != NIL {
@@ -240,9 +239,6 @@ impl<B> Tree<B> {
         self.free = n;
         self.free_count += 1;
         self.len -= 1;
-        if self.recent.get() == n {
-            self.recent.set(NIL);
-        }
         vma
     }
 

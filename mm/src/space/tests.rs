@@ -7,7 +7,7 @@ mod model;
 use units::{FileOff, HUGE_SIZE, PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::*;
-use crate::desc::{Level, Prot};
+use crate::desc::{Level, Owner, Prot};
 use crate::testing::{ASID, BAD, Machine, PMEM, TestFile, pages, unload};
 use crate::vma::{STACK_GUARD_GAP, VmaFlags};
 
@@ -287,6 +287,39 @@ fn unpeek_ends_what_is_left_and_nothing_that_came_since() {
     let pointer = space.peek(backing, FileOff::new(0), pages(3)).unwrap();
     drop(space.unmap(pointer, 1).unwrap());
     assert_eq!(space.unpeek(pointer).err(), Some(NotPeeked));
+    end(&machine, space);
+}
+
+#[test]
+fn unpeek_leaves_another_peek_in_its_hole_alone() {
+    let machine = Machine::new(64);
+    let mut space = space(&machine);
+    let first = space.peek(TestFile::new(0, 9, 0), FileOff::new(0), pages(8)).unwrap();
+    drop(space.unmap(VirtAddr::new(first.get() + pages(1)), pages(6)).unwrap());
+    let second = space.peek(TestFile::new(50, 9, 0), FileOff::new(0), pages(1)).unwrap();
+    assert!(first < second && second.get() < first.get() + pages(7));
+    drop(space.unpeek(first).unwrap());
+    assert_eq!(space.vmas().map(|vma| vma.start()).collect::<Vec<_>>(), [second]);
+    assert_eq!(read(&machine, &mut space, second), Ok(PMEM + 50));
+    end(&machine, space);
+}
+
+#[test]
+fn a_fault_that_another_cpu_was_faster_to_handle_changes_nothing() {
+    let machine = Machine::new(64);
+    let mut space = space(&machine);
+    let at = map(&mut space, file(Place::ANYWHERE, pages(1), Prot::all(), &TestFile::new(5, 1, 0), 0)).unwrap();
+    for access in [Access::Read, Access::Exec, Access::Write, Access::Write, Access::Read] {
+        let _first = space.fault(at, access);
+        let leaf = space.leaf(at);
+        assert_eq!((space.fault(at, access), space.leaf(at)), (Ok(()), leaf));
+        let owner = if matches!(access, Access::Write) || leaf.unwrap().desc.attributes().writable() {
+            Owner::Tree
+        } else {
+            Owner::Other
+        };
+        assert_eq!(leaf.unwrap().desc.owner(), owner);
+    }
     end(&machine, space);
 }
 

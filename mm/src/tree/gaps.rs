@@ -163,6 +163,11 @@ mod tests {
                 };
                 prop_assert_eq!(tree.highest(&room), naive(&tree, &room, true));
                 prop_assert_eq!(tree.lowest(&room), naive(&tree, &room, false));
+                for at in [tree.highest(&room), tree.lowest(&room)].into_iter().flatten() {
+                    prop_assert!(at >= room.low && at + room.len <= room.high && at % align == room.offset);
+                    let hit = tree.iter().find(|vma| vma.guarded_start() < at + room.len && at < vma.guarded_end());
+                    prop_assert!(hit.is_none(), "{:#x} lies over {:?}", at, hit);
+                }
             }
         }
 
