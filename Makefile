@@ -189,7 +189,7 @@ check:
 	cargo clippy -p user --target $(USER_TARGET) --profile user -- -D warnings
 	cargo clippy -p kernel --target $(KERNEL_TARGET) --profile kernel -- -D warnings
 	cargo clippy -p kernel --target $(KERNEL_TARGET) --profile checked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --quiet
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
 	shellcheck qemu-run.sh .ci/run tools/*.sh tools/*/*.sh tests/*.sh
 	tests/house.sh
 
@@ -199,7 +199,7 @@ fmt:
 
 doc:
 	@tools/setup.sh rust cc
-	cargo doc --no-deps
+	cargo doc --no-deps --document-private-items
 	cargo doc --no-deps -p kernel -p arch -p boot --target $(KERNEL_TARGET) --document-private-items
 
 clean:
