@@ -189,7 +189,7 @@ check:
 	cargo clippy -p user --target $(USER_TARGET) --profile user -- -D warnings
 	cargo clippy -p kernel --target $(KERNEL_TARGET) --profile kernel -- -D warnings
 	cargo clippy -p kernel --target $(KERNEL_TARGET) --profile checked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --no-deps --document-private-items --quiet
 	shellcheck qemu-run.sh .ci/run tools/*.sh tools/*/*.sh tests/*.sh
 	tests/house.sh
 

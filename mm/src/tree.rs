@@ -4,7 +4,7 @@
 //! code and only [`Tree::reserve`] can fail. Node 0 stands for no node: its height and its widest gap are 0, and nobody
 //! has to ask whether a child is there before looking at it. Each node keeps the room between its VMA and the one before (`gap`) and the largest such
 //! room in its subtree (`widest`): a search for free addresses goes down one path. Neighbours are linked too, because
-//! nearly every change of a VMA looks at the one before and the one behind. [`gaps`](self::gaps) holds the searches
+//! nearly every change of a VMA looks at the one before and the one behind. [`gaps`] holds the searches
 //! for room.
 
 mod gaps;
