@@ -50,6 +50,8 @@ pub struct Tables<F: Frames, U: Mmu> {
     origin: Origin,
     /// A table that has become empty, all zeros: the next one needed.
     spare: Cell<Option<Pfn>>,
+    /// Whether there may be anything larger than a page, so that splitting has to be thought of.
+    blocks: Cell<bool>,
 }
 
 /// Who made the root.
@@ -88,6 +90,21 @@ impl Leaf {
 pub(crate) struct Slot<'a> {
     entry: &'a AtomicU64,
     parent: Option<&'a AtomicU64>,
+}
+
+/// A table and the descriptors that lead to it.
+struct Path<'a> {
+    table: Pfn,
+    level: Level,
+    above: [Option<&'a AtomicU64>; 3],
+}
+
+impl<'a> Path<'a> {
+    /// The descriptors that lead to the table and the levels they stand at, the lowest first.
+    fn upwards(&self) -> impl Iterator<Item = (Level, &'a AtomicU64)> {
+        let levels = [Level::Pgd, Level::Pud, Level::Pmd];
+        levels.into_iter().zip(self.above).rev().filter_map(|(level, entry)| Some((level, entry?)))
+    }
 }
 
 /// What a pass over the tables has changed and a TLB may still hold.
@@ -140,13 +157,13 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// An empty tree for the address space `asid`.
     pub fn new(frames: F, mmu: U, asid: Asid) -> Result<Self, OutOfMemory> {
         let root = frames.alloc_zeroed()?;
-        Ok(Self { frames, mmu, root, asid, origin: Origin::Made, spare: Cell::new(None) })
+        Ok(Self { frames, mmu, root, asid, origin: Origin::Made, spare: Cell::new(None), blocks: Cell::new(false) })
     }
 
     /// The tree under `root` that somebody else has built, with [`Asid::GLOBAL`] the kernel's. Dropping it frees
     /// nothing. [`Frames::table`] must reach every table in it.
     pub fn adopt(frames: F, mmu: U, asid: Asid, root: Pfn) -> Self {
-        Self { frames, mmu, root, asid, origin: Origin::Adopted, spare: Cell::new(None) }
+        Self { frames, mmu, root, asid, origin: Origin::Adopted, spare: Cell::new(None), blocks: Cell::new(true) }
     }
 
     /// The level-0 table, for TTBR0_EL1 or TTBR1_EL1.
@@ -229,6 +246,28 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             table = self.frames.table(desc.pfn());
             level = next;
         }
+    }
+
+    /// The way down to the lowest table whose entries `first..=last` needs more than one of, or a part of one of. Tables
+    /// on their way out are entered too. It spares short ranges the recursion through every level.
+    fn descend(&self, first: u64, last: u64) -> Path<'_> {
+        let mut path = Path { table: self.root, level: Level::Pgd, above: [None; 3] };
+        for (level, next) in [(Level::Pgd, Level::Pud), (Level::Pud, Level::Pmd), (Level::Pmd, Level::Pte)] {
+            let within = level.size() - 1;
+            let whole = first & within == 0 && last & within == within;
+            if (first ^ last) >> level.shift() != 0 || whole {
+                break;
+            }
+            let entry = &self.frames.table(path.table)[level.index(VirtAddr::new(first))];
+            let desc = load(entry);
+            if !desc.was_table(level) {
+                break;
+            }
+            path.above[level as usize] = Some(entry);
+            path.table = desc.pfn();
+            path.level = next;
+        }
+        path
     }
 
     /// Tells the CPU of what has changed: first that it has, then that no TLB may remember.

@@ -94,6 +94,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             Some(parent) => self.frames.table(load(parent).pfn()),
             None => self.frames.table(self.root),
         };
+        if level < Level::Pte {
+            self.blocks.set(true);
+        }
         let mut made = 0;
         for entry in &table[first..first + wanted as usize] {
             if !load(entry).is_none() {

@@ -19,8 +19,10 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             return Ok(());
         }
         self.split_edges(range)?;
+        let (first, last) = (range.start().get(), range.end().get() - 1);
         let mut pass = Pass { changed: Changed::default(), published: true };
-        self.protect_table(self.root, Level::Pgd, range.start().get(), range.end().get() - 1, &mut rights, &mut pass);
+        let path = self.descend(first, last);
+        self.protect_table(path.table, path.level, first, last, &mut rights, &mut pass);
         if pass.changed.span.is_some() {
             self.settle(&pass.changed);
         } else if !pass.published {
@@ -103,6 +105,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     fn walk_block(&self, va: VirtAddr) -> Option<Leaf> {
+        if !self.blocks.get() {
+            return None;
+        }
         self.walk(va).filter(|leaf| leaf.level != Level::Pte)
     }
 

@@ -1,5 +1,7 @@
 //! Taking leaves away, in two passes with the invalidation between them.
 
+use core::sync::atomic::AtomicU64;
+
 use units::{Pfn, VirtAddr, VirtRange};
 
 use super::{Changed, Leaf, Tables, load, store};
@@ -20,22 +22,19 @@ pub struct Stale<'t, F: Frames, U: Mmu> {
 impl<F: Frames, U: Mmu> Stale<'_, F, U> {
     /// Invalidates, then gives the tree's own frames and the emptied tables back.
     pub fn flush(self) {
-        let Self { tables, first, last, changed, found } = self;
-        if found {
-            let tables: &Tables<F, U> = tables;
-            tables.settle(&changed);
-            tables.collect(tables.root, Level::Pgd, first, last, u64::MAX, &mut |leaf| {
-                tables.free_leaf(leaf.level, leaf.desc);
-            });
-        }
+        self.finish(|tables, leaf| tables.free_leaf(leaf.level, leaf.desc));
     }
 
     /// Invalidates, then hands every leaf to `each`, who from then on owns what the tree owned.
     pub fn flush_with(self, mut each: impl FnMut(Leaf)) {
-        let Self { tables, first, last, changed, found } = self;
-        if found {
-            tables.settle(&changed);
-            tables.collect(tables.root, Level::Pgd, first, last, u64::MAX, &mut each);
+        self.finish(|_, leaf| each(leaf));
+    }
+
+    fn finish(self, mut each: impl FnMut(&Tables<F, U>, Leaf)) {
+        if self.found {
+            let tables: &Tables<F, U> = self.tables;
+            tables.settle(&self.changed);
+            tables.collect_all(self.first, self.last, &mut |leaf| each(tables, leaf));
         }
     }
 }
@@ -55,7 +54,14 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// The first pass over `first..=last`.
     pub(super) fn break_all(&mut self, first: u64, last: u64) -> Stale<'_, F, U> {
         let mut pass = Break { changed: Changed::default(), found: false };
-        self.break_table(self.root, Level::Pgd, first, last, &mut pass);
+        let path = self.descend(first, last);
+        let mut gone = self.break_table(path.table, path.level, first, last, &mut pass);
+        for (level, entry) in path.upwards() {
+            if !pass.dies(entry, gone, first, last, level) {
+                break;
+            }
+            gone = 1;
+        }
         Stale { tables: self, first, last, changed: pass.changed, found: pass.found }
     }
 
@@ -73,19 +79,13 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
                 _ if desc.is_none() => {}
                 Some(next) if desc.is_table(level) => {
                     let whole = va & (level.size() - 1) == 0 && end == entry_last(level, va);
-                    let smallest = if whole && desc.is_counted() {
+                    if whole && desc.is_counted() {
                         // What lies below is not looked at: it may be as small as a page.
-                        Some(Level::Pte)
+                        pass.take_table(entry, desc, va, end, Level::Pte);
+                        gone += 1;
                     } else {
                         let below = self.break_table(desc.pfn(), next, va, end, pass);
-                        (desc.is_counted() && below == desc.count()).then_some(level)
-                    };
-                    if let Some(smallest) = smallest {
-                        store(entry, desc.without_valid());
-                        pass.changed.note(va, end, smallest);
-                        pass.changed.tables = true;
-                        pass.found = true;
-                        gone += 1;
+                        gone += u64::from(pass.dies(entry, below, va, end, level));
                     }
                 }
                 _ => {
@@ -104,7 +104,32 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         }
     }
 
-    /// The second pass: hands out every leaf in `first..=last` and leaves zeros. Stops early at `most` entries, which is
+    /// The second pass over `first..=last`.
+    fn collect_all(&self, first: u64, last: u64, each: &mut impl FnMut(Leaf)) {
+        let path = self.descend(first, last);
+        let most = path.upwards().next().map_or(u64::MAX, |(_, entry)| most_below(load(entry)));
+        let mut gone = self.collect(path.table, path.level, first, last, most, each);
+        for (_, entry) in path.upwards() {
+            gone = self.discount(entry, gone);
+        }
+    }
+
+    /// `below` entries of the table that `entry` leads to are gone. Returns how many `entry` is by that: one, if the
+    /// table goes, else none.
+    fn discount(&self, entry: &AtomicU64, below: u64) -> u64 {
+        let desc = load(entry);
+        if !desc.is_valid() {
+            store(entry, Desc::NONE);
+            self.free_table(desc.pfn());
+            return 1;
+        }
+        if desc.is_counted() && below != 0 {
+            store(entry, desc.with_count(desc.count() - below));
+        }
+        0
+    }
+
+    /// One table of the second pass: hands out every leaf in `first..=last` and leaves zeros. Stops early at `most` entries, which is
     /// how many the table has in use. Returns how many it met.
     fn collect(&self, table: Pfn, level: Level, first: u64, last: u64, most: u64, each: &mut impl FnMut(Leaf)) -> u64 {
         let entries = self.frames.table(table);
@@ -117,15 +142,8 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             match level.next() {
                 _ if desc.is_none() => {}
                 Some(next) if desc.was_table(level) => {
-                    let most = if desc.is_counted() { desc.count() } else { u64::MAX };
-                    let below = self.collect(desc.pfn(), next, va, end, most, each);
-                    if !desc.is_valid() {
-                        store(entry, Desc::NONE);
-                        self.free_table(desc.pfn());
-                        gone += 1;
-                    } else if desc.is_counted() && below != 0 {
-                        store(entry, desc.with_count(desc.count() - below));
-                    }
+                    let below = self.collect(desc.pfn(), next, va, end, most_below(desc), each);
+                    gone += self.discount(entry, below);
                 }
                 _ => {
                     store(entry, Desc::NONE);
@@ -145,6 +163,32 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 struct Break {
     changed: Changed,
     found: bool,
+}
+
+impl Break {
+    /// The table that `entry` leads to goes, if it is the tree's and `below` entries are all it had.
+    fn dies(&mut self, entry: &AtomicU64, below: u64, first: u64, last: u64, level: Level) -> bool {
+        let desc = load(entry);
+        let dies = desc.is_counted() && below == desc.count();
+        if dies {
+            // What lay below has been noted in its own size; one operation in the table's own range drops the table.
+            self.take_table(entry, desc, first, last, level);
+        }
+        dies
+    }
+
+    /// The walker does not go down here any more.
+    fn take_table(&mut self, entry: &AtomicU64, desc: Desc, first: u64, last: u64, smallest: Level) {
+        store(entry, desc.without_valid());
+        self.changed.note(first, last, smallest);
+        self.changed.tables = true;
+        self.found = true;
+    }
+}
+
+/// How many entries the table below `desc` has in use, at most.
+fn most_below(desc: Desc) -> u64 {
+    if desc.is_counted() { desc.count() } else { u64::MAX }
 }
 
 /// The last address that the entry of `level` for `va` covers.
