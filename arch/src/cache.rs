@@ -42,8 +42,21 @@ pub unsafe fn clean(start: *const u8, len: usize, line: usize, to: CleanTo) -> u
     macro_rules! each_line {
         ($operation:literal) => {
             while at < end {
-                // SAFETY: the caller says the line is mapped; cleaning changes no content.
-                unsafe { asm!($operation, in(reg) at, options(nostack, preserves_flags)) };
+                // SAFETY: the caller says the line is mapped; cleaning changes no content. Where the memory itself
+                // answers with an error (a hole behind stage 2), the exception table goes on behind the operation.
+                unsafe {
+                    asm!(
+                        concat!("2: ", $operation),
+                        "3:",
+                        ".pushsection .ex_table, \"a\"",
+                        ".balign 4",
+                        ".long 2b - .",
+                        ".long 3b - .",
+                        ".popsection",
+                        in(reg) at,
+                        options(nostack, preserves_flags),
+                    );
+                }
                 at += line;
             }
         };

@@ -1,11 +1,18 @@
 //! fsck: everything that can be said against an image, without changing it.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 
-use units::{Ino, PmOff};
+use pmem::medium::Medium;
+use units::{FileOff, Ino, PmOff};
 
 use crate::error::{MountError, Wrong};
+use crate::format::{BLOCK, ROOT};
+use crate::iomap::IomapKind;
+use crate::replay::{self, Loaded, Replayed};
+use crate::tree;
+use crate::types::Kind;
 
 /// What an examination found.
 #[derive(Clone, Debug, Default)]
@@ -83,5 +90,121 @@ impl fmt::Display for Finding {
             write!(f, ", byte {:#x}", at.get())?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    fn note(&mut self, severity: Severity, what: Wrong, at: Option<PmOff>, ino: Option<Ino>) {
+        if self.findings.len() < Self::MOST {
+            self.findings.push(Finding { severity, what, at, ino });
+        } else {
+            self.left_out += 1;
+        }
+    }
+}
+
+/// Examines what lies on `medium`.
+pub(crate) fn check(medium: &impl Medium) -> Report {
+    let mut report = Report::default();
+    let replayed = match replay::replay(medium) {
+        Ok(replayed) => replayed,
+        Err(error) => {
+            report.refused = Some(error);
+            return report;
+        }
+    };
+    for repair in &replayed.repairs {
+        report.note(Severity::Repairable, repair.what, Some(repair.at), None);
+    }
+    if let Some(damage) = replayed.damage {
+        report.note(Severity::Error, damage.what, Some(damage.at), None);
+    }
+    if let Err(damage) = tree::owned(&replayed) {
+        report.note(Severity::Error, damage.what, Some(damage.at), None);
+    }
+    report.records = replayed.records;
+    report.blocks = replayed.superblock.blocks.get();
+    report.log_blocks = replayed.log.iter().map(|run| run.blocks).sum();
+    check_names(&replayed, &mut report);
+    for (&ino, loaded) in &replayed.inodes {
+        check_inode(medium, ino, loaded, &mut report);
+    }
+    report
+}
+
+/// Names that lead nowhere, directories reached twice or never, and link counts.
+fn check_names(replayed: &Replayed, report: &mut Report) {
+    let mut links: BTreeMap<u64, u32> = BTreeMap::from([(ROOT, 2)]);
+    let mut reached = BTreeSet::from([ROOT]);
+    let mut waiting = Vec::from([ROOT]);
+    while let Some(dir) = waiting.pop() {
+        let Some(loaded) = replayed.inodes.get(&dir) else { continue };
+        for (_, &child) in loaded.names.iter() {
+            let Some(inode) = replayed.inodes.get(&child).filter(|inode| inode.meta.nlink > 0) else {
+                report.note(Severity::Error, Wrong::DanglingName, None, Some(Ino::new(dir)));
+                continue;
+            };
+            let is_dir = inode.meta.kind == Kind::Directory;
+            *links.entry(child).or_default() += if is_dir { 2 } else { 1 };
+            if is_dir {
+                *links.entry(dir).or_default() += 1;
+            }
+            if !reached.insert(child) {
+                if is_dir {
+                    report.note(Severity::Error, Wrong::DirectoryLoop, None, Some(Ino::new(child)));
+                }
+            } else if is_dir {
+                waiting.push(child);
+            }
+        }
+    }
+    for (&ino, loaded) in &replayed.inodes {
+        let found = links.get(&ino).copied().unwrap_or(0);
+        if loaded.meta.nlink == 0 {
+            report.orphans += 1;
+        } else if !reached.contains(&ino) {
+            report.note(Severity::Error, Wrong::Unreachable, None, Some(Ino::new(ino)));
+        } else if loaded.meta.nlink != found {
+            report.note(Severity::Error, Wrong::LinkCount, None, Some(Ino::new(ino)));
+        }
+    }
+}
+
+/// One inode's own content.
+fn check_inode(medium: &impl Medium, ino: u64, loaded: &Loaded, report: &mut Report) {
+    let ino = Some(Ino::new(ino));
+    match loaded.meta.kind {
+        Kind::Directory => report.directories += 1,
+        Kind::Symlink => {
+            report.symlinks += 1;
+            if loaded.target.is_empty() {
+                report.note(Severity::Error, Wrong::WrongContent, None, ino);
+            }
+        }
+        Kind::File if loaded.meta.nlink == 0 => {}
+        Kind::File => {
+            report.files += 1;
+            report.data_blocks += loaded.extents.blocks();
+            report.extents += loaded.extents.count();
+            if loaded.extents.end() > loaded.meta.size.div_ceil(BLOCK) {
+                report.note(Severity::Error, Wrong::BeyondEnd, None, ino);
+            }
+            check_tail(medium, ino, loaded, report);
+        }
+    }
+}
+
+/// The bytes behind the end of a file, in its last block, are zero.
+fn check_tail(medium: &impl Medium, ino: Option<Ino>, loaded: &Loaded, report: &mut Report) {
+    let size = loaded.meta.size;
+    let map = loaded.extents.map(FileOff::new(size));
+    if size.is_multiple_of(BLOCK) || map.kind != IomapKind::Mapped {
+        return;
+    }
+    let mut bytes = [0; BLOCK as usize];
+    let tail = &mut bytes[..(BLOCK - size % BLOCK) as usize];
+    // A bad block is data's own matter.
+    if medium.load(map.addr, tail).is_ok() && tail.iter().any(|&byte| byte != 0) {
+        report.note(Severity::Error, Wrong::TailNotZero, Some(map.addr), ino);
     }
 }

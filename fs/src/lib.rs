@@ -13,10 +13,22 @@
 extern crate alloc;
 
 pub mod check;
+mod crc;
 pub mod error;
+mod extents;
+mod format;
+mod inode;
 pub mod iomap;
+mod items;
+mod lists;
+mod log;
+mod names;
 pub mod node;
 pub mod pin;
+mod replay;
+mod space;
+mod superblock;
+mod tree;
 pub mod types;
 mod volume;
 

@@ -1,23 +1,53 @@
-//! A mounted file system as a whole.
+//! A mounted file system as a whole: mkfs, mount, and what all its nodes share.
+//!
+//! Every change runs under the commit lock, from its checks to its effect: the record is built, appended and durable
+//! before anybody sees what it says.
 
-use alloc::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 use pmem::medium::Medium;
-use units::Ino;
+use pmem::order::{self, Batch};
+use sync::{Mutex, MutexGuard, Rank};
+use units::{BlockNr, ByteLen, Ino, PmOff};
+use zerocopy::{FromZeros, IntoBytes};
 
-use crate::check::Report;
+use crate::check::{self, Report};
+use crate::crc::Salt;
 use crate::error::{Damage, Error, FormatError, MountError};
+use crate::format::{BLOCK, FEATURES, MAGIC, MIN_BLOCKS, ROOT, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION};
+use crate::inode::{Freed, Inode};
+use crate::items::{Meta, Payload};
+use crate::log::Tail;
 use crate::node::Node;
-use crate::types::{Format, Mount, Space};
+use crate::replay::{self, Replayed};
+use crate::space::{FreeSpace, Purpose};
+use crate::tree;
+use crate::types::{Access, Format, Kind, Mount, Space};
 
 /// A mounted file system: the [`Volume`] and the root of its tree.
 pub struct Fs<M: Medium> {
+    root: Arc<Inode<M>>,
+    // Behind the root, whose end needs the volume.
     volume: Arc<Volume<M>>,
 }
 
 /// What every node of a mounted file system shares.
 pub struct Volume<M: Medium> {
     medium: M,
+    uuid: [u8; 16],
+    read_only: bool,
+    damage: Option<Damage>,
+    commit: Mutex<Commit>,
+    space: Mutex<FreeSpace>,
+    nodes: Mutex<BTreeMap<u64, Weak<Inode<M>>>>,
+}
+
+/// What only the one change under way may touch.
+pub(crate) struct Commit {
+    tail: Tail,
+    next_ino: u64,
 }
 
 impl<M: Medium> Fs<M> {
@@ -25,34 +55,102 @@ impl<M: Medium> Fs<M> {
     ///
     /// # Errors
     /// [`FormatError::TooSmall`].
-    pub fn format(_medium: &M, _options: &Format) -> Result<(), FormatError> {
-        unimplemented!()
+    pub fn format(medium: &M, options: &Format) -> Result<(), FormatError> {
+        let (found, needed) = (medium.len(), ByteLen::new(MIN_BLOCKS * BLOCK));
+        if found < needed {
+            return Err(FormatError::TooSmall { needed, found });
+        }
+        // The first segment and the one behind it lie behind the superblocks.
+        let first = SUPERBLOCKS[1].get() + 1;
+        let segment = |index: u64| BlockNr::new(first + index * SEGMENT_BLOCKS);
+        let (salt, generation) = (Salt(options.salt), 1);
+        let mut tail = Tail {
+            salt,
+            generation,
+            seq: 1,
+            segment: [segment(0), segment(1)],
+            index: 0,
+            next: [segment(2), segment(3)],
+            used: 0,
+            buffer: Vec::new(),
+        };
+        let mut payload = Payload::default();
+        let (now, mode) = (options.now, options.root_mode & 0o7777);
+        let root =
+            Meta { kind: Kind::Directory, mode, nlink: 2, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };
+        payload.inode(Ino::new(ROOT), &root);
+        // An old file system that lay here is gone first: a cut on the way leaves none, not half of one.
+        let blank = SUPERBLOCKS.map(|block| order::zero(medium, block.base(), ByteLen::new(BLOCK)).clean(medium));
+        let _ = order::fence(medium, blank);
+        tail.begin(medium, &payload);
+        let mut superblock = Superblock::new_zeroed();
+        superblock.magic = MAGIC;
+        superblock.version = options.version.unwrap_or(VERSION).into();
+        superblock.incompat = FEATURES.into();
+        superblock.block_size = (BLOCK as u32).into();
+        superblock.uuid = options.uuid;
+        superblock.blocks = (found.get() / BLOCK).into();
+        superblock.serial = 1.into();
+        superblock.salt = options.salt.into();
+        superblock.generation = generation.into();
+        superblock.first_segment = [segment(0).get().into(), segment(1).get().into()];
+        superblock.first_seq = 1.into();
+        superblock.created_secs = now.secs.into();
+        superblock.created_nanos = now.nanos.into();
+        superblock.segment_blocks = (SEGMENT_BLOCKS as u32).into();
+        superblock.next_ino = (ROOT + 1).into();
+        superblock.crc = superblock.checksum().into();
+        let copies = SUPERBLOCKS.map(|block| order::store(medium, block.base(), superblock.as_bytes()).clean(medium));
+        let _ = order::fence(medium, copies);
+        Ok(())
     }
 
     /// Brings back the state of the last record, repairing what one good copy allows to repair.
     ///
     /// # Errors
     /// [`MountError`]; the medium is unchanged then.
-    pub fn mount(_medium: M, _options: Mount) -> Result<Arc<Self>, MountError> {
-        unimplemented!()
+    pub fn mount(medium: M, options: Mount) -> Result<Arc<Self>, MountError> {
+        let replayed = replay::replay(&medium)?;
+        let owned = tree::owned(&replayed).map_err(MountError::Damaged)?;
+        let read_only = options.access == Access::ReadOnly || replayed.damage.is_some();
+        if !read_only {
+            repair(&medium, &replayed);
+        }
+        let total = replayed.superblock.blocks.get();
+        let mut space = FreeSpace::new(total, tree::gaps(&owned, total));
+        space.log = replayed.log.iter().map(|run| run.blocks).sum();
+        let Replayed { superblock, tail, inodes, damage, next_ino, .. } = replayed;
+        let volume = Arc::new(Volume {
+            medium,
+            uuid: superblock.uuid,
+            read_only,
+            damage,
+            commit: Mutex::new(Rank::FsCommit, Commit { tail, next_ino }),
+            space: Mutex::new(Rank::FsSpace, space),
+            nodes: Mutex::new(Rank::FsNodes, BTreeMap::new()),
+        });
+        let root = tree::build(&volume, inodes);
+        Ok(Arc::new(Self { root, volume }))
     }
 
     /// Examines a file system that is not mounted, changing nothing (fsck).
-    pub fn check(_medium: &M) -> Report {
-        unimplemented!()
+    pub fn check(medium: &M) -> Report {
+        check::check(medium)
     }
 
     /// The root directory.
     pub fn root(self: &Arc<Self>) -> Node<M> {
-        unimplemented!()
+        Node::new(self.root.clone(), self.volume.clone())
     }
 
     /// The node of this number.
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is none, or it has no name any more.
-    pub fn node(self: &Arc<Self>, _ino: Ino) -> Result<Node<M>, Error> {
-        unimplemented!()
+    pub fn node(self: &Arc<Self>, ino: Ino) -> Result<Node<M>, Error> {
+        let found = self.volume.nodes.lock().get(&ino.get()).and_then(Weak::upgrade);
+        let node = Node::new(found.ok_or(Error::NotFound)?, self.volume.clone());
+        if node.attr().nlink == 0 { Err(Error::NotFound) } else { Ok(node) }
     }
 
     /// What all nodes share; the same as [`Node::fs`].
@@ -76,6 +174,21 @@ impl<M: Medium> Fs<M> {
     }
 }
 
+/// Rewrites every bad copy with what its good twin says; one fence for all.
+fn repair(medium: &impl Medium, replayed: &Replayed) {
+    let mut batch = Batch::new();
+    for repair in &replayed.repairs {
+        batch.add(order::store(medium, repair.at, &repair.bytes).clean(medium));
+    }
+    let _ = batch.fence(medium);
+}
+
+impl<M: Medium> Drop for Fs<M> {
+    fn drop(&mut self) {
+        tree::dismantle(&self.root);
+    }
+}
+
 impl<M: Medium> Volume<M> {
     /// The medium below.
     pub fn medium(&self) -> &M {
@@ -84,21 +197,89 @@ impl<M: Medium> Volume<M> {
 
     /// What `statfs` tells.
     pub fn space(&self) -> Space {
-        unimplemented!()
+        let space = self.space.lock();
+        Space {
+            blocks: space.total,
+            free: space.free_blocks(),
+            available: space.available(),
+            pinned: space.pinned,
+            log: space.log,
+            inodes: space.inodes,
+        }
     }
 
     /// The name given by [`Format::uuid`].
     pub fn uuid(&self) -> [u8; 16] {
-        unimplemented!()
+        self.uuid
     }
 
     /// Whether every change is refused.
     pub fn is_read_only(&self) -> bool {
-        unimplemented!()
+        self.read_only
     }
 
     /// Why it is, where a damage forced that.
     pub fn damage(&self) -> Option<Damage> {
-        unimplemented!()
+        self.damage
     }
+
+    /// Begins a change; it ends when the guard goes.
+    pub(crate) fn begin(&self) -> Result<MutexGuard<'_, Commit>, Error> {
+        if self.read_only { Err(Error::ReadOnly) } else { Ok(self.commit.lock()) }
+    }
+
+    /// Makes the transaction that `payload` says durable; from here on it has happened.
+    pub(crate) fn record(&self, commit: &mut Commit, payload: &Payload, purpose: Purpose) -> Result<(), Error> {
+        let room = commit.tail.reserve(payload, &mut self.space.lock(), purpose)?;
+        let _ = commit.tail.append(&self.medium, payload, room);
+        Ok(())
+    }
+
+    /// Free blocks, locked.
+    pub(crate) fn free_space(&self) -> MutexGuard<'_, FreeSpace> {
+        self.space.lock()
+    }
+
+    /// Gives blocks back, whose going is durable.
+    pub(crate) fn give(&self, freed: Freed) {
+        if freed.runs.is_empty() && freed.pinned == 0 {
+            return;
+        }
+        let mut space = self.space.lock();
+        space.pinned = space.pinned + freed.pinned - freed.unpinned;
+        space.give(&freed.runs);
+    }
+
+    /// Makes an inode known.
+    pub(crate) fn remember(&self, inode: &Arc<Inode<M>>) {
+        self.nodes.lock().insert(inode.ino.get(), Arc::downgrade(inode));
+        self.space.lock().inodes += 1;
+    }
+
+    /// An inode without a name is gone, and its blocks are free.
+    pub(crate) fn forget(&self, ino: Ino, freed: Freed) {
+        let gone = self.nodes.lock().remove(&ino.get());
+        drop(gone);
+        self.space.lock().inodes -= 1;
+        self.give(freed);
+    }
+}
+
+impl Commit {
+    /// A number no inode has had.
+    pub(crate) fn fresh_ino(&mut self) -> Ino {
+        let ino = Ino::new(self.next_ino);
+        self.next_ino += 1;
+        ino
+    }
+
+    /// The log's generation and salt, for extent blocks.
+    pub(crate) fn stamp(&self) -> (u64, Salt) {
+        (self.tail.generation, self.tail.salt)
+    }
+}
+
+/// Where a block begins.
+pub(crate) fn at(block: u64) -> PmOff {
+    BlockNr::new(block).base()
 }

@@ -1,0 +1,320 @@
+//! A file's blocks: sorted extents, in chunks that pins share with the file until it changes.
+//!
+//! Taking a snapshot is one reference count. A change copies the chunks it touches where a snapshot still holds
+//! them, and the list of chunks; everything else stays shared.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use units::{BlockNr, ByteLen, FileOff};
+
+use crate::error::Error;
+use crate::format::BLOCK;
+use crate::iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOps};
+use crate::types::MAX_FILE_SIZE;
+
+/// Extents in a chunk at most.
+const CHUNK: usize = 128;
+
+/// Whether an extent's blocks hold data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ExtentState {
+    /// They do.
+    Written,
+    /// They are the file's, and read as zeros.
+    Unwritten,
+}
+
+/// Blocks of a file that lie one behind the other on the medium.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Extent {
+    /// First block in the file.
+    pub(crate) file: u64,
+    /// First block on the medium.
+    pub(crate) start: u64,
+    /// The file's version that brought the blocks in: pins of earlier versions do not see them.
+    pub(crate) birth: u64,
+    /// How many blocks.
+    pub(crate) blocks: u32,
+    /// Whether they hold data.
+    pub(crate) state: ExtentState,
+}
+
+impl Extent {
+    /// The file block behind.
+    pub(crate) fn end(&self) -> u64 {
+        self.file + u64::from(self.blocks)
+    }
+
+    /// The part that lies in the file blocks `from..to`, which overlap.
+    pub(crate) fn cut(&self, from: u64, to: u64) -> Self {
+        let (from, to) = (from.max(self.file), to.min(self.end()));
+        // Both lie inside the extent, so the difference fits where `blocks` did.
+        Self { file: from, start: self.start + (from - self.file), blocks: (to - from) as u32, ..*self }
+    }
+
+    /// The two as one, where they adjoin in file and medium and no pin up to `newest_pin` tells them apart.
+    fn merged(&self, next: &Self, newest_pin: Option<u64>) -> Option<Self> {
+        let adjoin =
+            self.end() == next.file && self.start + u64::from(self.blocks) == next.start && self.state == next.state;
+        let alike = self.birth == next.birth || newest_pin.is_none_or(|pin| pin < self.birth.min(next.birth));
+        let blocks = self.blocks.checked_add(next.blocks)?;
+        (adjoin && alike).then_some(Self { blocks, birth: self.birth.max(next.birth), ..*self })
+    }
+}
+
+#[derive(Clone)]
+struct Chunk {
+    /// File block of the first extent.
+    first: u64,
+    list: Arc<Vec<Extent>>,
+}
+
+/// All extents of a file. Cloning takes a snapshot.
+#[derive(Clone, Default)]
+pub(crate) struct Extents {
+    /// Sorted, none empty; `None` while the file has no block.
+    chunks: Option<Arc<Vec<Chunk>>>,
+    /// Blocks in all extents.
+    blocks: u64,
+}
+
+impl Extents {
+    /// Blocks mapped.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Extents there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.chunks().iter().map(|chunk| chunk.list.len() as u64).sum()
+    }
+
+    /// All extents in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Extent> {
+        self.chunks().iter().flat_map(|chunk| chunk.list.iter())
+    }
+
+    /// The file block behind the last extent.
+    pub(crate) fn end(&self) -> u64 {
+        self.chunks().last().and_then(|chunk| chunk.list.last()).map_or(0, Extent::end)
+    }
+
+    /// The extent that holds file block `at`, or else the next one.
+    #[inline]
+    pub(crate) fn at_or_after(&self, at: u64) -> Option<&Extent> {
+        let chunks = self.chunks();
+        let chunk = if chunks.len() <= 1 { 0 } else { chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1 };
+        let list = &chunks.get(chunk)?.list;
+        match list.get(list.partition_point(|extent| extent.end() <= at)) {
+            Some(extent) => Some(extent),
+            None => chunks.get(chunk + 1)?.list.first(),
+        }
+    }
+
+    /// The extent that holds file block `at`.
+    pub(crate) fn at(&self, at: u64) -> Option<&Extent> {
+        self.at_or_after(at).filter(|extent| extent.file <= at)
+    }
+
+    /// The block of the medium behind the one that holds the file block before `at`: a good place for `at`.
+    pub(crate) fn goal(&self, at: u64) -> Option<BlockNr> {
+        let before = at.checked_sub(1)?;
+        self.at(before).map(|extent| BlockNr::new(extent.start + (at - extent.file)))
+    }
+
+    /// The mapping from byte `pos` on, as far as it goes.
+    #[inline]
+    pub(crate) fn map(&self, pos: FileOff) -> Iomap {
+        let block = pos.get() / BLOCK;
+        let hole = |end: u64| Iomap {
+            kind: IomapKind::Hole,
+            offset: pos,
+            length: ByteLen::new(end.saturating_sub(pos.get())),
+            ..Iomap::default()
+        };
+        match self.at_or_after(block) {
+            None => hole(MAX_FILE_SIZE.max(pos.get().saturating_add(BLOCK))),
+            Some(extent) if extent.file > block => hole(extent.file * BLOCK),
+            Some(extent) => Iomap {
+                kind: match extent.state {
+                    ExtentState::Written => IomapKind::Mapped,
+                    ExtentState::Unwritten => IomapKind::Unwritten,
+                },
+                offset: pos,
+                length: ByteLen::new(extent.end() * BLOCK - pos.get()),
+                addr: units::PmOff::new(extent.start * BLOCK + (pos.get() - extent.file * BLOCK)),
+                flags: IomapFlags::empty(),
+            },
+        }
+    }
+
+    /// Makes `new`, sorted and inside the file blocks `from..to`, all that is mapped there; what was goes to `removed`.
+    pub(crate) fn replace(
+        &mut self,
+        (from, to): (u64, u64),
+        new: &[Extent],
+        newest_pin: Option<u64>,
+        removed: &mut Vec<Extent>,
+    ) {
+        let before = removed.len();
+        let chunks = Arc::make_mut(self.chunks.get_or_insert_default());
+        if chunks.is_empty() {
+            chunks.push(Chunk { first: from, list: Arc::default() });
+        }
+        let low = chunks.partition_point(|chunk| chunk.first <= from).max(1) - 1;
+        let high = chunks.partition_point(|chunk| chunk.first < to).max(low + 1);
+        let further: Vec<Chunk> = chunks.drain(low + 1..high).collect();
+        let list = Arc::make_mut(&mut chunks[low].list);
+        for chunk in &further {
+            list.extend_from_slice(&chunk.list);
+        }
+        edit(list, (from, to), new, newest_pin, removed);
+        if list.len() > CHUNK {
+            let pieces: Vec<Chunk> = list.chunks(CHUNK / 2).map(|piece| Chunk::of(piece.to_vec())).collect();
+            chunks.splice(low..=low, pieces);
+        } else if let Some(first) = list.first() {
+            chunks[low].first = first.file;
+        } else {
+            chunks.remove(low);
+        }
+        if chunks.is_empty() {
+            self.chunks = None;
+        }
+        let total = |list: &[Extent]| list.iter().map(|extent| u64::from(extent.blocks)).sum::<u64>();
+        self.blocks = self.blocks + total(new) - total(&removed[before..]);
+    }
+
+    fn chunks(&self) -> &[Chunk] {
+        self.chunks.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// Restates what always holds; for tests.
+    #[cfg(test)]
+    pub(crate) fn validate(&self) {
+        let (mut end, mut blocks) = (0, 0);
+        for chunk in self.chunks() {
+            assert_eq!(chunk.first, chunk.list[0].file);
+            assert!(chunk.list.len() <= CHUNK);
+            for extent in chunk.list.iter() {
+                assert!(extent.blocks > 0 && extent.file >= end);
+                (end, blocks) = (extent.end(), blocks + u64::from(extent.blocks));
+            }
+        }
+        assert_eq!(blocks, self.blocks);
+    }
+}
+
+impl Chunk {
+    fn of(list: Vec<Extent>) -> Self {
+        Self { first: list.first().map_or(0, |extent| extent.file), list: Arc::new(list) }
+    }
+}
+
+/// The part of [`Extents::replace`] that happens in one list.
+fn edit(
+    list: &mut Vec<Extent>,
+    (from, to): (u64, u64),
+    new: &[Extent],
+    newest_pin: Option<u64>,
+    removed: &mut Vec<Extent>,
+) {
+    let mut low = list.partition_point(|extent| extent.end() <= from);
+    let mut high = list.partition_point(|extent| extent.file < to).max(low);
+    let mut fill: Vec<Extent> = Vec::with_capacity(new.len() + 4);
+    let mut put = |extent: Extent| match fill.last_mut() {
+        Some(last) => match last.merged(&extent, newest_pin) {
+            Some(both) => *last = both,
+            None => fill.push(extent),
+        },
+        None => fill.push(extent),
+    };
+
+    // The neighbours are taken in, so that what now adjoins becomes one extent.
+    let (old_low, old_high) = (low, high);
+    if low > 0 {
+        low -= 1;
+        put(list[low]);
+    }
+    for old in &list[old_low..old_high] {
+        removed.push(old.cut(from, to));
+    }
+    if let Some(first) = list[old_low..old_high].first().filter(|first| first.file < from) {
+        put(first.cut(first.file, from));
+    }
+    new.iter().for_each(|&extent| put(extent));
+    if let Some(last) = list[old_low..old_high].last().filter(|last| last.end() > to) {
+        put(last.cut(to, last.end()));
+    }
+    if high < list.len() {
+        put(list[high]);
+        high += 1;
+    }
+    list.splice(low..high, fill);
+}
+
+impl<P> IomapOps<P> for Extents {
+    #[inline]
+    fn iomap_begin(&self, iter: &mut IomapIter<P>) -> Result<(), Error> {
+        iter.iomap = self.map(iter.pos);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+
+    fn extent(file: u64, start: u64, blocks: u32) -> Extent {
+        Extent { file, start, birth: 0, blocks, state: ExtentState::Written }
+    }
+
+    #[test]
+    fn adjoining_extents_become_one_unless_a_pin_tells_them_apart() {
+        let mut extents = Extents::default();
+        let mut removed = Vec::new();
+        extents.replace((0, 4), &[extent(0, 100, 4)], None, &mut removed);
+        extents.replace((4, 6), &[Extent { birth: 1, ..extent(4, 104, 2) }], Some(0), &mut removed);
+        assert_eq!(extents.count(), 2);
+        extents.replace((6, 7), &[Extent { birth: 2, ..extent(6, 106, 1) }], Some(0), &mut removed);
+        assert_eq!(extents.count(), 2);
+        extents.replace((7, 8), &[Extent { birth: 3, ..extent(7, 107, 1) }], None, &mut removed);
+        assert_eq!((extents.count(), removed.len()), (2, 0), "only what is touched is merged");
+        assert_eq!(extents.map(FileOff::new(5 * BLOCK + 7)).addr.get(), 105 * BLOCK + 7);
+    }
+
+    proptest! {
+        #[test]
+        fn any_replacements_agree_with_a_map_of_blocks(
+            steps in prop::collection::vec((0u64..600, 1u64..40, prop::option::of(1000u64..2000)), 1..400)
+        ) {
+            let (mut extents, mut model) = (Extents::default(), BTreeMap::new());
+            let mut snapshots = Vec::new();
+            for (number, (from, len, start)) in steps.into_iter().enumerate() {
+                let new: Vec<Extent> = start.iter().map(|&start| extent(from, start, len as u32)).collect();
+                let mut removed = Vec::new();
+                extents.replace((from, from + len), &new, None, &mut removed);
+                extents.validate();
+                for block in from..from + len {
+                    let gone = removed.iter().find(|e| e.file <= block && block < e.end());
+                    prop_assert_eq!(gone.map(|e| e.start + block - e.file), model.remove(&block));
+                    if let Some(start) = start {
+                        model.insert(block, start + block - from);
+                    }
+                }
+                if number % 50 == 0 {
+                    snapshots.push((extents.clone(), model.clone()));
+                }
+            }
+            snapshots.push((extents, model));
+            for (extents, model) in snapshots {
+                for block in 0..700 {
+                    let found = extents.at(block).map(|e| e.start + block - e.file);
+                    prop_assert_eq!(found, model.get(&block).copied());
+                }
+            }
+        }
+    }
+}

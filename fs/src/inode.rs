@@ -1,0 +1,250 @@
+//! One inode in memory: its attributes, its content, and the pins on it.
+//!
+//! Pins follow by versions. Every change of a file's mapping makes a new version; an extent is born in one and dies
+//! in another, and a pin taken between the two still sees it. What no pin sees is free at once, the rest at the moment
+//! the last pin that sees it goes. Taking a pin is a snapshot of the extents, whatever their number.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use pmem::medium::Medium;
+use sync::{Mutex, Rank};
+use units::Ino;
+
+use crate::error::Error;
+use crate::extents::{Extent, Extents};
+use crate::items::Meta;
+use crate::names::Names;
+use crate::space::Run;
+use crate::types::{Attr, Kind};
+use crate::volume::Volume;
+
+/// An inode.
+pub(crate) struct Inode<M: Medium> {
+    pub(crate) ino: Ino,
+    pub(crate) kind: Kind,
+    pub(crate) body: Mutex<Body<M>>,
+    /// Who may write: above zero so many have it open for writing, below zero so many run it (`i_writecount`).
+    writers: AtomicI32,
+    /// [`crate::Node`]s that lead here.
+    pub(crate) handles: AtomicUsize,
+    volume: Weak<Volume<M>>,
+}
+
+/// What changes.
+pub(crate) struct Body<M: Medium> {
+    pub(crate) meta: Meta,
+    pub(crate) content: Content<M>,
+}
+
+/// What is in it.
+pub(crate) enum Content<M: Medium> {
+    File(FileBody),
+    Directory {
+        names: Names<Arc<Inode<M>>>,
+        /// The directory above; the root's is itself, a removed one's is gone.
+        parent: Weak<Inode<M>>,
+    },
+    Symlink(Vec<u8>),
+}
+
+impl<M: Medium> Inode<M> {
+    /// An inode nobody has a handle to yet.
+    pub(crate) fn new(ino: Ino, meta: Meta, content: Content<M>, volume: Weak<Volume<M>>) -> Arc<Self> {
+        let rank = if meta.kind == Kind::Directory { Rank::FsDirectory } else { Rank::FsNode };
+        Arc::new(Self {
+            ino,
+            kind: meta.kind,
+            body: Mutex::new(rank, Body { meta, content }),
+            writers: AtomicI32::new(0),
+            handles: AtomicUsize::new(0),
+            volume,
+        })
+    }
+
+    /// What `stat` tells.
+    pub(crate) fn attr(&self) -> Attr {
+        let body = self.body.lock();
+        let meta = &body.meta;
+        let (size, blocks) = match &body.content {
+            Content::File(file) => (meta.size, file.extents.blocks() * 8),
+            Content::Directory { names, .. } => (names.bytes(), 0),
+            Content::Symlink(target) => (target.len() as u64, 0),
+        };
+        Attr {
+            ino: self.ino,
+            kind: self.kind,
+            mode: meta.mode,
+            nlink: meta.nlink,
+            uid: meta.uid,
+            gid: meta.gid,
+            size,
+            blocks,
+            atime: meta.atime,
+            mtime: meta.mtime,
+            ctime: meta.ctime,
+        }
+    }
+
+    /// One more that writes (`get_write_access`), or one more that runs it (`deny_write_access`), by `step` 1 or -1.
+    pub(crate) fn claim_writing(&self, step: i32) -> Result<(), Error> {
+        let claim = |now: i32| if now.signum() == -step { None } else { now.checked_add(step) };
+        self.writers.fetch_update(Ordering::AcqRel, Ordering::Relaxed, claim).map(drop).map_err(|_| Error::TextBusy)
+    }
+
+    /// Takes [`Inode::claim_writing`] back.
+    pub(crate) fn release_writing(&self, step: i32) {
+        self.writers.fetch_sub(step, Ordering::AcqRel);
+    }
+
+    /// Lets go of the blocks of a file that nobody can open any more; what pins see stays until they go.
+    pub(crate) fn release_if_orphan(&self, volume: &Volume<M>) {
+        if self.kind != Kind::File || self.handles.load(Ordering::Acquire) != 0 {
+            return;
+        }
+        let mut freed = Freed::default();
+        {
+            let mut body = self.body.lock();
+            if body.meta.nlink != 0 {
+                return;
+            }
+            if let Content::File(file) = &mut body.content {
+                let end = file.extents.end();
+                if end > 0 {
+                    file.replace((0, end), &mut [], &mut freed);
+                }
+            }
+        }
+        volume.give(freed);
+    }
+}
+
+impl<M: Medium> Drop for Inode<M> {
+    fn drop(&mut self) {
+        let body = self.body.get_mut();
+        if body.meta.nlink != 0 {
+            return;
+        }
+        // The record that took the last name is durable, and no handle or pin is left.
+        let Some(volume) = self.volume.upgrade() else { return };
+        let mut freed = Freed::default();
+        if let Content::File(file) = &mut body.content {
+            let end = file.extents.end();
+            if end > 0 {
+                file.replace((0, end), &mut [], &mut freed);
+            }
+        }
+        volume.forget(self.ino, freed);
+    }
+}
+
+/// A file's mapping, and who still sees earlier ones.
+#[derive(Default)]
+pub(crate) struct FileBody {
+    pub(crate) extents: Extents,
+    version: u64,
+    /// In rising version.
+    pins: Vec<PinEntry>,
+    retired: Vec<Retired>,
+    last_pin: u64,
+}
+
+#[derive(Clone, Copy)]
+struct PinEntry {
+    id: u64,
+    version: u64,
+    /// File blocks, half-open.
+    from: u64,
+    to: u64,
+}
+
+/// An extent that is not the file's any more.
+struct Retired {
+    extent: Extent,
+    death: u64,
+}
+
+/// Blocks to be given back, and how the number of those only pins hold changes.
+#[derive(Default)]
+pub(crate) struct Freed {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) pinned: u64,
+    pub(crate) unpinned: u64,
+}
+
+impl PinEntry {
+    fn sees(&self, extent: &Extent, death: u64) -> bool {
+        extent.birth <= self.version && self.version < death && self.from < extent.end() && extent.file < self.to
+    }
+}
+
+fn run_of(extent: &Extent) -> Run {
+    Run::new(extent.start, extent.blocks.into())
+}
+
+impl FileBody {
+    /// A file with this mapping.
+    pub(crate) fn new(extents: Extents) -> Self {
+        Self { extents, ..Self::default() }
+    }
+
+    /// Makes `new` the mapping of the file blocks `range`.
+    pub(crate) fn replace(&mut self, range: (u64, u64), new: &mut [Extent], freed: &mut Freed) {
+        self.version += 1;
+        new.iter_mut().for_each(|extent| extent.birth = self.version);
+        let newest_pin = self.pins.last().map(|pin| pin.version);
+        let mut removed = Vec::new();
+        self.extents.replace(range, new, newest_pin, &mut removed);
+        for extent in removed {
+            self.retire(extent, freed);
+        }
+    }
+
+    /// Sorts an extent that died with this version: for pins, piece by piece, or free.
+    fn retire(&mut self, extent: Extent, freed: &mut Freed) {
+        let death = self.version;
+        if self.pins.is_empty() {
+            freed.runs.push(run_of(&extent));
+            return;
+        }
+        let inside = |at: &u64| extent.file < *at && *at < extent.end();
+        let seeing = self.pins.iter().filter(|pin| pin.sees(&extent, death));
+        let mut cuts: Vec<u64> = seeing.flat_map(|pin| [pin.from, pin.to]).filter(inside).collect();
+        cuts.extend([extent.file, extent.end()]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        for pair in cuts.windows(2) {
+            let piece = extent.cut(pair[0], pair[1]);
+            if self.pins.iter().any(|pin| pin.sees(&piece, death)) {
+                freed.pinned += u64::from(piece.blocks);
+                self.retired.push(Retired { extent: piece, death });
+            } else {
+                freed.runs.push(run_of(&piece));
+            }
+        }
+    }
+
+    /// Pins the file blocks `from..to` as they are; answers the pin's number.
+    pub(crate) fn pin(&mut self, from: u64, to: u64) -> u64 {
+        self.last_pin += 1;
+        self.pins.push(PinEntry { id: self.last_pin, version: self.version, from, to });
+        self.last_pin
+    }
+
+    /// Ends a pin.
+    pub(crate) fn unpin(&mut self, id: u64, freed: &mut Freed) {
+        let Some(at) = self.pins.iter().rposition(|pin| pin.id == id) else { return };
+        let gone = self.pins.remove(at);
+        let pins = &self.pins;
+        self.retired.retain(|retired| {
+            let kept = !gone.sees(&retired.extent, retired.death)
+                || pins.iter().any(|pin| pin.sees(&retired.extent, retired.death));
+            if !kept {
+                freed.unpinned += u64::from(retired.extent.blocks);
+                freed.runs.push(run_of(&retired.extent));
+            }
+            kept
+        });
+    }
+}

@@ -1,0 +1,207 @@
+//! The items of a record: each assigns one key, so that replaying one twice, or over a later state, does no harm.
+
+use alloc::vec::Vec;
+use core::mem::size_of;
+
+use units::Ino;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::extents::{Extent, ExtentState};
+use crate::format::{EntryItem, ExtentListItem, ExtentsItem, InodeItem, ItemHeader, RunItem, TargetItem, kind, run};
+use crate::types::{Kind, Time};
+
+/// What an [`InodeItem`] assigns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Meta {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) nlink: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size: u64,
+    pub(crate) atime: Time,
+    pub(crate) mtime: Time,
+    pub(crate) ctime: Time,
+}
+
+/// The content of a record that is being made.
+#[derive(Default)]
+pub(crate) struct Payload {
+    bytes: Vec<u8>,
+    items: u32,
+}
+
+fn padded(len: usize) -> usize {
+    len.next_multiple_of(8)
+}
+
+fn header(kind: u16, text: usize, length: usize) -> ItemHeader {
+    // Names and targets are below 64 KiB, and a record below a segment.
+    ItemHeader { kind: kind.into(), text: (text as u16).into(), length: (length as u32).into() }
+}
+
+impl Payload {
+    /// The items' bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many there are.
+    pub(crate) fn items(&self) -> u32 {
+        self.items
+    }
+
+    /// Assigns the attributes of `ino`.
+    pub(crate) fn inode(&mut self, ino: Ino, meta: &Meta) {
+        let item = InodeItem {
+            header: header(kind::INODE, 0, size_of::<InodeItem>()),
+            ino: ino.get().into(),
+            size: meta.size.into(),
+            mode: (meta.kind.mode_bits() | meta.mode).into(),
+            nlink: meta.nlink.into(),
+            uid: meta.uid.into(),
+            gid: meta.gid.into(),
+            atime_secs: meta.atime.secs.into(),
+            mtime_secs: meta.mtime.secs.into(),
+            ctime_secs: meta.ctime.secs.into(),
+            atime_nanos: meta.atime.nanos.into(),
+            mtime_nanos: meta.mtime.nanos.into(),
+            ctime_nanos: meta.ctime.nanos.into(),
+            flags: 0.into(),
+        };
+        self.push(item.as_bytes(), &[]);
+    }
+
+    /// Assigns the mapping of `ino` from file block `first` on.
+    pub(crate) fn extents(&mut self, ino: Ino, first: u64, runs: &[RunItem]) {
+        let length = size_of::<ExtentsItem>() + size_of_val(runs);
+        let item = ExtentsItem { header: header(kind::EXTENTS, 0, length), ino: ino.get().into(), first: first.into() };
+        self.push(item.as_bytes(), runs.as_bytes());
+    }
+
+    /// Assigns a mapping that lies in extent blocks.
+    pub(crate) fn extent_list(&mut self, ino: Ino, first: u64, list: [u64; 2], runs: u64) {
+        let item = ExtentListItem {
+            header: header(kind::EXTENT_LIST, 0, size_of::<ExtentListItem>()),
+            ino: ino.get().into(),
+            first: first.into(),
+            list: list.map(Into::into),
+            runs: runs.into(),
+        };
+        self.push(item.as_bytes(), &[]);
+    }
+
+    /// Lets `name` in `dir` lead to `ino`, or to nothing.
+    pub(crate) fn entry(&mut self, dir: Ino, name: &[u8], ino: Option<Ino>) {
+        let length = size_of::<EntryItem>() + padded(name.len());
+        let item = EntryItem {
+            header: header(kind::ENTRY, name.len(), length),
+            dir: dir.get().into(),
+            ino: ino.map_or(0, Ino::get).into(),
+        };
+        self.push(item.as_bytes(), name);
+    }
+
+    /// Assigns a symlink's target.
+    pub(crate) fn target(&mut self, ino: Ino, target: &[u8]) {
+        let length = size_of::<TargetItem>() + padded(target.len());
+        let item = TargetItem { header: header(kind::TARGET, target.len(), length), ino: ino.get().into() };
+        self.push(item.as_bytes(), target);
+    }
+
+    fn push(&mut self, item: &[u8], rest: &[u8]) {
+        self.bytes.extend_from_slice(item);
+        self.bytes.extend_from_slice(rest);
+        self.bytes.resize(padded(self.bytes.len()), 0);
+        self.items += 1;
+    }
+}
+
+/// The runs that say `extents`, with holes between, over the file blocks `from..to`.
+pub(crate) fn runs_of(extents: &[Extent], (from, to): (u64, u64)) -> Vec<RunItem> {
+    let mut runs = Vec::new();
+    let mut at = from;
+    for extent in extents {
+        push_hole(&mut runs, at, extent.file);
+        let state = match extent.state {
+            ExtentState::Written => run::WRITTEN,
+            ExtentState::Unwritten => run::UNWRITTEN,
+        };
+        runs.push(RunItem { start: extent.start.into(), blocks: extent.blocks.into(), state: state.into() });
+        at = extent.end();
+    }
+    push_hole(&mut runs, at, to);
+    runs
+}
+
+fn push_hole(runs: &mut Vec<RunItem>, mut from: u64, to: u64) {
+    while from < to {
+        let blocks = u32::try_from(to - from).unwrap_or(u32::MAX);
+        runs.push(RunItem { start: 0.into(), blocks: blocks.into(), state: run::HOLE.into() });
+        from += u64::from(blocks);
+    }
+}
+
+/// An item of a record that was read.
+#[derive(Clone, Copy)]
+pub(crate) enum Item<'a> {
+    Inode(u64, Meta),
+    Extents(&'a ExtentsItem, &'a [RunItem]),
+    ExtentList(&'a ExtentListItem),
+    Entry(&'a EntryItem, &'a [u8]),
+    Target(&'a TargetItem, &'a [u8]),
+}
+
+/// A record's content is not what this version writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BadItem;
+
+/// Takes the first item off `payload`.
+pub(crate) fn next<'a>(payload: &mut &'a [u8]) -> Result<Item<'a>, BadItem> {
+    let (head, _) = ItemHeader::ref_from_prefix(payload).map_err(|_| BadItem)?;
+    let (length, text) = (head.length.get() as usize, usize::from(head.text.get()));
+    if !length.is_multiple_of(8) || length > payload.len() || length < size_of::<ItemHeader>() {
+        return Err(BadItem);
+    }
+    let (bytes, rest) = payload.split_at(length);
+    *payload = rest;
+    let text_of =
+        |rest: &'a [u8]| if rest.len() == padded(text) { rest.get(..text).ok_or(BadItem) } else { Err(BadItem) };
+    match head.kind.get() {
+        kind::INODE => meta(InodeItem::ref_from_bytes(bytes).map_err(|_| BadItem)?),
+        kind::EXTENTS => {
+            let (item, rest) = ExtentsItem::ref_from_prefix(bytes).map_err(|_| BadItem)?;
+            Ok(Item::Extents(item, <[RunItem]>::ref_from_bytes(rest).map_err(|_| BadItem)?))
+        }
+        kind::EXTENT_LIST => Ok(Item::ExtentList(ExtentListItem::ref_from_bytes(bytes).map_err(|_| BadItem)?)),
+        kind::ENTRY => {
+            let (item, rest) = EntryItem::ref_from_prefix(bytes).map_err(|_| BadItem)?;
+            Ok(Item::Entry(item, text_of(rest)?))
+        }
+        kind::TARGET => {
+            let (item, rest) = TargetItem::ref_from_prefix(bytes).map_err(|_| BadItem)?;
+            Ok(Item::Target(item, text_of(rest)?))
+        }
+        _ => Err(BadItem),
+    }
+}
+
+fn meta(item: &InodeItem) -> Result<Item<'static>, BadItem> {
+    let mode = item.mode.get();
+    let time = |secs: i64, nanos: u32| if nanos < 1_000_000_000 { Ok(Time::new(secs, nanos)) } else { Err(BadItem) };
+    let meta = Meta {
+        kind: Kind::from_mode(mode).ok_or(BadItem)?,
+        mode: mode & 0o7777,
+        nlink: item.nlink.get(),
+        uid: item.uid.get(),
+        gid: item.gid.get(),
+        size: item.size.get(),
+        atime: time(item.atime_secs.get(), item.atime_nanos.get())?,
+        mtime: time(item.mtime_secs.get(), item.mtime_nanos.get())?,
+        ctime: time(item.ctime_secs.get(), item.ctime_nanos.get())?,
+    };
+    if mode >> 16 != 0 || meta.size > crate::types::MAX_FILE_SIZE {
+        return Err(BadItem);
+    }
+    Ok(Item::Inode(item.ino.get(), meta))
+}

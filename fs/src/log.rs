@@ -1,0 +1,134 @@
+//! The record log: one record a transaction, in two copies, appended one by one.
+//!
+//! The log is a chain of segments, each in two copies at two places. A segment's header names both copies of the next
+//! one, which is allocated before this one is used; so a segment that is full needs no link record, and a reader
+//! looks into the next one only by a name that was durable earlier. A segment's header becomes durable in the same
+//! fence as its first record.
+//!
+//! Appends are serial: the caller holds the commit lock, and no store to record n+1 or its copy is made before the
+//! fence of n has completed on this CPU.
+
+use alloc::vec::Vec;
+use core::mem::size_of;
+
+use pmem::medium::Medium;
+use pmem::order::{self, Durable, Store};
+use units::{BlockNr, PmOff};
+use zerocopy::IntoBytes;
+
+use crate::crc::Salt;
+use crate::error::Error;
+use crate::format::{
+    RECORD_ALIGN, RECORD_MAGIC, RECORD_MAX, RecordHeader, SEGMENT_BYTES, SEGMENT_MAGIC, SegmentHeader,
+};
+use crate::items::Payload;
+use crate::space::{FreeSpace, Purpose};
+
+/// Where the first record of a segment lies.
+pub(crate) const FIRST_RECORD: usize = size_of::<SegmentHeader>();
+
+/// Where the two copies of a segment begin.
+pub(crate) type Copies = [BlockNr; 2];
+
+/// The end of the log.
+pub(crate) struct Tail {
+    pub(crate) salt: Salt,
+    pub(crate) generation: u64,
+    /// The number of the next record.
+    pub(crate) seq: u64,
+    /// The segment that the next record goes to, and its place in the chain.
+    pub(crate) segment: Copies,
+    pub(crate) index: u64,
+    /// The segment behind it, allocated.
+    pub(crate) next: Copies,
+    /// Bytes of the segment in use.
+    pub(crate) used: usize,
+    /// The record being made; kept for its memory.
+    pub(crate) buffer: Vec<u8>,
+}
+
+/// A record that fits: all that could be refused has been.
+pub(crate) struct Room {
+    /// The segment behind the next one, where this record begins the next one.
+    turn: Option<Copies>,
+    length: usize,
+}
+
+/// Bytes that a record with this much payload takes in a segment.
+fn footprint(payload: usize) -> usize {
+    (size_of::<RecordHeader>() + payload).next_multiple_of(RECORD_ALIGN)
+}
+
+impl Tail {
+    /// Begins a log: the first segment, with its first record.
+    pub(crate) fn begin(&mut self, medium: &impl Medium, payload: &Payload) {
+        let header = self.header();
+        let length = footprint(payload.bytes().len());
+        let stores = self.segment.map(|copy| order::store(medium, copy.base(), header.as_bytes()).clean(medium));
+        let _ = order::fence(medium, stores);
+        self.used = FIRST_RECORD;
+        let _ = self.append(medium, payload, Room { turn: None, length });
+    }
+
+    /// Makes sure that a record with `payload` can be appended; takes a segment if it begins one.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], also for a record longer than any segment.
+    pub(crate) fn reserve(&self, payload: &Payload, space: &mut FreeSpace, purpose: Purpose) -> Result<Room, Error> {
+        let length = footprint(payload.bytes().len());
+        if length > RECORD_MAX {
+            return Err(Error::NoSpace);
+        }
+        let turn = if self.used + length <= SEGMENT_BYTES { None } else { Some(space.take_segment(purpose)?) };
+        Ok(Room { turn, length })
+    }
+
+    /// Appends the record. It has happened when this returns, and not before the fence inside.
+    pub(crate) fn append(&mut self, medium: &impl Medium, payload: &Payload, room: Room) -> [Store<Durable>; 2] {
+        let mut buffer = core::mem::take(&mut self.buffer);
+        buffer.clear();
+        if let Some(next) = room.turn {
+            (self.segment, self.next, self.index, self.used) = (self.next, next, self.index + 1, 0);
+            buffer.extend_from_slice(self.header().as_bytes());
+        }
+        let record = buffer.len();
+        let header = RecordHeader {
+            magic: RECORD_MAGIC.into(),
+            crc: 0.into(),
+            // Below a segment's length, as `reserve` saw to.
+            length: ((size_of::<RecordHeader>() + payload.bytes().len()) as u32).into(),
+            items: payload.items().into(),
+            generation: self.generation.into(),
+            seq: self.seq.into(),
+        };
+        buffer.extend_from_slice(header.as_bytes());
+        buffer.extend_from_slice(payload.bytes());
+        let crc = self.salt.crc_of(&buffer[record..]);
+        buffer[record + 4..record + 8].copy_from_slice(&crc.to_le_bytes());
+        let stores = self.segment.map(|copy| {
+            let at = PmOff::new(copy.base().get() + self.used as u64);
+            order::store(medium, at, &buffer).clean(medium)
+        });
+        // The transaction happens here.
+        let durable = order::fence(medium, stores);
+        self.used += record + room.length;
+        self.seq += 1;
+        self.buffer = buffer;
+        durable
+    }
+
+    /// The header of the segment that begins with record [`Tail::seq`].
+    pub(crate) fn header(&self) -> SegmentHeader {
+        let mut header = SegmentHeader {
+            magic: SEGMENT_MAGIC.into(),
+            crc: 0.into(),
+            generation: self.generation.into(),
+            index: self.index.into(),
+            first_seq: self.seq.into(),
+            next: self.next.map(|copy| copy.get().into()),
+            reserved: [0; 16],
+        };
+        header.crc = self.salt.crc_of(header.as_bytes()).into();
+        header
+    }
+}

@@ -1,0 +1,412 @@
+//! Mounting: the log read from its first record on, and what it says.
+//!
+//! A record good in one copy counts, and the other copy is to be rewritten before anything is shown. One bad in both
+//! copies ends the log where no later one is good (a torn tail: it was never acknowledged), and is a damage where one
+//! is: the state before it is kept, and nothing may be changed. Replay changes nothing itself, so it may be cut and
+//! begun again at will.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::mem::size_of;
+
+use pmem::medium::Medium;
+use units::{BlockNr, PmOff};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use crate::crc::Salt;
+use crate::error::{Damage, MountError, Wrong};
+use crate::extents::{Extent, ExtentState, Extents};
+use crate::format::{
+    BLOCK, EntryItem, RECORD_ALIGN, RECORD_MAGIC, ROOT, RecordHeader, RunItem, SEGMENT_BLOCKS, SEGMENT_BYTES,
+    SEGMENT_MAGIC, SUPERBLOCKS, SegmentHeader, Superblock, run,
+};
+use crate::items::{self, Item, Meta};
+use crate::lists;
+use crate::log::{Copies, FIRST_RECORD, Tail};
+use crate::names::Names;
+use crate::space::Run;
+use crate::superblock;
+use crate::types::{Kind, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET};
+
+/// An inode, as the log says.
+pub(crate) struct Loaded {
+    pub(crate) meta: Meta,
+    pub(crate) extents: Extents,
+    pub(crate) names: Names<u64>,
+    pub(crate) target: Vec<u8>,
+}
+
+/// Something that is wrong on the medium, and heals.
+pub(crate) struct Repair {
+    pub(crate) what: Wrong,
+    pub(crate) at: PmOff,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What the log says.
+pub(crate) struct Replayed {
+    pub(crate) superblock: Superblock,
+    pub(crate) tail: Tail,
+    pub(crate) inodes: BTreeMap<u64, Loaded>,
+    /// Blocks of superblocks, segments and extent blocks.
+    pub(crate) log: Vec<Run>,
+    pub(crate) repairs: Vec<Repair>,
+    /// Why the state is the one before some record.
+    pub(crate) damage: Option<Damage>,
+    pub(crate) records: u64,
+    /// Above every number ever given.
+    pub(crate) next_ino: u64,
+}
+
+/// A segment, read.
+struct Segment {
+    copies: Copies,
+    bytes: [Vec<u8>; 2],
+    header: SegmentHeader,
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// [`MountError`], where there is nothing to go on from.
+pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
+    let found = superblock::find(medium)?;
+    let superblock = found.superblock;
+    let salt = Salt(superblock.salt.get());
+    let copies = superblock.first_segment.map(|first| BlockNr::new(first.get()));
+    let repairs = found.bad.into_iter().map(|at| {
+        let what = Wrong::SuperblockCopy;
+        Repair { what, at, bytes: superblock.as_bytes().to_vec() }
+    });
+    let mut reader = Reader {
+        medium,
+        salt,
+        total: superblock.blocks.get(),
+        generation: superblock.generation.get(),
+        replayed: Replayed {
+            superblock,
+            tail: Tail {
+                salt,
+                generation: superblock.generation.get(),
+                seq: superblock.first_seq.get(),
+                segment: copies,
+                index: 0,
+                next: copies,
+                used: FIRST_RECORD,
+                buffer: Vec::new(),
+            },
+            inodes: BTreeMap::new(),
+            log: SUPERBLOCKS.map(|block| Run { start: block, blocks: 1 }).to_vec(),
+            repairs: repairs.collect(),
+            damage: None,
+            records: 0,
+            next_ino: superblock.next_ino.get(),
+        },
+    };
+    reader.run(copies)?;
+    let replayed = reader.replayed;
+    match replayed.inodes.get(&ROOT) {
+        Some(root) if root.meta.kind == Kind::Directory && root.meta.nlink > 0 => Ok(replayed),
+        _ => Err(MountError::Damaged(Damage { at: copies[0].base(), what: Wrong::NoRoot })),
+    }
+}
+
+struct Reader<'m, M: Medium> {
+    medium: &'m M,
+    salt: Salt,
+    total: u64,
+    generation: u64,
+    replayed: Replayed,
+}
+
+/// Where a record is, in a segment's two copies.
+enum Place {
+    /// Good, in the copies that say so; this long.
+    Good([bool; 2], usize),
+    Bad,
+}
+
+impl<M: Medium> Reader<'_, M> {
+    fn run(&mut self, first: Copies) -> Result<(), MountError> {
+        let Some(mut segment) = self.read_segment(first, 0, self.replayed.tail.seq) else {
+            return Err(MountError::Damaged(Damage { at: first[0].base(), what: Wrong::Segment }));
+        };
+        self.enter(&segment);
+        loop {
+            let (at, seq) = (self.replayed.tail.used, self.replayed.tail.seq);
+            if let Place::Good(copies, length) = self.record_at(&segment, at, seq) {
+                if let Err(what) = self.take(&segment, at, length, copies) {
+                    self.damaged(&segment, at, what);
+                    return Ok(());
+                }
+                continue;
+            }
+            let next = segment.header.next.map(|block| BlockNr::new(block.get()));
+            let index = segment.header.index.get() + 1;
+            match self.read_segment(next, index, seq) {
+                // The header became durable with the record behind it, or the cut came between the two.
+                Some(further) => {
+                    segment = further;
+                    self.enter(&segment);
+                    if matches!(self.record_at(&segment, FIRST_RECORD, seq), Place::Bad) {
+                        if self.later_record(&segment, FIRST_RECORD, seq) {
+                            self.damaged(&segment, FIRST_RECORD, Wrong::Record);
+                        }
+                        return Ok(());
+                    }
+                }
+                None => {
+                    if self.later_record(&segment, at, seq) {
+                        self.damaged(&segment, at, Wrong::Record);
+                    } else if self.goes_on(next, index, seq) {
+                        self.damaged(&segment, at, Wrong::Segment);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Notes that the log goes on in `segment`.
+    fn enter(&mut self, segment: &Segment) {
+        let tail = &mut self.replayed.tail;
+        tail.segment = segment.copies;
+        tail.index = segment.header.index.get();
+        tail.next = segment.header.next.map(|block| BlockNr::new(block.get()));
+        tail.used = FIRST_RECORD;
+        if self.replayed.log.len() <= SUPERBLOCKS.len() {
+            self.replayed.log.extend(segment.copies.map(|start| Run { start, blocks: SEGMENT_BLOCKS }));
+        }
+        self.replayed.log.extend(tail.next.map(|start| Run { start, blocks: SEGMENT_BLOCKS }));
+    }
+
+    fn damaged(&mut self, segment: &Segment, at: usize, what: Wrong) {
+        let at = PmOff::new(segment.copies[0].base().get() + at as u64);
+        self.replayed.damage = Some(Damage { at, what });
+    }
+
+    fn in_range(&self, start: u64, blocks: u64) -> bool {
+        start > 0 && start.checked_add(blocks).is_some_and(|end| end <= self.total)
+    }
+
+    /// Reads a segment whose header is good in at least one copy and says what it should.
+    fn read_segment(&mut self, copies: Copies, index: u64, first_seq: u64) -> Option<Segment> {
+        if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
+            return None;
+        }
+        let bytes = copies.map(|copy| self.load(copy));
+        let headers = [0, 1].map(|copy: usize| self.header(&bytes[copy], index, first_seq));
+        let header = headers.into_iter().flatten().next()?;
+        if !header.next.iter().all(|next| self.in_range(next.get(), SEGMENT_BLOCKS)) {
+            return None;
+        }
+        for (copy, found) in copies.iter().zip(headers) {
+            if found != Some(header) {
+                let (what, at) = (Wrong::SegmentCopy, copy.base());
+                self.replayed.repairs.push(Repair { what, at, bytes: header.as_bytes().to_vec() });
+            }
+        }
+        Some(Segment { copies, bytes, header })
+    }
+
+    /// One copy of a segment; blocks that cannot be read are zeros.
+    fn load(&self, copy: BlockNr) -> Vec<u8> {
+        let mut bytes = vec![0; SEGMENT_BYTES];
+        for (index, block) in bytes.chunks_mut(BLOCK as usize).enumerate() {
+            let at = PmOff::new(copy.base().get() + index as u64 * BLOCK);
+            if self.medium.load(at, block).is_err() {
+                block.fill(0);
+            }
+        }
+        bytes
+    }
+
+    fn header(&self, bytes: &[u8], index: u64, first_seq: u64) -> Option<SegmentHeader> {
+        let (header, _) = SegmentHeader::read_from_prefix(bytes).ok()?;
+        let good = header.magic.get() == SEGMENT_MAGIC
+            && header.generation.get() == self.generation
+            && header.index.get() == index
+            && header.first_seq.get() == first_seq
+            && header.crc.get() == self.salt.crc_of(header.as_bytes());
+        good.then_some(header)
+    }
+
+    /// Whether a good record of this generation lies at `at`; answers its number and length.
+    fn good_record(&self, bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+        let bytes = bytes.get(at..)?;
+        let (header, _) = RecordHeader::ref_from_prefix(bytes).ok()?;
+        let length = header.length.get() as usize;
+        if header.magic.get() != RECORD_MAGIC || header.generation.get() != self.generation {
+            return None;
+        }
+        if length < size_of::<RecordHeader>() || !length.is_multiple_of(8) {
+            return None;
+        }
+        let record = bytes.get(..length)?;
+        (self.salt.crc_of(record) == header.crc.get()).then_some((header.seq.get(), length))
+    }
+
+    fn record_at(&self, segment: &Segment, at: usize, seq: u64) -> Place {
+        let found = [0, 1].map(|copy: usize| self.good_record(&segment.bytes[copy], at).filter(|found| found.0 == seq));
+        match found.into_iter().flatten().next() {
+            Some((_, length)) => Place::Good(found.map(|copy| copy.is_some()), length),
+            None => Place::Bad,
+        }
+    }
+
+    /// Whether a record with a higher number than `seq` lies behind `at`.
+    fn later_record(&self, segment: &Segment, at: usize, seq: u64) -> bool {
+        (at..SEGMENT_BYTES).step_by(RECORD_ALIGN).any(|at| {
+            segment.bytes.iter().any(|bytes| self.good_record(bytes, at).is_some_and(|(found, _)| found > seq))
+        })
+    }
+
+    /// Whether the segment `copies` holds a record with a higher number than `seq`, whatever its header is.
+    fn goes_on(&self, copies: Copies, index: u64, seq: u64) -> bool {
+        if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
+            return false;
+        }
+        let bytes = copies.map(|copy| self.load(copy));
+        let later_header = bytes.iter().any(|bytes| {
+            let header = SegmentHeader::read_from_prefix(bytes).map(|(header, _)| header);
+            header.is_ok_and(|header| {
+                header.first_seq.get() > seq && self.header(bytes, index, header.first_seq.get()).is_some()
+            })
+        });
+        let segment = Segment { copies, bytes, header: SegmentHeader::new_zeroed() };
+        later_header || self.later_record(&segment, FIRST_RECORD, seq)
+    }
+
+    /// Applies a good record, and notes the copy that is not.
+    fn take(&mut self, segment: &Segment, at: usize, length: usize, good: [bool; 2]) -> Result<(), Wrong> {
+        let Some(source) = good.iter().position(|good| *good) else { return Err(Wrong::Record) };
+        let record = &segment.bytes[source][at..at + length];
+        let (header, mut payload) = RecordHeader::ref_from_prefix(record).map_err(|_| Wrong::Item)?;
+        let mut parsed = Vec::new();
+        for _ in 0..header.items.get().min((payload.len() / 8) as u32 + 1) {
+            parsed.push(items::next(&mut payload).map_err(|_| Wrong::Item)?);
+        }
+        if !payload.is_empty() || parsed.len() as u32 != header.items.get() {
+            return Err(Wrong::Item);
+        }
+        parsed.iter().try_for_each(|item| self.check(item))?;
+        parsed.iter().try_for_each(|item| self.apply(item))?;
+        for (copy, _) in segment.copies.iter().zip(good).filter(|(_, good)| !good) {
+            let at = PmOff::new(copy.base().get() + at as u64);
+            self.replayed.repairs.push(Repair { what: Wrong::RecordCopy, at, bytes: record.to_vec() });
+        }
+        let tail = &mut self.replayed.tail;
+        tail.used = at + length.next_multiple_of(RECORD_ALIGN);
+        tail.seq += 1;
+        self.replayed.records += 1;
+        Ok(())
+    }
+
+    /// Whether an item says something that can be, before any of its record is applied.
+    fn check(&self, item: &Item<'_>) -> Result<(), Wrong> {
+        let text = |ok: bool| if ok { Ok(()) } else { Err(Wrong::Item) };
+        match item {
+            Item::Inode(ino, meta) => text(*ino >= ROOT && (meta.kind == Kind::File || meta.size == 0)),
+            Item::Extents(_, runs) => self.check_runs(runs),
+            Item::ExtentList(item) => text(item.list.iter().all(|block| self.in_range(block.get(), 1))),
+            Item::Entry(EntryItem { .. }, name) => {
+                let bad = name.is_empty() || name.len() > MAX_NAME || *name == b"." || *name == b"..";
+                text(!bad && !name.contains(&b'/') && !name.contains(&0))
+            }
+            Item::Target(_, target) => text(!target.is_empty() && target.len() <= MAX_TARGET && !target.contains(&0)),
+        }
+    }
+
+    fn check_runs(&self, runs: &[RunItem]) -> Result<(), Wrong> {
+        for item in runs {
+            let (start, blocks) = (item.start.get(), u64::from(item.blocks.get()));
+            let fine = match item.state.get() {
+                run::HOLE => start == 0,
+                run::WRITTEN | run::UNWRITTEN => self.in_range(start, blocks),
+                _ => return Err(Wrong::Item),
+            };
+            if !fine || blocks == 0 {
+                return Err(Wrong::OutOfRange);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, item: &Item<'_>) -> Result<(), Wrong> {
+        match item {
+            Item::Inode(ino, meta) => {
+                self.replayed.next_ino = self.replayed.next_ino.max(ino.checked_add(1).ok_or(Wrong::Item)?);
+                let salt = self.salt.0 ^ ino;
+                let loaded = self.replayed.inodes.entry(*ino).or_insert_with(|| Loaded {
+                    meta: *meta,
+                    extents: Extents::default(),
+                    names: Names::new(salt),
+                    target: Vec::new(),
+                });
+                if loaded.meta.kind != meta.kind {
+                    return Err(Wrong::WrongContent);
+                }
+                loaded.meta = *meta;
+                if meta.nlink == 0 && meta.kind != Kind::File {
+                    self.replayed.inodes.remove(ino);
+                }
+                Ok(())
+            }
+            Item::Extents(item, runs) => self.map(item.ino.get(), item.first.get(), runs),
+            Item::ExtentList(item) => {
+                let first = item.list.map(|block| block.get());
+                let key = (self.generation, item.ino.get());
+                let chain = lists::load(self.medium, self.salt, key, first, item.runs.get(), self.total)
+                    .map_err(|_| Wrong::ExtentBlock)?;
+                self.check_runs(&chain.runs)?;
+                for (block, bytes) in chain.bad_copies {
+                    let (what, at) = (Wrong::ExtentBlockCopy, BlockNr::new(block).base());
+                    self.replayed.repairs.push(Repair { what, at, bytes });
+                }
+                self.replayed.log.extend(chain.blocks.iter().map(|&block| Run::new(block, 1)));
+                self.map(item.ino.get(), item.first.get(), &chain.runs)
+            }
+            Item::Entry(item, name) => {
+                let dir = self.loaded(item.dir.get(), Kind::Directory)?;
+                match item.ino.get() {
+                    0 => drop(dir.names.remove(name)),
+                    ino => drop(dir.names.put(name, ino)),
+                }
+                Ok(())
+            }
+            Item::Target(item, target) => {
+                self.loaded(item.ino.get(), Kind::Symlink)?.target = target.to_vec();
+                Ok(())
+            }
+        }
+    }
+
+    fn loaded(&mut self, ino: u64, kind: Kind) -> Result<&mut Loaded, Wrong> {
+        let loaded = self.replayed.inodes.get_mut(&ino).ok_or(Wrong::Item)?;
+        if loaded.meta.kind == kind { Ok(loaded) } else { Err(Wrong::WrongContent) }
+    }
+
+    /// Makes `runs` the mapping of the file `ino` from file block `first` on.
+    fn map(&mut self, ino: u64, first: u64, runs: &[RunItem]) -> Result<(), Wrong> {
+        let mut extents = Vec::new();
+        let mut at = first;
+        for item in runs {
+            let end = at.checked_add(item.blocks.get().into()).ok_or(Wrong::Item)?;
+            if end > MAX_FILE_SIZE / BLOCK {
+                return Err(Wrong::Item);
+            }
+            let state = match item.state.get() {
+                run::WRITTEN => Some(ExtentState::Written),
+                run::UNWRITTEN => Some(ExtentState::Unwritten),
+                _ => None,
+            };
+            let (start, blocks) = (item.start.get(), item.blocks.get());
+            extents.extend(state.map(|state| Extent { file: at, start, birth: 0, blocks, state }));
+            at = end;
+        }
+        let loaded = self.loaded(ino, Kind::File)?;
+        loaded.extents.replace((first, at), &extents, None, &mut Vec::new());
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! The superblock's two copies: making, choosing, refusing.
+
+use alloc::vec::Vec;
+use core::mem::size_of;
+
+use pmem::medium::Medium;
+use units::{BlockNr, ByteLen, PmOff};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::crc;
+use crate::error::{Damage, MountError, Wrong};
+use crate::format::{BLOCK, FEATURES, MAGIC, MIN_BLOCKS, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION};
+
+const SIZE: usize = size_of::<Superblock>();
+
+impl Superblock {
+    /// The checksum that belongs into `crc`.
+    pub(crate) fn checksum(&self) -> u32 {
+        let mut bare = *self;
+        bare.crc = 0.into();
+        crc::plain(&[bare.as_bytes()])
+    }
+}
+
+/// One copy, as it was found.
+enum Copy {
+    Good(Superblock),
+    Bad,
+    Foreign,
+}
+
+fn read(medium: &impl Medium, block: BlockNr) -> Copy {
+    let mut bytes = [0; SIZE];
+    let inside = block.base().get() + SIZE as u64 <= medium.len().get();
+    if !inside {
+        return Copy::Foreign;
+    }
+    if medium.load(block.base(), &mut bytes).is_err() {
+        return Copy::Bad;
+    }
+    match Superblock::read_from_bytes(&bytes) {
+        Ok(found) if found.magic != MAGIC => Copy::Foreign,
+        Ok(found) if found.crc.get() == found.checksum() => Copy::Good(found),
+        _ => Copy::Bad,
+    }
+}
+
+/// The superblock that counts, and the copies to be rewritten with it.
+pub(crate) struct Found {
+    pub(crate) superblock: Superblock,
+    pub(crate) bad: Vec<PmOff>,
+}
+
+/// Reads both copies and takes the good one with the higher serial number.
+///
+/// # Errors
+/// [`MountError`]: nothing there, not ours, damaged, or longer than the medium.
+pub(crate) fn find(medium: &impl Medium) -> Result<Found, MountError> {
+    let copies = SUPERBLOCKS.map(|block| (block.base(), read(medium, block)));
+    let newest = copies
+        .iter()
+        .filter_map(|(_, copy)| if let Copy::Good(found) = copy { Some(*found) } else { None })
+        .max_by_key(|found| found.serial.get());
+    let Some(superblock) = newest else {
+        let ours = copies.iter().find(|(_, copy)| matches!(copy, Copy::Bad));
+        // A medium that cannot be read at all is not called foreign.
+        return Err(ours
+            .map_or(MountError::Foreign, |(at, _)| MountError::Damaged(Damage { at: *at, what: Wrong::Superblocks })));
+    };
+    check(&superblock, medium.len())?;
+    let stale = |copy: &Copy| !matches!(copy, Copy::Good(found) if *found == superblock);
+    let bad = copies.iter().filter(|(_, copy)| stale(copy)).map(|(at, _)| *at).collect();
+    Ok(Found { superblock, bad })
+}
+
+fn check(superblock: &Superblock, found: ByteLen) -> Result<(), MountError> {
+    if superblock.version.get() != VERSION {
+        return Err(MountError::Version { found: superblock.version.get() });
+    }
+    if superblock.incompat.get() & !FEATURES != 0 {
+        return Err(MountError::Features { unknown: superblock.incompat.get() & !FEATURES });
+    }
+    let impossible = MountError::Damaged(Damage { at: PmOff::ZERO, what: Wrong::SuperblockField });
+    let blocks = superblock.blocks.get();
+    let recorded = blocks.checked_mul(BLOCK).map(ByteLen::new).ok_or(impossible)?;
+    let segment = |first: u64| first > 0 && first.checked_add(SEGMENT_BLOCKS).is_some_and(|end| end <= blocks);
+    let right = superblock.block_size.get() == BLOCK as u32
+        && superblock.segment_blocks.get() == SEGMENT_BLOCKS as u32
+        && blocks >= MIN_BLOCKS
+        && superblock.first_segment.iter().all(|first| segment(first.get()));
+    if !right {
+        return Err(impossible);
+    }
+    if recorded > found { Err(MountError::Truncated { recorded, found }) } else { Ok(()) }
+}
