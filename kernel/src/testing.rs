@@ -104,7 +104,7 @@ fn run_one(test: &KernelTest) -> bool {
 }
 
 /// The completion of the running test, for the panic that ends it early.
-static DONE: sync::Mutex<Option<Arc<Completion>>> = sync::Mutex::new(sync::Rank::Futex, None);
+static DONE: sync::Mutex<Option<Arc<Completion>>> = sync::Mutex::new(sync::Rank::Process, None);
 
 extern "C" fn test_task(argument: usize) -> ! {
     arch::irq::enable();

@@ -24,6 +24,8 @@ macro_rules! ranks {
 ranks! {
     /// The tree of tasks: parents, children, exit status.
     Tasks,
+    /// What a process or thread keeps for itself: signal handlers and masks, the program's name.
+    Process,
     /// A program's open files.
     Files,
     /// A program's working directory.

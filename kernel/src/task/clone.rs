@@ -106,7 +106,8 @@ fn make(flags: CloneFlags, stack: u64, tls: u64) -> Result<(Arc<Task>, Option<Ar
         let parts = Parts { process: process.clone(), files, place, space: parent.space().cloned() };
         let tls = if flags.contains(CloneFlags::SETTLS) { tls } else { super::tls() };
         let child = Task::new(tid, parts, Start::Program(&child_frame(parent, stack), Tls(tls)))?;
-        *child.blocked.lock() = *parent.blocked.lock();
+        let blocked = *parent.blocked.lock();
+        *child.blocked.lock() = blocked;
         process::join(&child)?;
         Ok(child)
     };

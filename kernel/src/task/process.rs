@@ -115,8 +115,8 @@ pub(crate) fn create(pid: u32, parent: u32, actions: Actions, exe: Arc<[u8]>) ->
     let process = Arc::new(Process {
         pid,
         parent: AtomicU32::new(parent),
-        actions: Mutex::new(Rank::Futex, actions),
-        exe: Mutex::new(Rank::Futex, exe),
+        actions: Mutex::new(Rank::Process, actions),
+        exe: Mutex::new(Rank::Process, exe),
         children: WaitQueue::new(),
         threads: WaitQueue::new(),
     });
