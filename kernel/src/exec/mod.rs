@@ -17,7 +17,7 @@ use abi::task::WaitStatus;
 use crate::heap;
 use crate::space::Space;
 use crate::syscall::Args;
-use crate::task::{self, exit, process};
+use crate::task::{self, exit, flag, process};
 use crate::trap::TrapFrame;
 use crate::uaccess::{CstrError, UserPtr, read_cstr, read_user};
 use crate::vfs;
@@ -125,6 +125,7 @@ fn replace(loaded: Loaded, strings: Strings) -> Result<u64, Errno> {
     // SAFETY: the task is the current one, and no reference to its frame is used after this: a system call's answer
     // goes to x0, where it belongs; a task of the kernel goes to `enter_program` next.
     unsafe { task.program_frame().write(frame) };
+    task.raise(flag::REGISTERS);
     Ok(0)
 }
 

@@ -34,7 +34,17 @@ impl From<Interrupted> for Errno {
     }
 }
 
-type Call = fn(&Args) -> Result<u64, Errno>;
+/// A call as the table has it: what it answers is what goes to x0.
+type Call = fn(&Args) -> u64;
+
+/// What x0 says of a call: its value, or its errno below zero.
+#[inline(always)]
+fn encode(answer: Result<u64, Errno>) -> u64 {
+    match answer {
+        Ok(value) => value,
+        Err(errno) => errno.to_return(),
+    }
+}
 
 /// Linux's numbers end below this.
 const LINUX: usize = 512;
@@ -44,7 +54,7 @@ const OURS: usize = nr::PEEK as usize;
 macro_rules! calls {
     ($($number:ident => $call:path,)*) => {{
         let mut table: [Option<Call>; LINUX] = [None; LINUX];
-        $(table[nr::$number as usize] = Some($call);)*
+        $(table[nr::$number as usize] = Some(|args| encode($call(args)));)*
         table
     }};
 }
@@ -137,7 +147,7 @@ static CALLS: [Option<Call>; LINUX] = calls! {
 };
 
 /// Ours, from [`OURS`] on.
-static OUR_CALLS: [Call; 2] = [peek::sys_peek, peek::sys_unpeek];
+static OUR_CALLS: [Call; 2] = [|args| encode(peek::sys_peek(args)), |args| encode(peek::sys_unpeek(args))];
 
 /// Serves the call whose number is in x8; the answer, or the errno below zero, goes to x0.
 #[inline]
@@ -146,23 +156,25 @@ pub(crate) fn dispatch(frame: &mut TrapFrame) {
     // SAFETY: the first six words of `x` are an `Args`: the same size, the same alignment, plain words. The callees
     // that change the frame (`execve`) do so when this reference is no longer used.
     let args = unsafe { &*(&raw const frame.x).cast::<Args>() };
-    let answer = match CALLS.get(number) {
+    frame.x[0] = match CALLS.get(number) {
         Some(Some(call)) => call(args),
         _ => rare(number, args),
-    };
-    frame.x[0] = match answer {
-        Ok(value) => value,
-        Err(errno) => errno.to_return(),
     };
 }
 
 /// Ours, and those that nobody knows.
-fn rare(number: usize, args: &Args) -> Result<u64, Errno> {
-    if let Some(call) = number.checked_sub(OURS).and_then(|index| OUR_CALLS.get(index)) {
-        return call(args);
+#[inline(never)]
+fn rare(number: usize, args: &Args) -> u64 {
+    match number.checked_sub(OURS).and_then(|index| OUR_CALLS.get(index)) {
+        Some(call) => call(args),
+        None => unknown(number),
     }
+}
+
+#[cold]
+fn unknown(number: usize) -> u64 {
     counters::UNKNOWN_CALLS.add(1);
-    let name = u32::try_from(number).ok().and_then(|number| nr::name(number.into())).unwrap_or("?");
+    let name = nr::name(number as u64).unwrap_or("?");
     log::warn!("{:?}: system call {number} ({name}) is not there", task::current());
-    Err(Errno::ENOSYS)
+    encode(Err(Errno::ENOSYS))
 }

@@ -42,6 +42,8 @@ pub(crate) mod flag {
     pub(crate) const RESCHEDULE: u32 = 1 << 0;
     /// The task is to end instead.
     pub(crate) const KILLED: u32 = 1 << 1;
+    /// The call under way wrote the program's registers: all of them are to be loaded.
+    pub(crate) const REGISTERS: u32 = 1 << 2;
 }
 
 /// Callee-saved registers of a task that does not run; `switch_context` knows the layout.
@@ -288,10 +290,10 @@ pub(crate) fn before_user(_frame: &mut TrapFrame) {
             arch::irq::enable();
             exit::exit_killed();
         }
+        task.flags.fetch_and(!(flag::RESCHEDULE | flag::REGISTERS), Ordering::Relaxed);
         if flags & flag::RESCHEDULE == 0 {
             return;
         }
-        task.flags.fetch_and(!flag::RESCHEDULE, Ordering::Relaxed);
         sched::schedule();
     }
 }

@@ -107,7 +107,33 @@ el0_sync:
 	mov	x0, sp
 	b.ne	1f
 	bl	trap_system_call
-	b	return_to_user
+	// A call keeps x19..x28 as any function does, so that they need not be loaded; one that changes the program's
+	// registers says so by a flag.
+	msr	daifset, #2
+	mrs	x0, tpidr_el1
+	ldr	x0, [x0, #{PERCPU_CURRENT}]
+	ldr	w0, [x0]		// Task::flags
+	cbnz	w0, return_to_user
+	ldp	x0, x1, [sp, #256]
+	ldp	x30, x2, [sp, #240]
+	msr	elr_el1, x0
+	msr	spsr_el1, x1
+	msr	sp_el0, x2
+	ldp	x0, x1, [sp]
+	ldp	x2, x3, [sp, #16]
+	ldp	x4, x5, [sp, #32]
+	ldp	x6, x7, [sp, #48]
+	ldp	x8, x9, [sp, #64]
+	ldp	x10, x11, [sp, #80]
+	ldp	x12, x13, [sp, #96]
+	ldp	x14, x15, [sp, #112]
+	ldp	x16, x17, [sp, #128]
+	ldr	x18, [sp, #144]
+	ldp	x22, x23, [sp, #176]	// the entry above used x21..x23
+	ldr	x21, [sp, #168]
+	ldr	x29, [sp, #232]
+	add	sp, sp, #{FRAME}
+	eret
 1:	bl	trap_user_fault
 	b	return_to_user
 	.size el0_sync, . - el0_sync
