@@ -73,9 +73,8 @@ fn from_host(args: &cli::Cp, import: &mut Import, source: &Path, into: &Into) ->
     let metadata = source.metadata().with_context(|| source.display().to_string())?;
     let (dir, name) = match into {
         Into::Name(dir, name) => (dir, name.as_slice()),
-        Into::Directory(dir) => match source.file_name() {
-            Some(name) => (dir, name.as_bytes()),
-            // `.`, `..` and `/` have no name: their content is meant.
+        Into::Directory(dir) => match own_name(source.as_os_str().as_bytes()) {
+            Some(name) => (dir, name),
             None if args.recursive => return import.directory_content(source, dir),
             None => bail!("{}: is a directory: say -r to copy it", source.display()),
         },
@@ -90,14 +89,18 @@ fn from_host(args: &cli::Cp, import: &mut Import, source: &Path, into: &Into) ->
 
 fn from_image(args: &cli::Cp, clock: Clock, node: &Inside, path: &[u8], into: &Into) -> Result<()> {
     ensure!(node.kind() != Kind::Directory || args.recursive, "is a directory: say -r to copy it");
-    let own_name = path.split(|&byte| byte == b'/').rfind(|name| !name.is_empty());
     match into {
         Into::Name(dir, name) => copy_node(clock, node, dir, name),
-        Into::Directory(dir) => match own_name {
-            Some(name) if name != b"." && name != b".." => copy_node(clock, node, dir, name),
-            _ => copy_content(clock, node, dir),
+        Into::Directory(dir) => match own_name(path) {
+            Some(name) => copy_node(clock, node, dir, name),
+            None => copy_content(clock, node, dir),
         },
     }
+}
+
+/// What a copy of `path` is called. `.`, `..` and `/` have no name: their content is meant.
+fn own_name(path: &[u8]) -> Option<&[u8]> {
+    path.split(|&byte| byte == b'/').rfind(|name| !name.is_empty()).filter(|name| !matches!(*name, b"." | b".."))
 }
 
 /// Copies `node` to the name `name` in `dir`, with all that lies below.
@@ -183,9 +186,8 @@ fn out_of_image(args: &cli::Cp, from: &[Place], to: &Path) -> Result<()> {
     let total = sources.iter().map(|(node, ..)| if node.kind() == Kind::File { node.attr().size } else { 0 }).sum();
     let export = Export::new(progress::bytes("copying out", total));
     for (node, path, shown) in &sources {
-        let name = path.split(|&byte| byte == b'/').rfind(|name| !name.is_empty());
-        let target: PathBuf = match name {
-            Some(name) if into && name != b"." && name != b".." => to.join(path::host_name(name)?),
+        let target: PathBuf = match own_name(path) {
+            Some(name) if into => to.join(path::host_name(name)?),
             _ => to.to_owned(),
         };
         export.any(node, &target).with_context(|| shown.clone())?;

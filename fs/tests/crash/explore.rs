@@ -33,7 +33,7 @@ impl Effort {
     pub(crate) fn chosen() -> Self {
         match Self::is_full() {
             true => Self { states: 4096, nested: 64, nest_every: 4 },
-            false => Self { states: 160, nested: 16, nest_every: 16 },
+            false => Self { states: 128, nested: 12, nest_every: 16 },
         }
     }
 
@@ -49,13 +49,13 @@ impl Effort {
     pub(crate) fn pairs() -> Self {
         match Self::is_full() {
             true => Self { states: 128, nested: 8, nest_every: 32 },
-            false => Self { states: 40, nested: 8, nest_every: 40 },
+            false => Self { states: 32, nested: 6, nest_every: 16 },
         }
     }
 
     /// For seeded faults, which are found soon or not at all.
     pub(crate) fn seeded() -> Self {
-        Self { states: 160, nested: 0, nest_every: usize::MAX }
+        Self { states: 64, nested: 0, nest_every: usize::MAX }
     }
 }
 
@@ -72,6 +72,8 @@ pub(crate) struct Numbers {
     pub(crate) distinct: u64,
     /// States cut again in their recovery or in the next call.
     pub(crate) nested: u64,
+    /// Workloads that left something in doubt when they returned.
+    pub(crate) in_doubt: u64,
 }
 
 impl Numbers {
@@ -82,12 +84,13 @@ impl Numbers {
         self.states += other.states;
         self.distinct += other.distinct;
         self.nested += other.nested;
+        self.in_doubt += other.in_doubt;
     }
 }
 
 impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { moments, exhaustive, states, distinct, nested } = self;
+        let Self { moments, exhaustive, states, distinct, nested, in_doubt: _ } = self;
         let sampled = moments - exhaustive;
         write!(f, "{moments} moments ({exhaustive} exhaustive, {sampled} sampled), {states} states, ")?;
         write!(f, "{distinct} distinct, {nested} cut twice")
@@ -201,6 +204,7 @@ pub(crate) fn explore_with(workload: &Workload, effort: Effort, fault: Option<Fa
         let moment = if n == last { Moment::Returned } else { Moment::Fence(n) };
         numbers.moments += 1;
         numbers.exhaustive += u64::from(cut.exhaustive);
+        numbers.in_doubt += u64::from(moment == Moment::Returned && cut.states.len() > 1);
         for (state, medium) in cut.states.into_iter().enumerate() {
             numbers.states += 1;
             let violation = |what| Violation::State { moment, state, what };

@@ -12,7 +12,6 @@ use crate::explore::cut_at_fences;
 use crate::tree::{Tree, names};
 
 const NOW: Time = Time::new(9_999, 9);
-const PROBE: &[u8] = b"probe of the explorer";
 
 /// How thoroughly a state is examined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +58,9 @@ pub(crate) fn verify(medium: SimMedium, depth: Depth) -> Result<(Tree, u64), Str
 fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize) -> Result<u64, String> {
     let failed = |what: &'static str| move |error: Error| format!("{what}: {error}");
     let root = fs.root();
-    let (probe, cuts) = cut_at_fences(medium, limit, || root.create(PROBE, NewNode::File { mode: 0o600 }, NOW));
+    // A state cut in this very call may hold the probe of the one it was cut from.
+    let name: &[u8] = if limit == 0 { b"probe" } else { b"probe, to be cut" };
+    let (probe, cuts) = cut_at_fences(medium, limit, || root.create(name, NewNode::File { mode: 0o600 }, NOW));
     let probe = probe.map_err(failed("creating the probe"))?;
     let with_probe = Tree::of(&fs).map_err(failed("reading the tree with the probe"))?;
     let mut nested = 0;
@@ -79,7 +80,7 @@ fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize)
         return Err("the probe does not hold what was written".to_owned());
     }
     drop(probe);
-    root.unlink(PROBE, NOW).map_err(failed("deleting the probe"))?;
+    root.unlink(name, NOW).map_err(failed("deleting the probe"))?;
     drop((root, fs));
 
     let fs = Fs::mount(medium.clone(), Mount::default()).map_err(|error| format!("mounting again: {error}"))?;

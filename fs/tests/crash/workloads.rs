@@ -1,10 +1,11 @@
 //! The calls that are cut: each form of every changing call, on a small tree.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use fs::{Error, Fs, NewNode, Node, Rename, SetAttr, Time, WriteAt};
 use pmem_sim::SimMedium;
-use units::{ByteLen, FileOff, FileRange};
+use units::{ByteLen, FileOff};
 
 use crate::explore::fresh;
 
@@ -25,11 +26,20 @@ pub(crate) struct Workload {
     pub(crate) can_turn: bool,
     before: Vec<Step>,
     call: Step,
+    /// Whether another call may have taken its files away.
+    may_fail: bool,
 }
 
 impl Workload {
     fn new(name: &str, call: impl Fn(&World) -> Result<(), Error> + 'static) -> Self {
-        Self { name: name.to_owned(), medium: MEDIUM, can_turn: false, before: Vec::new(), call: Arc::new(call) }
+        Self {
+            name: name.to_owned(),
+            medium: MEDIUM,
+            can_turn: false,
+            before: Vec::new(),
+            call: Arc::new(call),
+            may_fail: false,
+        }
     }
 
     fn repeatable(mut self) -> Self {
@@ -40,24 +50,19 @@ impl Workload {
     /// The small tree, and the calls that come before the one explored.
     ///
     /// # Errors
-    /// What the tree could not be made for. A call before may be refused: its names may have been taken away.
+    /// What could not be made.
     pub(crate) fn set_up(&self, fs: &World) -> Result<(), Error> {
         make_tree(fs)?;
-        for step in &self.before {
-            _ = step(fs);
-        }
-        Ok(())
+        self.before.iter().try_for_each(|step| step(fs))
     }
 
-    /// The call explored. Where a call before it took its files away, a substitute that always works.
+    /// The call explored; where another call took its files away, one that always works.
     ///
     /// # Errors
     /// What it was refused with.
     pub(crate) fn call(&self, fs: &World) -> Result<(), Error> {
         match (self.call)(fs) {
-            Err(_) if !self.before.is_empty() => {
-                fs.root().create(b"substitute", NewNode::File { mode: 0o600 }, now()).map(drop)
-            }
+            Err(_) if self.may_fail => fs.root().create(b"substitute", NewNode::File { mode: 0o600 }, now()).map(drop),
             result => result,
         }
     }
@@ -66,7 +71,7 @@ impl Workload {
     pub(crate) fn then(&self, second: &Self) -> Self {
         let name = format!("{}, then {}", self.name, second.name);
         let before = self.before.iter().chain([&self.call]).cloned().collect();
-        Self { name, medium: self.medium, can_turn: false, before, call: second.call.clone() }
+        Self { name, medium: self.medium, can_turn: false, before, call: second.call.clone(), may_fail: true }
     }
 }
 
@@ -85,8 +90,11 @@ pub(crate) fn turning(workload: Workload) -> Workload {
     Workload { name, can_turn: false, before, ..workload }
 }
 
+/// Later every time, so that no call leaves everything as it was.
 fn now() -> Time {
-    Time::new(1_000, 1)
+    thread_local!(static SECONDS: Cell<i64> = const { Cell::new(1_000) });
+    SECONDS.set(SECONDS.get() + 1);
+    Time::new(SECONDS.get(), 1)
 }
 
 /// `/a` of 10,000 bytes, `/b` of one block with a second name `/hard`, `/empty`, `/link`, `/dir` with `c` and `sub` in
@@ -180,7 +188,12 @@ pub(crate) fn on_names() -> Vec<Workload> {
 /// The calls on content and attributes.
 pub(crate) fn on_content() -> Vec<Workload> {
     let write = |name: &str, path: &'static str, at: u64, len: usize| {
-        Workload::new(name, move |fs| put(&find(fs, path)?, at, &pattern(9, len)))
+        Workload::new(name, move |fs| {
+            // Never what is there, so that the call can be repeated.
+            let (node, mut first) = (find(fs, path)?, [0]);
+            node.read(FileOff::new(at), 1, &mut &mut first[..])?;
+            put(&node, at, &pattern(first[0].wrapping_add(2), len))
+        })
     };
     let append = |name: &str, path: &'static str, len: usize| {
         Workload::new(name, move |fs| find(fs, path)?.write(WriteAt::End, &mut &pattern(8, len)[..], now()).map(drop))
@@ -229,32 +242,43 @@ pub(crate) fn on_content() -> Vec<Workload> {
 
 /// A write that finds more free runs than a record has room for, each of one block: its extents go to blocks of their own.
 pub(crate) fn overflowing() -> Workload {
-    const RUNS: u64 = 1100;
-    let fragment = |fs: &World| -> Result<(), Error> {
-        let file = fs.root().create(b"fragmented", NewNode::File { mode: 0o600 }, now())?;
-        put(&file, 0, &vec![1; 2 * RUNS as usize * BLOCK])?;
-        let filler = fs.root().create(b"filler", NewNode::File { mode: 0o600 }, now())?;
-        let room = fs.space().available - RUNS - 20;
-        put(&filler, 0, &vec![2; room as usize * BLOCK])?;
-        // While pinned, no replaced block is free; then each second one of the file's first run is.
-        let pin = file.pin(FileRange::with_len(FileOff::ZERO, ByteLen::new(u64::MAX >> 1)).ok_or(Error::Invalid)?)?;
-        for run in 0..RUNS {
-            put(&file, run * 2 * BLOCK as u64, &[3; BLOCK])?;
+    const HOLES: u64 = 1400;
+    let file = NewNode::File { mode: 0o600 };
+    let fill = move |fs: &World, name: &[u8], left: u64| {
+        let room = fs.space().available.saturating_sub(left) as usize;
+        put(&fs.root().create(name, file, now())?, 0, &vec![2; room * BLOCK])
+    };
+    let fragment = move |fs: &World| -> Result<(), Error> {
+        let fragmented = fs.root().create(b"fragmented", file, now())?;
+        put(&fragmented, 0, &vec![1; 2 * HOLES as usize * BLOCK])?;
+        // While it is pinned no replaced block is free; then every second one of the file's only run is.
+        let pin = fragmented.pin_all()?;
+        for hole in 0..HOLES {
+            put(&fragmented, hole * 2 * BLOCK as u64, &[3; BLOCK])?;
         }
+        fill(fs, b"filler", 32)?;
         drop(pin);
         Ok(())
     };
     let write = |fs: &World| {
         let file = fs.root().lookup(b"empty")?;
-        put(&file, 0, &vec![4; RUNS as usize * BLOCK])
+        put(&file, 0, &vec![4; (fs.space().available - 128) as usize * BLOCK])?;
+        let (pin, mut runs, mut at) = (file.pin_all()?, 0, FileOff::ZERO);
+        while at.get() < pin.size() {
+            at = pin.iomap(at).end();
+            runs += 1;
+        }
+        assert!(runs > 1024, "only {runs} runs");
+        Ok(())
     };
     let name = "write into fragments".to_owned();
     Workload {
         name,
-        medium: ByteLen::new(20 << 20),
+        medium: ByteLen::new(24 << 20),
         can_turn: false,
         before: vec![Arc::new(fragment)],
         call: Arc::new(write),
+        may_fail: false,
     }
 }
 
