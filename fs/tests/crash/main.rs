@@ -9,8 +9,13 @@ mod tree;
 mod verify;
 mod workloads;
 
-use explore::{Effort, Numbers, Violation, explore, explore_with};
+use explore::{Effort, Numbers, Violation, cut_at_fences, explore, explore_with};
+use fs::Fs;
+use pmem::medium::Medium;
 use pmem_sim::Fault;
+use tree::Tree;
+use units::PmOff;
+use verify::{Depth, verify};
 use workloads::{Workload, turning, workloads};
 
 /// Explores every workload and prints what came of it; panics with every violation found.
@@ -53,6 +58,39 @@ fn a_call_behind_a_call_is_before_or_after() {
     let chosen = if Effort::is_full() { workloads() } else { workloads::for_pairs() };
     let pairs: Vec<_> = chosen.iter().flat_map(|first| chosen.iter().map(|second| first.then(second))).collect();
     explore_all("pairs of calls", &pairs, Effort::pairs());
+}
+
+/// States in which one copy of something is bad: the mount repairs them, and is cut at every fence while it does.
+#[test]
+fn a_repair_that_is_cut_is_repaired_again() {
+    let workload = &workloads()[0];
+    let fs = explore::fresh(workload.medium).unwrap();
+    workload.set_up(&fs).unwrap();
+    let before = Tree::of(&fs).unwrap();
+    let (result, cuts) = cut_at_fences(fs.medium(), 512, || workload.call(&fs));
+    result.unwrap();
+    let after = Tree::of(&fs).unwrap();
+    let torn = cuts.into_iter().flat_map(|cut| cut.states).map(|medium| (medium, true));
+    // A rotten byte in the first and the last word of the superblocks, and all over the log.
+    let rotten = (0..2).flat_map(|copy| [0, 504].map(|word| copy * 16 * 4096 + word));
+    let rotten = rotten.chain((0..fs.medium().len().get()).step_by(5 * 64)).map(|at| {
+        let medium = fs.medium().cut();
+        medium.corrupt(PmOff::new(at), &[0xa5; 8]);
+        (medium, false)
+    });
+    let (mut repaired, mut nested) = (0, 0);
+    for (medium, in_call) in torn.chain(rotten) {
+        let report = Fs::check(&medium);
+        if report.is_clean() || report.has_errors() {
+            continue;
+        }
+        repaired += 1;
+        let (tree, more) = verify(medium, Depth::CutAgain(12)).unwrap();
+        assert!(tree == after || in_call && tree == before, "{}", tree.difference(&after));
+        nested += more;
+    }
+    println!("repairs: {repaired} states, {nested} cut in their repair or the next call");
+    assert!(repaired > 50, "only {repaired} states were repaired");
 }
 
 /// What came of faults put into one workload.
