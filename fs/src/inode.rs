@@ -43,7 +43,7 @@ pub(crate) enum Content<M: Medium> {
     File(FileBody),
     Directory {
         names: Names<Arc<Inode<M>>>,
-        /// The directory above; the root's is itself, a removed one's is gone.
+        /// The directory above; the root's is itself, a removed one's is what it was.
         parent: Weak<Inode<M>>,
     },
     Symlink(Vec<u8>),

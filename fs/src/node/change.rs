@@ -1,6 +1,6 @@
 //! Changes of names and attributes: each one record, one fence.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 
 use pmem::medium::Medium;
 
@@ -48,7 +48,7 @@ impl<M: Medium> Node<M> {
         if special(name) {
             return Err(Error::Exists);
         }
-        names::checked(name)?;
+        self.checked(name)?;
         let (kind, mode, target) = match new {
             NewNode::File { mode } => (Kind::File, mode, None),
             NewNode::Directory { mode } => (Kind::Directory, mode, None),
@@ -93,6 +93,11 @@ impl<M: Medium> Node<M> {
         Ok(self.other(inode))
     }
 
+    /// Refuses a name that cannot be; in a removed directory, as in Linux, because nothing is there at all.
+    fn checked(&self, name: &[u8]) -> Result<(), Error> {
+        names::checked(name).map_err(|bad| if self.inode.body.lock().meta.nlink == 0 { Error::NotFound } else { bad })
+    }
+
     /// Whether this directory can take a new `name`; answers its attributes afterwards.
     fn parent_for_new(&self, name: &[u8], kind: Kind, now: Time) -> Result<Meta, Error> {
         let mut body = self.inode.body.lock();
@@ -121,7 +126,7 @@ impl<M: Medium> Node<M> {
         if special(name) {
             return Err(Error::IsDirectory);
         }
-        names::checked(name)?;
+        self.checked(name)?;
         let mut commit = self.volume.begin()?;
         let (victim, above) = {
             let mut body = self.inode.body.lock();
@@ -167,7 +172,7 @@ impl<M: Medium> Node<M> {
         match name {
             b"." => return Err(Error::Invalid),
             b".." => return Err(Error::NotEmpty),
-            _ => names::checked(name)?,
+            _ => self.checked(name)?,
         }
         let mut commit = self.volume.begin()?;
         let (victim, mut above) = {
@@ -203,7 +208,7 @@ impl<M: Medium> Node<M> {
         if special(name) {
             return Err(Error::Exists);
         }
-        names::checked(name)?;
+        self.checked(name)?;
         let mut commit = self.volume.begin()?;
         let above = self.parent_for_new(name, Kind::File, now)?;
         if target.kind() == Kind::Directory {
@@ -272,11 +277,7 @@ pub(super) fn gone_directory<M: Medium>(victim: &Inode<M>, now: Time) -> Result<
     Ok(Meta { nlink: 0, ctime: now, ..body.meta })
 }
 
-/// A removed directory leads nowhere.
+/// A removed directory stays for those who stand in it. It still leads to the one above, as in Linux, while that lives.
 pub(super) fn forget_directory<M: Medium>(victim: &Inode<M>, meta: Meta) {
-    let mut body = victim.body.lock();
-    body.meta = meta;
-    if let Content::Directory { parent, .. } = &mut body.content {
-        *parent = Weak::new();
-    }
+    victim.body.lock().meta = meta;
 }

@@ -20,6 +20,8 @@ impl<M: Medium> Node<M> {
         let found = match name {
             b"." => Some(self.inode.clone()),
             b".." => parent.upgrade(),
+            // Of a removed directory nothing is looked at, not even how long the name is.
+            _ if body.meta.nlink == 0 => None,
             _ if name.len() > MAX_NAME => return Err(Error::NameTooLong),
             _ => names.get(name).cloned(),
         };

@@ -12,7 +12,7 @@ use crate::inode::{Content, Inode};
 use crate::items::{Meta, Payload};
 use crate::names;
 use crate::space::Purpose;
-use crate::types::{Kind, MAX_NAME, Rename, Time};
+use crate::types::{Kind, Rename, Time};
 
 /// The two names and what they lead to.
 struct Move<'a, M: Medium> {
@@ -42,16 +42,16 @@ impl<M: Medium> Node<M> {
         if !Arc::ptr_eq(&self.volume, &to_dir.volume) {
             return Err(Error::CrossDevice);
         }
-        for name in [name, to_name] {
-            match name {
-                b"." | b".." => return Err(Error::Busy),
-                _ if name.len() > MAX_NAME => return Err(Error::NameTooLong),
-                _ => names::checked(name)?,
-            }
+        if [name, to_name].iter().any(|name| matches!(*name, b"." | b"..")) {
+            return Err(Error::Busy);
         }
         let mut commit = self.volume.begin()?;
-        let moved = self.child(name)?.ok_or(Error::NotFound)?;
+        // In Linux's order: all that speaks against the old name comes before what speaks against the new one.
+        let moved = self.child(name)?;
+        names::checked(name)?;
+        let moved = moved.ok_or(Error::NotFound)?;
         let there = to_dir.child(to_name)?;
+        names::checked(to_name)?;
         let all = Move { from: self, name, to: to_dir, to_name, moved, there };
         let Some(metas) = all.plan(how, now)? else { return Ok(()) };
         let mut payload = Payload::default();
@@ -100,12 +100,10 @@ impl<M: Medium> Move<'_, M> {
     /// Checks everything; answers the attributes afterwards, or `None` where nothing is to be done.
     fn plan(&self, how: Rename, now: Time) -> Result<Option<Metas<M>>, Error> {
         let is_dir = |inode: &Inode<M>| inode.kind == Kind::Directory;
-        if is_dir(&self.moved) && self.to.is_below(&self.moved) {
-            return Err(Error::Invalid);
-        }
         match (&self.there, how) {
             (None, Rename::Exchange) => return Err(Error::NotFound),
             (Some(_), Rename::NoReplace) => return Err(Error::Exists),
+            _ if is_dir(&self.moved) && self.to.is_below(&self.moved) => return Err(Error::Invalid),
             (Some(there), Rename::Exchange) if is_dir(there) && self.from.is_below(there) => {
                 return Err(Error::Invalid);
             }
