@@ -1,6 +1,5 @@
 //! fsck: everything that can be said against an image, without changing it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -8,9 +7,9 @@ use pmem::medium::Medium;
 use units::{FileOff, Ino, PmOff};
 
 use crate::error::{MountError, Wrong};
-use crate::format::{BLOCK, ROOT};
+use crate::format::BLOCK;
 use crate::iomap::IomapKind;
-use crate::replay::{self, Loaded, Replayed};
+use crate::replay::{self, Loaded};
 use crate::tree;
 use crate::types::Kind;
 
@@ -29,8 +28,6 @@ pub struct Report {
     pub directories: u64,
     /// Symbolic links.
     pub symlinks: u64,
-    /// Inodes without a name, which the next mount frees. Not an error: a power cut leaves them.
-    pub orphans: u64,
     /// Records replayed.
     pub records: u64,
     /// Blocks in the file system.
@@ -125,49 +122,11 @@ pub(crate) fn check(medium: &impl Medium) -> Report {
     report.records = replayed.records;
     report.blocks = replayed.superblock.blocks.get();
     report.log_blocks = replayed.log.iter().map(|run| run.blocks).sum();
-    check_names(&replayed, &mut report);
+    tree::survey(&replayed.inodes, |what, ino| report.note(Severity::Error, what, None, Some(Ino::new(ino))));
     for (&ino, loaded) in &replayed.inodes {
         check_inode(medium, ino, loaded, &mut report);
     }
     report
-}
-
-/// Names that lead nowhere, directories reached twice or never, and link counts.
-fn check_names(replayed: &Replayed, report: &mut Report) {
-    let mut links: BTreeMap<u64, u32> = BTreeMap::from([(ROOT, 2)]);
-    let mut reached = BTreeSet::from([ROOT]);
-    let mut waiting = Vec::from([ROOT]);
-    while let Some(dir) = waiting.pop() {
-        let Some(loaded) = replayed.inodes.get(&dir) else { continue };
-        for (_, &child) in loaded.names.iter() {
-            let Some(inode) = replayed.inodes.get(&child).filter(|inode| inode.meta.nlink > 0) else {
-                report.note(Severity::Error, Wrong::DanglingName, None, Some(Ino::new(dir)));
-                continue;
-            };
-            let is_dir = inode.meta.kind == Kind::Directory;
-            *links.entry(child).or_default() += if is_dir { 2 } else { 1 };
-            if is_dir {
-                *links.entry(dir).or_default() += 1;
-            }
-            if !reached.insert(child) {
-                if is_dir {
-                    report.note(Severity::Error, Wrong::DirectoryLoop, None, Some(Ino::new(child)));
-                }
-            } else if is_dir {
-                waiting.push(child);
-            }
-        }
-    }
-    for (&ino, loaded) in &replayed.inodes {
-        let found = links.get(&ino).copied().unwrap_or(0);
-        if loaded.meta.nlink == 0 {
-            report.orphans += 1;
-        } else if !reached.contains(&ino) {
-            report.note(Severity::Error, Wrong::Unreachable, None, Some(Ino::new(ino)));
-        } else if loaded.meta.nlink != found {
-            report.note(Severity::Error, Wrong::LinkCount, None, Some(Ino::new(ino)));
-        }
-    }
 }
 
 /// One inode's own content.
@@ -181,7 +140,6 @@ fn check_inode(medium: &impl Medium, ino: u64, loaded: &Loaded, report: &mut Rep
                 report.note(Severity::Error, Wrong::WrongContent, None, ino);
             }
         }
-        Kind::File if loaded.meta.nlink == 0 => {}
         Kind::File => {
             report.files += 1;
             report.data_blocks += loaded.extents.blocks();

@@ -6,7 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use units::{BlockNr, ByteLen, FileOff};
+use units::{BlockNr, ByteLen, FileOff, PmOff};
 
 use crate::error::Error;
 use crate::format::BLOCK;
@@ -51,6 +51,18 @@ impl Extent {
         let (from, to) = (from.max(self.file), to.min(self.end()));
         // Both lie inside the extent, so the difference fits where `blocks` did.
         Self { file: from, start: self.start + (from - self.file), blocks: (to - from) as u32, ..*self }
+    }
+
+    /// The mapping from byte `pos`, which lies inside, to the end.
+    #[inline]
+    pub(crate) fn map(&self, pos: FileOff) -> Iomap {
+        let kind = match self.state {
+            ExtentState::Written => IomapKind::Mapped,
+            ExtentState::Unwritten => IomapKind::Unwritten,
+        };
+        let length = ByteLen::new(self.end() * BLOCK - pos.get());
+        let addr = PmOff::new(self.start * BLOCK + (pos.get() - self.file * BLOCK));
+        Iomap { kind, offset: pos, length, addr, flags: IomapFlags::empty() }
     }
 
     /// The two as one, where they adjoin in file and medium and no pin up to `newest_pin` tells them apart.
@@ -136,16 +148,7 @@ impl Extents {
         match self.at_or_after(block) {
             None => hole(MAX_FILE_SIZE.max(pos.get().saturating_add(BLOCK))),
             Some(extent) if extent.file > block => hole(extent.file * BLOCK),
-            Some(extent) => Iomap {
-                kind: match extent.state {
-                    ExtentState::Written => IomapKind::Mapped,
-                    ExtentState::Unwritten => IomapKind::Unwritten,
-                },
-                offset: pos,
-                length: ByteLen::new(extent.end() * BLOCK - pos.get()),
-                addr: units::PmOff::new(extent.start * BLOCK + (pos.get() - extent.file * BLOCK)),
-                flags: IomapFlags::empty(),
-            },
+            Some(extent) => extent.map(pos),
         }
     }
 

@@ -10,10 +10,11 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use pmem::medium::Medium;
 use sync::{Mutex, Rank};
-use units::Ino;
+use units::{FileRange, Ino};
 
 use crate::error::Error;
 use crate::extents::{Extent, Extents};
+use crate::format::BLOCK;
 use crate::items::Meta;
 use crate::names::Names;
 use crate::space::Run;
@@ -87,6 +88,25 @@ impl<M: Medium> Inode<M> {
         }
     }
 
+    /// Pins the blocks of a file that hold `range`, or all; answers the pin's number, the mapping and the file's size.
+    #[inline]
+    pub(crate) fn pin(&self, range: Option<FileRange>) -> Option<(u64, Extents, u64)> {
+        let mut body = self.body.lock();
+        let size = body.meta.size;
+        let Content::File(file) = &mut body.content else { return None };
+        let (from, to) = range.map_or((0, u64::MAX), blocks_of);
+        Some((file.pin(from, to), file.extents.clone(), size))
+    }
+
+    /// Ends a pin; what nobody sees any more is free when this returns.
+    pub(crate) fn unpin(&self, id: u64, volume: &Volume<M>) {
+        let mut freed = Freed::default();
+        if let Content::File(file) = &mut self.body.lock().content {
+            file.unpin(id, &mut freed);
+        }
+        volume.give(freed);
+    }
+
     /// One more that writes (`get_write_access`), or one more that runs it (`deny_write_access`), by `step` 1 or -1.
     pub(crate) fn claim_writing(&self, step: i32) -> Result<(), Error> {
         let claim = |now: i32| if now.signum() == -step { None } else { now.checked_add(step) };
@@ -144,7 +164,7 @@ impl<M: Medium> Drop for Inode<M> {
 pub(crate) struct FileBody {
     pub(crate) extents: Extents,
     version: u64,
-    /// In rising version.
+    /// In rising number and version.
     pins: Vec<PinEntry>,
     retired: Vec<Retired>,
     last_pin: u64,
@@ -177,6 +197,11 @@ impl PinEntry {
     fn sees(&self, extent: &Extent, death: u64) -> bool {
         extent.birth <= self.version && self.version < death && self.from < extent.end() && extent.file < self.to
     }
+}
+
+/// The file blocks that hold `range`.
+pub(crate) fn blocks_of(range: FileRange) -> (u64, u64) {
+    (range.start().get() / BLOCK, range.end().get().div_ceil(BLOCK))
 }
 
 fn run_of(extent: &Extent) -> Run {
@@ -234,8 +259,11 @@ impl FileBody {
 
     /// Ends a pin.
     pub(crate) fn unpin(&mut self, id: u64, freed: &mut Freed) {
-        let Some(at) = self.pins.iter().rposition(|pin| pin.id == id) else { return };
+        let Ok(at) = self.pins.binary_search_by_key(&id, |pin| pin.id) else { return };
         let gone = self.pins.remove(at);
+        if self.retired.is_empty() {
+            return;
+        }
         let pins = &self.pins;
         self.retired.retain(|retired| {
             let kept = !gone.sees(&retired.extent, retired.death)

@@ -1,5 +1,6 @@
 //! Extent blocks: mappings too long for a record, in a chain of checksummed blocks, each in two copies.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::mem::size_of;
 
@@ -9,6 +10,7 @@ use units::{BlockNr, Ino};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::crc::Salt;
+use crate::error::Wrong;
 use crate::format::{BLOCK, EXTENT_MAGIC, ExtentBlockHeader, RUNS_PER_BLOCK, RunItem};
 use crate::space::Run;
 
@@ -65,40 +67,47 @@ pub(crate) struct Chain {
     pub(crate) bad_copies: Vec<(u64, Vec<u8>)>,
 }
 
-/// Reads the chain that begins at `first` and has `count` runs.
+/// Reads the chain that begins at `first` and has `count` runs. No block of `listed` is read again, and every block read
+/// is added there: a hostile chain can neither go in circles nor be named many times.
 ///
 /// # Errors
-/// The block that is bad in both copies, or cannot be part of this chain.
+/// What is wrong with the first block that is bad in both copies, or cannot be part of this chain.
 pub(crate) fn load(
     medium: &impl Medium,
     salt: Salt,
     (generation, ino): (u64, u64),
-    first: [u64; 2],
-    count: u64,
+    (first, count): ([u64; 2], u64),
     total: u64,
-) -> Result<Chain, u64> {
+    listed: &mut BTreeSet<u64>,
+) -> Result<Chain, Wrong> {
     let mut chain = Chain::default();
     let (mut at, mut index) = (first, 0u32);
     while at != [0; 2] {
         if at.iter().any(|&block| block == 0 || block >= total) || chain.runs.len() as u64 >= count {
-            return Err(at[0]);
+            return Err(Wrong::ExtentBlock);
+        }
+        if !at.iter().all(|&block| listed.insert(block)) {
+            return Err(Wrong::DoublyOwned);
         }
         let good = |block: u64| read(medium, salt, (generation, ino, index), block);
         let copies = [good(at[0]), good(at[1])];
-        let bytes = copies.iter().flatten().next().ok_or(at[0])?;
+        let bytes = copies.iter().flatten().next().ok_or(Wrong::ExtentBlock)?;
         for (block, copy) in at.iter().zip(&copies) {
             if copy.is_none() {
                 chain.bad_copies.push((*block, bytes.clone()));
             }
         }
-        let (header, rest) = ExtentBlockHeader::ref_from_prefix(bytes).map_err(|_| at[0])?;
-        let runs = usize::try_from(header.count.get()).ok().filter(|&runs| runs <= RUNS_PER_BLOCK).ok_or(at[0])?;
+        let (header, rest) = ExtentBlockHeader::ref_from_prefix(bytes).map_err(|_| Wrong::ExtentBlock)?;
+        let runs = header.count.get() as usize;
+        if runs > RUNS_PER_BLOCK {
+            return Err(Wrong::ExtentBlock);
+        }
         let bytes = &rest[..runs * size_of::<RunItem>()];
-        chain.runs.extend_from_slice(<[RunItem]>::ref_from_bytes(bytes).map_err(|_| at[0])?);
+        chain.runs.extend_from_slice(<[RunItem]>::ref_from_bytes(bytes).map_err(|_| Wrong::ExtentBlock)?);
         chain.blocks.extend_from_slice(&at);
         (at, index) = (header.next.map(|next| next.get()), index + 1);
     }
-    if chain.runs.len() as u64 == count { Ok(chain) } else { Err(first[0]) }
+    if chain.runs.len() as u64 == count { Ok(chain) } else { Err(Wrong::ExtentBlock) }
 }
 
 /// One copy of a block, if it is good.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::mem::size_of;
 
 use pmem::medium::Medium;
-use pmem::order::{self, Durable, Store};
+use pmem::order::{self, Batch, Durable, Store};
 use units::{BlockNr, PmOff};
 use zerocopy::IntoBytes;
 
@@ -67,7 +67,7 @@ impl Tail {
         let stores = self.segment.map(|copy| order::store(medium, copy.base(), header.as_bytes()).clean(medium));
         let _ = order::fence(medium, stores);
         self.used = FIRST_RECORD;
-        let _ = self.append(medium, payload, Room { turn: None, length });
+        let _ = self.append(medium, payload, Room { turn: None, length }, &Batch::new().fence(medium));
     }
 
     /// Makes sure that a record with `payload` can be appended; takes a segment if it begins one.
@@ -83,8 +83,15 @@ impl Tail {
         Ok(Room { turn, length })
     }
 
-    /// Appends the record. It has happened when this returns, and not before the fence inside.
-    pub(crate) fn append(&mut self, medium: &impl Medium, payload: &Payload, room: Room) -> [Store<Durable>; 2] {
+    /// Appends the record. It has happened when this returns, and not before the fence inside. All it points to is
+    /// durable: `_data` says so.
+    pub(crate) fn append(
+        &mut self,
+        medium: &impl Medium,
+        payload: &Payload,
+        room: Room,
+        _data: &Batch<Durable>,
+    ) -> [Store<Durable>; 2] {
         let mut buffer = core::mem::take(&mut self.buffer);
         buffer.clear();
         if let Some(next) = room.turn {

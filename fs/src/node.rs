@@ -2,8 +2,10 @@
 
 mod change;
 mod directory;
+mod fresh;
 mod read;
 mod rename;
+mod truncate;
 mod write;
 
 use alloc::sync::Arc;

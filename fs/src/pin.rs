@@ -7,7 +7,7 @@ use units::{ByteLen, FileOff, FileRange};
 
 use crate::extents::Extents;
 use crate::format::BLOCK;
-use crate::inode::{Content, Freed, Inode};
+use crate::inode::{Inode, blocks_of};
 use crate::iomap::{Iomap, IomapKind};
 use crate::volume::Volume;
 
@@ -24,24 +24,13 @@ pub struct Pin<M: Medium> {
     id: u64,
 }
 
-/// The file blocks that hold `range`.
-fn blocks(range: FileRange) -> (u64, u64) {
-    (range.start().get() / BLOCK, range.end().get().div_ceil(BLOCK))
-}
-
 impl<M: Medium> Pin<M> {
-    /// Pins `range` of `inode`, a file.
+    /// Pins `range` of `inode`, a file, or all of it.
     pub(crate) fn take(inode: &Arc<Inode<M>>, volume: &Arc<Volume<M>>, range: Option<FileRange>) -> Option<Self> {
-        let mut body = inode.body.lock();
-        let size = body.meta.size;
-        let Content::File(file) = &mut body.content else { return None };
-        let whole = || FileRange::with_len(FileOff::ZERO, ByteLen::new(size));
-        let range = range.or_else(whole)?;
-        let (from, to) = blocks(range);
-        let id = file.pin(from, to);
-        let extents = file.extents.clone();
-        drop(body);
-        Some(Self { inode: inode.clone(), volume: volume.clone(), extents, range, size, id })
+        let (id, extents, size) = inode.pin(range)?;
+        let (inode, volume) = (inode.clone(), volume.clone());
+        let range = range.or_else(|| FileRange::with_len(FileOff::ZERO, ByteLen::new(size)))?;
+        Some(Self { inode, volume, extents, range, size, id })
     }
 
     /// The file's size at that instant.
@@ -57,7 +46,7 @@ impl<M: Medium> Pin<M> {
     /// Where the file offset `pos` lies, and how far the mapping goes on from there. The mapping begins at `pos`;
     /// outside the pinned blocks and behind the end of the file there is a hole.
     pub fn iomap(&self, pos: FileOff) -> Iomap {
-        let (from, to) = blocks(self.range);
+        let (from, to) = blocks_of(self.range);
         let (from, to) = (from * BLOCK, to * BLOCK);
         let hole = |end: u64| Iomap {
             kind: IomapKind::Hole,
@@ -79,11 +68,6 @@ impl<M: Medium> Pin<M> {
         map
     }
 
-    /// The mapping of the whole file, for a walk inside the range.
-    pub(crate) fn extents(&self) -> &Extents {
-        &self.extents
-    }
-
     /// The file system pinned.
     pub fn fs(&self) -> &Arc<Volume<M>> {
         &self.volume
@@ -92,10 +76,6 @@ impl<M: Medium> Pin<M> {
 
 impl<M: Medium> Drop for Pin<M> {
     fn drop(&mut self) {
-        let mut freed = Freed::default();
-        if let Content::File(file) = &mut self.inode.body.lock().content {
-            file.unpin(self.id, &mut freed);
-        }
-        self.volume.give(freed);
+        self.inode.unpin(self.id, &self.volume);
     }
 }

@@ -5,7 +5,7 @@
 //! is: the state before it is kept, and nothing may be changed. Replay changes nothing itself, so it may be cut and
 //! begun again at will.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::size_of;
@@ -84,6 +84,7 @@ pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
         salt,
         total: superblock.blocks.get(),
         generation: superblock.generation.get(),
+        listed: BTreeSet::new(),
         replayed: Replayed {
             superblock,
             tail: Tail {
@@ -117,6 +118,8 @@ struct Reader<'m, M: Medium> {
     salt: Salt,
     total: u64,
     generation: u64,
+    /// Extent blocks read so far.
+    listed: BTreeSet<u64>,
     replayed: Replayed,
 }
 
@@ -248,10 +251,15 @@ impl<M: Medium> Reader<'_, M> {
     }
 
     fn record_at(&self, segment: &Segment, at: usize, seq: u64) -> Place {
-        let found = [0, 1].map(|copy: usize| self.good_record(&segment.bytes[copy], at).filter(|found| found.0 == seq));
-        match found.into_iter().flatten().next() {
-            Some((_, length)) => Place::Good(found.map(|copy| copy.is_some()), length),
-            None => Place::Bad,
+        let found = [0, 1].map(|copy: usize| {
+            let length = self.good_record(&segment.bytes[copy], at).filter(|found| found.0 == seq)?.1;
+            Some(&segment.bytes[copy][at..at + length])
+        });
+        // Of two good copies that differ the first counts, and the second is rewritten as a bad one is.
+        match found {
+            [Some(first), second] => Place::Good([true, second == Some(first)], first.len()),
+            [None, Some(second)] => Place::Good([false, true], second.len()),
+            [None, None] => Place::Bad,
         }
     }
 
@@ -348,7 +356,8 @@ impl<M: Medium> Reader<'_, M> {
                     return Err(Wrong::WrongContent);
                 }
                 loaded.meta = *meta;
-                if meta.nlink == 0 && meta.kind != Kind::File {
+                // Nothing is open after a cut: what has no name is gone, and its blocks are free.
+                if meta.nlink == 0 {
                     self.replayed.inodes.remove(ino);
                 }
                 Ok(())
@@ -356,9 +365,9 @@ impl<M: Medium> Reader<'_, M> {
             Item::Extents(item, runs) => self.map(item.ino.get(), item.first.get(), runs),
             Item::ExtentList(item) => {
                 let first = item.list.map(|block| block.get());
-                let key = (self.generation, item.ino.get());
-                let chain = lists::load(self.medium, self.salt, key, first, item.runs.get(), self.total)
-                    .map_err(|_| Wrong::ExtentBlock)?;
+                let (key, salt) = ((self.generation, item.ino.get()), self.salt);
+                let chain =
+                    lists::load(self.medium, salt, key, (first, item.runs.get()), self.total, &mut self.listed)?;
                 self.check_runs(&chain.runs)?;
                 for (block, bytes) in chain.bad_copies {
                     let (what, at) = (Wrong::ExtentBlockCopy, BlockNr::new(block).base());

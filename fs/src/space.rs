@@ -218,8 +218,8 @@ impl FreeSpace {
             let first = start + (file % HUGE + HUGE - start % HUGE) % HUGE;
             let room = (start + blocks).checked_sub(first)?;
             // A run that does not hold all ends where the next can go on aligned.
-            let whole = if room >= left { left } else { room - (file + room) % HUGE.min(room.max(1)) };
-            (whole >= HUGE.min(left)).then(|| Run::new(first, whole))
+            let whole = if room >= left { left } else { room.saturating_sub((file + room) % HUGE) };
+            (whole >= HUGE.min(left) && whole > 0).then(|| Run::new(first, whole))
         };
         let all = self.by_length.range((left.saturating_add(HUGE - 1), 0)..).next();
         if let Some(run) = all.and_then(fit) {

@@ -1,6 +1,6 @@
 //! From what the log says to inodes that hold each other, and back to nothing.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
@@ -21,9 +21,8 @@ use crate::volume::{Volume, at};
 /// # Errors
 /// The first block with two owners.
 pub(crate) fn owned(replayed: &Replayed) -> Result<Vec<Run>, Damage> {
-    let named = replayed.inodes.values().filter(|loaded| loaded.meta.nlink > 0);
-    let data =
-        named.flat_map(|loaded| loaded.extents.iter().map(|extent| Run::new(extent.start, extent.blocks.into())));
+    let extents = replayed.inodes.values().flat_map(|loaded| loaded.extents.iter());
+    let data = extents.map(|extent| Run::new(extent.start, extent.blocks.into()));
     let mut owned: Vec<Run> = replayed.log.iter().copied().chain(data).collect();
     owned.sort_unstable();
     match owned.windows(2).find(|pair| pair[0].start.get() + pair[0].blocks > pair[1].start.get()) {
@@ -48,11 +47,52 @@ pub(crate) fn gaps(owned: &[Run], total: u64) -> Vec<Run> {
     gaps
 }
 
-/// Makes inodes of all that has a name; answers the root.
-pub(crate) fn build<M: Medium>(volume: &Arc<Volume<M>>, loaded: BTreeMap<u64, Loaded>) -> Arc<Inode<M>> {
+/// Follows every name from the root, and tells `wrong` of names that lead nowhere, of directories reached twice, of inodes
+/// never reached and of link counts; answers the inodes reached.
+pub(crate) fn survey(inodes: &BTreeMap<u64, Loaded>, mut wrong: impl FnMut(Wrong, u64)) -> BTreeSet<u64> {
+    let mut links: BTreeMap<u64, u64> = BTreeMap::from([(ROOT, 2)]);
+    let mut reached = BTreeSet::from([ROOT]);
+    let mut waiting = Vec::from([ROOT]);
+    while let Some(dir) = waiting.pop() {
+        let names = inodes.get(&dir).into_iter().flat_map(|loaded| loaded.names.iter());
+        for (_, &child) in names {
+            let Some(inode) = inodes.get(&child) else {
+                wrong(Wrong::DanglingName, dir);
+                continue;
+            };
+            let is_dir = inode.meta.kind == Kind::Directory;
+            *links.entry(child).or_default() += if is_dir { 2 } else { 1 };
+            if is_dir {
+                *links.entry(dir).or_default() += 1;
+            }
+            if reached.insert(child) {
+                if is_dir {
+                    waiting.push(child);
+                }
+            } else if is_dir {
+                wrong(Wrong::DirectoryLoop, child);
+            }
+        }
+    }
+    for (&ino, loaded) in inodes {
+        if !reached.contains(&ino) {
+            wrong(Wrong::Unreachable, ino);
+        } else if links.get(&ino).copied() != Some(loaded.meta.nlink.into()) {
+            wrong(Wrong::LinkCount, ino);
+        }
+    }
+    reached
+}
+
+/// Makes inodes of all that was `reached`; answers the root.
+pub(crate) fn build<M: Medium>(
+    volume: &Arc<Volume<M>>,
+    loaded: BTreeMap<u64, Loaded>,
+    reached: &BTreeSet<u64>,
+) -> Arc<Inode<M>> {
     let mut inodes = BTreeMap::new();
     let mut directories = Vec::new();
-    for (number, loaded) in loaded.into_iter().filter(|(_, loaded)| loaded.meta.nlink > 0) {
+    for (number, loaded) in loaded.into_iter().filter(|(number, _)| reached.contains(number)) {
         let content = match loaded.meta.kind {
             Kind::File => Content::File(FileBody::new(loaded.extents)),
             Kind::Symlink => Content::Symlink(loaded.target),

@@ -8,7 +8,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use pmem::medium::Medium;
-use pmem::order::{self, Batch};
+use pmem::order::{self, Batch, Durable};
 use sync::{Mutex, MutexGuard, Rank};
 use units::{BlockNr, ByteLen, Ino, PmOff};
 use zerocopy::{FromZeros, IntoBytes};
@@ -23,6 +23,7 @@ use crate::log::Tail;
 use crate::node::Node;
 use crate::replay::{self, Replayed};
 use crate::space::{FreeSpace, Purpose};
+use crate::superblock;
 use crate::tree;
 use crate::types::{Access, Format, Kind, Mount, Space};
 
@@ -63,7 +64,9 @@ impl<M: Medium> Fs<M> {
         // The first segment and the one behind it lie behind the superblocks.
         let first = SUPERBLOCKS[1].get() + 1;
         let segment = |index: u64| BlockNr::new(first + index * SEGMENT_BLOCKS);
-        let (salt, generation) = (Salt(options.salt), 1);
+        // Whatever an old file system left behind in the same places is of an older generation, even with the same salt.
+        let old = superblock::find(medium).map_or(0, |found| found.superblock.generation.get());
+        let (salt, generation) = (Salt(options.salt), old.wrapping_add(1).max(1));
         let mut tail = Tail {
             salt,
             generation,
@@ -112,14 +115,21 @@ impl<M: Medium> Fs<M> {
     pub fn mount(medium: M, options: Mount) -> Result<Arc<Self>, MountError> {
         let replayed = replay::replay(&medium)?;
         let owned = tree::owned(&replayed).map_err(MountError::Damaged)?;
-        let read_only = options.access == Access::ReadOnly || replayed.damage.is_some();
+        // What contradicts itself is shown as far as it goes, but not changed.
+        let mut contradiction = None;
+        let start = replayed.superblock.first_segment[0].get();
+        let reached = tree::survey(&replayed.inodes, |what, _| {
+            contradiction.get_or_insert(Damage { at: at(start), what });
+        });
+        let damage = replayed.damage.or(contradiction);
+        let read_only = options.access == Access::ReadOnly || damage.is_some();
         if !read_only {
             repair(&medium, &replayed);
         }
         let total = replayed.superblock.blocks.get();
         let mut space = FreeSpace::new(total, tree::gaps(&owned, total));
         space.log = replayed.log.iter().map(|run| run.blocks).sum();
-        let Replayed { superblock, tail, inodes, damage, next_ino, .. } = replayed;
+        let Replayed { superblock, tail, inodes, next_ino, .. } = replayed;
         let volume = Arc::new(Volume {
             medium,
             uuid: superblock.uuid,
@@ -129,7 +139,7 @@ impl<M: Medium> Fs<M> {
             space: Mutex::new(Rank::FsSpace, space),
             nodes: Mutex::new(Rank::FsNodes, BTreeMap::new()),
         });
-        let root = tree::build(&volume, inodes);
+        let root = tree::build(&volume, inodes, &reached);
         Ok(Arc::new(Self { root, volume }))
     }
 
@@ -230,8 +240,19 @@ impl<M: Medium> Volume<M> {
 
     /// Makes the transaction that `payload` says durable; from here on it has happened.
     pub(crate) fn record(&self, commit: &mut Commit, payload: &Payload, purpose: Purpose) -> Result<(), Error> {
+        self.record_data(commit, payload, purpose, Batch::new().fence(&self.medium))
+    }
+
+    /// [`Volume::record`], where the transaction names blocks: `data` is all that lies in them.
+    pub(crate) fn record_data(
+        &self,
+        commit: &mut Commit,
+        payload: &Payload,
+        purpose: Purpose,
+        data: Batch<Durable>,
+    ) -> Result<(), Error> {
         let room = commit.tail.reserve(payload, &mut self.space.lock(), purpose)?;
-        let _ = commit.tail.append(&self.medium, payload, room);
+        let _ = commit.tail.append(&self.medium, payload, room, &data);
         Ok(())
     }
 

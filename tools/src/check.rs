@@ -83,9 +83,6 @@ fn tell(path: &Path, report: &Report) {
         let Report { files, directories, symlinks, records, .. } = report;
         println!("{path}: clean: {files} files, {directories} directories, {symlinks} symlinks, {records} records");
     }
-    if report.orphans > 0 {
-        println!("{path}: {} files without a name, left by a power cut: the next mount frees them", report.orphans);
-    }
 }
 
 /// Shows what an image is.

@@ -258,7 +258,7 @@ impl<M: Medium> Node<M> {
         if before.nlink > 0 {
             let mut payload = Payload::default();
             payload.inode(self.inode.ino, &meta);
-            self.volume.record(&mut commit, &payload, Purpose::Shrink)?;
+            self.volume.record(&mut commit, &payload, Purpose::Grow)?;
         }
         self.inode.body.lock().meta = meta;
         Ok(())

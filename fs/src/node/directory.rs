@@ -25,7 +25,7 @@ impl<M: Medium> Node<M> {
             _ if name.len() > MAX_NAME => return Err(Error::NameTooLong),
             _ => names.get(name).cloned(),
         };
-        drop(body);
+        // The handle counts before the lock goes, so that an unlink behind it leaves the blocks alone.
         found.map(|inode| self.other(inode)).ok_or(Error::NotFound)
     }
 

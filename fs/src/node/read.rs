@@ -5,9 +5,32 @@ use units::{ByteLen, FileOff, FileRange};
 
 use super::Node;
 use crate::error::Error;
+use crate::extents::Extents;
 use crate::iomap::{IomapIter, IomapKind, IomapOp, iomap_iter};
-use crate::pin::Pin;
 use crate::types::MAX_TRANSFER;
+
+/// A pin for the time of one call: the node holds all it needs.
+struct Held<'a, M: Medium> {
+    node: &'a Node<M>,
+    extents: Extents,
+    size: u64,
+    id: u64,
+}
+
+impl<'a, M: Medium> Held<'a, M> {
+    #[inline]
+    fn take(node: &'a Node<M>, range: FileRange) -> Result<Self, Error> {
+        let (id, extents, size) = node.inode.pin(Some(range)).ok_or(Error::Invalid)?;
+        Ok(Self { node, extents, size, id })
+    }
+}
+
+impl<M: Medium> Drop for Held<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        self.node.inode.unpin(self.id, &self.node.volume);
+    }
+}
 
 impl<M: Medium> Node<M> {
     /// Copies up to `len` bytes from `at` to `sink`, all of one instant; holes read as zeros. Answers how many: 0 at
@@ -20,8 +43,8 @@ impl<M: Medium> Node<M> {
         self.file()?;
         let len = ByteLen::new(len.min(MAX_TRANSFER) as u64);
         let range = FileRange::with_len(at, len).ok_or(Error::Invalid)?;
-        let pin = Pin::take(&self.inode, &self.volume, Some(range)).ok_or(Error::Invalid)?;
-        let len = ByteLen::new(pin.size().saturating_sub(at.get()).min(len.get()));
+        let pin = Held::take(self, range)?;
+        let len = ByteLen::new(pin.size.saturating_sub(at.get()).min(len.get()));
         if len == ByteLen::ZERO {
             return Ok(0);
         }
@@ -29,7 +52,7 @@ impl<M: Medium> Node<M> {
         let mut walk = IomapIter::new(self.inode.ino, at, len, IomapOp::DAX, ());
         loop {
             let done = (walk.pos.get() - at.get()) as usize;
-            match iomap_iter(&mut walk, pin.extents()) {
+            match iomap_iter(&mut walk, &pin.extents) {
                 Ok(true) => {}
                 Ok(false) => return Ok((walk.pos.get() - at.get()) as usize),
                 // What was copied before counts.

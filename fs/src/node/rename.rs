@@ -171,13 +171,17 @@ impl<M: Medium> Move<'_, M> {
         }
         let exchanged = self.there.as_ref().filter(|_| how == Rename::Exchange);
         let gone = {
-            let mut body = self.from.inode.body.lock();
-            match exchanged {
-                Some(there) => body.names()?.put(self.name, there.clone()),
-                None => body.names()?.remove(self.name),
-            }
+            // Both directories are held, so that nobody sees the name twice or not at all.
+            let mut from = self.from.inode.body.lock();
+            let same = Arc::ptr_eq(&self.from.inode, &self.to.inode);
+            let mut to = if same { None } else { Some(self.to.inode.body.lock_second(&from)) };
+            let gone = match exchanged {
+                Some(there) => from.names()?.put(self.name, there.clone()),
+                None => from.names()?.remove(self.name),
+            };
+            let to = to.as_deref_mut().unwrap_or(&mut *from);
+            (gone, to.names()?.put(self.to_name, self.moved.clone()))
         };
-        let replaced = self.to.inode.body.lock().names()?.put(self.to_name, self.moved.clone());
         self.moved.move_below(&self.to.inode);
         match (exchanged, &self.there) {
             (Some(there), _) => there.move_below(&self.from.inode),
@@ -188,7 +192,7 @@ impl<M: Medium> Move<'_, M> {
             (None, Some(there)) => there.release_if_orphan(&self.to.volume),
             _ => {}
         }
-        drop((gone, replaced));
+        drop(gone);
         Ok(())
     }
 }

@@ -1,0 +1,48 @@
+//! Making a file shorter or longer.
+
+use pmem::medium::Medium;
+use pmem::order::Batch;
+
+use super::Node;
+use super::fresh::Fresh;
+use super::write::Mapping;
+use crate::error::Error;
+use crate::extents::ExtentState;
+use crate::format::BLOCK;
+use crate::items::Meta;
+use crate::space::{Purpose, Wish};
+use crate::types::{MAX_FILE_SIZE, Time};
+
+impl<M: Medium> Node<M> {
+    /// Makes the file `size` bytes long; bytes gained are zero.
+    ///
+    /// # Errors
+    /// [`Error::IsDirectory`], [`Error::Invalid`] for a symlink, [`Error::TooLarge`], [`Error::NoSpace`],
+    /// [`Error::Media`], [`Error::ReadOnly`].
+    pub fn truncate(&self, size: u64, now: Time) -> Result<(), Error> {
+        self.file()?;
+        if size > MAX_FILE_SIZE {
+            return Err(Error::TooLarge);
+        }
+        let mut commit = self.volume.begin()?;
+        let (before, old) = self.mapping()?;
+        let meta = Meta { size, mtime: now, ctime: now, ..before };
+        let purpose = if size < before.size { Purpose::Shrink } else { Purpose::Grow };
+        let edge = size / BLOCK;
+        let written = old.at(edge).is_some_and(|extent| extent.state == ExtentState::Written);
+        let end = old.end();
+        if size.is_multiple_of(BLOCK) || size >= before.size || !written {
+            let first = size.div_ceil(BLOCK);
+            let none = Fresh::none(&self.volume);
+            drop(old);
+            let mapping = Mapping { range: (first, end.max(first)), meta, purpose };
+            return self.remap(&mut commit, none, Batch::new(), mapping);
+        }
+        // The block that holds the new end is replaced by one that is zero behind it.
+        let fresh = Fresh::take(&self.volume, Wish { blocks: 1, file: edge, goal: None, purpose })?;
+        let mut batch = Batch::new();
+        fresh.unshare(self.ino(), (edge * BLOCK, (edge + 1) * BLOCK), (&old, size), &mut batch)?;
+        drop(old);
+        self.remap(&mut commit, fresh, batch, Mapping { range: (edge, end.max(edge + 1)), meta, purpose })
+    }
+}
