@@ -195,7 +195,7 @@ pub(crate) fn explore_with(workload: &Workload, effort: Effort, fault: Option<Fa
         return Err(Violation::FaultDidNotStrike);
     }
     let after = Tree::of(&fs).expect("the tree after can be read");
-    assert!(before != after, "{} changes nothing", workload.name);
+    assert!(workload.is_second || before != after, "{} changes nothing", workload.name);
 
     let last = cuts.len() - 1;
     let mut numbers = Numbers::default();

@@ -26,8 +26,8 @@ pub(crate) struct Workload {
     pub(crate) can_turn: bool,
     before: Vec<Step>,
     call: Step,
-    /// Whether another call may have taken its files away.
-    may_fail: bool,
+    /// Whether another call came before it, which may have taken its files away or done its work.
+    pub(crate) is_second: bool,
 }
 
 impl Workload {
@@ -38,7 +38,7 @@ impl Workload {
             can_turn: false,
             before: Vec::new(),
             call: Arc::new(call),
-            may_fail: false,
+            is_second: false,
         }
     }
 
@@ -62,7 +62,7 @@ impl Workload {
     /// What it was refused with.
     pub(crate) fn call(&self, fs: &World) -> Result<(), Error> {
         match (self.call)(fs) {
-            Err(_) if self.may_fail => fs.root().create(b"substitute", NewNode::File { mode: 0o600 }, now()).map(drop),
+            Err(_) if self.is_second => fs.root().create(b"substitute", NewNode::File { mode: 0o600 }, now()).map(drop),
             result => result,
         }
     }
@@ -71,7 +71,7 @@ impl Workload {
     pub(crate) fn then(&self, second: &Self) -> Self {
         let name = format!("{}, then {}", self.name, second.name);
         let before = self.before.iter().chain([&self.call]).cloned().collect();
-        Self { name, medium: self.medium, can_turn: false, before, call: second.call.clone(), may_fail: true }
+        Self { name, medium: self.medium, can_turn: false, before, call: second.call.clone(), is_second: true }
     }
 }
 
@@ -278,7 +278,7 @@ pub(crate) fn overflowing() -> Workload {
         can_turn: false,
         before: vec![Arc::new(fragment)],
         call: Arc::new(write),
-        may_fail: false,
+        is_second: false,
     }
 }
 
