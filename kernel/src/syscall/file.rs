@@ -42,7 +42,7 @@ use alloc::vec::Vec;
 use vectors::UserIovecs;
 
 /// Paths below this many bytes, their NUL included, take no heap.
-const SHORT_PATH: usize = 128;
+const SHORT_PATH: usize = 64;
 
 /// Room for a path of the program.
 struct PathRoom {

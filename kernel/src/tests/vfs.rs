@@ -14,7 +14,7 @@ use fs::{Kind, NewNode};
 use zerocopy::FromBytes;
 
 fn opened(base: &Vnode, path: &[u8], flags: OpenFlags) -> Result<Arc<File>, Errno> {
-    open(base, path, How::new(flags.bits(), 0o644)?)?.share()
+    open(base, path, How::new(flags.bits(), 0o644)?)
 }
 
 fn refusal<T>(answer: Result<T, Errno>) -> Option<Errno> {

@@ -79,32 +79,24 @@ impl File {
     ///
     /// # Errors
     /// `ENOMEM`, and what making a kernel text gives.
-    pub(super) fn new(vnode: Vnode, flags: OpenFlags, writing: Option<WriteAccess>) -> Result<Self, Errno> {
+    pub(super) fn new(vnode: Vnode, flags: OpenFlags, writing: Option<WriteAccess>) -> Result<Arc<Self>, Errno> {
         let behaviour = if flags.contains(OpenFlags::PATH) { Behaviour::Place } else { behaviour_of(&vnode) };
         let text = match (&vnode, behaviour) {
             (Vnode::Kernel(special), Behaviour::Text) => super::proc::text(*special)?,
             _ => Vec::new(),
         };
         let flags = AtomicU32::new(flags.difference(FORGOTTEN).bits());
-        Ok(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing })
+        // The two counts of an `Arc` lie in front.
+        heap::reserve(size_of::<Self>() + 16)?;
+        Ok(Arc::new(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing }))
     }
 
     /// The terminal, to be read and written.
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub(super) fn terminal() -> Result<Self, Errno> {
+    pub(super) fn terminal() -> Result<Arc<Self>, Errno> {
         Self::new(Vnode::Kernel(Special::Console), OpenFlags::RDWR | OpenFlags::LARGEFILE, None)
-    }
-
-    /// Makes it an object that descriptors share.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    pub(crate) fn share(self) -> Result<Arc<Self>, Errno> {
-        // The two counts of an `Arc` lie in front.
-        heap::reserve(size_of::<Self>() + 16)?;
-        Ok(Arc::new(self))
     }
 
     /// What is open.

@@ -129,7 +129,7 @@ impl Files {
     /// `ENOMEM`.
     pub(crate) fn new_console() -> Result<Self, Errno> {
         let files = Self::new();
-        let terminal = File::terminal()?.share()?;
+        let terminal = File::terminal()?;
         for _ in 0..3 {
             files.reserve(0, false)?.install(terminal.clone());
         }

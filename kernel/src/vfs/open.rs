@@ -6,6 +6,7 @@ use super::{File, Vnode, WriteAccess};
 use abi::Errno;
 use abi::file::OpenFlags;
 use abi::stat::S_IALLUGO;
+use alloc::sync::Arc;
 use fs::{Error, Kind, NewNode};
 
 /// `O_TMPFILE` without the `O_DIRECTORY` in it.
@@ -79,7 +80,7 @@ impl How {
 ///
 /// # Errors
 /// Those of the walk; `EEXIST`, `EISDIR`, `ENOTDIR`, `ELOOP`, `ETXTBSY`, `EROFS`, `ENOSPC`, `ENOMEM`, `EIO`.
-pub(crate) fn open(base: &Vnode, path: &[u8], how: How) -> Result<File, Errno> {
+pub(crate) fn open(base: &Vnode, path: &[u8], how: How) -> Result<Arc<File>, Errno> {
     let opened = find_or_make(base, path, how)?;
     if how.has(OpenFlags::PATH) {
         check_directory(&opened, how)?;

@@ -107,17 +107,19 @@ impl<'a> Walker<'a> {
     /// `ENOENT`, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EIO` for a component on the way.
     pub(crate) fn reach_last(&mut self) -> Result<Last, Errno> {
         loop {
-            let Some(component) = self.next_component() else { return Ok(Last::Root) };
-            let after = self.skip_slashes(component.end);
-            let is_last = after == self.text.bytes().len();
-            self.slash = after > component.end;
-            self.at = after;
-            let name = &self.text.bytes()[component.clone()];
+            let bytes = self.text.bytes();
+            let component = component(bytes, self.at);
+            let after = skip_slashes(bytes, component.end);
+            let is_last = after == bytes.len();
+            let name = &bytes[component.clone()];
             let what = match name {
-                b"." => Last::Dot,
-                b".." => Last::DotDot,
+                [] => return Ok(Last::Root),
+                [b'.'] => Last::Dot,
+                [b'.', b'.'] => Last::DotDot,
                 _ => Last::Name,
             };
+            self.slash = after > component.end;
+            self.at = after;
             if is_last {
                 self.last = component;
                 return Ok(what);
@@ -126,7 +128,7 @@ impl<'a> Walker<'a> {
                 Last::Root | Last::Dot => {}
                 Last::DotDot => self.here = Some(self.here().parent()?),
                 Last::Name => {
-                    let next = self.here().lookup(name)?;
+                    let next = self.here().lookup(&self.text.bytes()[component])?;
                     self.enter(next)?;
                 }
             }
@@ -177,18 +179,23 @@ impl<'a> Walker<'a> {
         }
         Ok(())
     }
+}
 
-    fn next_component(&self) -> Option<Range<usize>> {
-        let bytes = self.text.bytes();
-        let start = self.skip_slashes(self.at);
-        let len = bytes[start..].iter().position(|&byte| byte == b'/').unwrap_or(bytes.len() - start);
-        (len > 0).then_some(start..start + len)
+/// The first component from `at` on; empty at the end of the path.
+fn component(path: &[u8], at: usize) -> Range<usize> {
+    let start = skip_slashes(path, at);
+    let mut end = start;
+    while end < path.len() && path[end] != b'/' {
+        end += 1;
     }
+    start..end
+}
 
-    fn skip_slashes(&self, from: usize) -> usize {
-        let rest = &self.text.bytes()[from..];
-        from + rest.iter().take_while(|&&byte| byte == b'/').count()
+fn skip_slashes(path: &[u8], mut at: usize) -> usize {
+    while at < path.len() && path[at] == b'/' {
+        at += 1;
     }
+    at
 }
 
 /// What `path` names.

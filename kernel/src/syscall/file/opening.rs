@@ -16,7 +16,7 @@ pub(crate) fn sys_openat(a: &Args) -> Result<u64, Errno> {
     let path = room.read_some(ptr(a, 1))?;
     let reserved = task.files.reserve(0, how.cloexec())?;
     let base = Base::new(fd(a, 0), path)?;
-    let file = open(base.vnode(), path, how)?.share()?;
+    let file = open(base.vnode(), path, how)?;
     Ok(reserved.install(file))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Args, Base, PathRoom, fd, int, ptr};
 use crate::task::current;
-use crate::uaccess::write_user;
+use crate::uaccess::{Fault, write_user};
 use crate::vfs::Vnode;
 use crate::vfs::path::{Follow, resolve};
 use abi::Errno;
@@ -35,9 +35,7 @@ pub(crate) fn sys_newfstatat(a: &Args) -> Result<u64, Errno> {
     if !(AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH).contains(flags) {
         return Err(Errno::EINVAL);
     }
-    let stat = at(a, flags, Vnode::stat)?;
-    write_user(ptr(a, 2), &stat)?;
-    Ok(0)
+    at(a, flags, |vnode| write_user(ptr(a, 2), &vnode.stat()))
 }
 
 /// `statx(dirfd, path, flags, mask, to)`.
@@ -52,22 +50,25 @@ pub(crate) fn sys_statx(a: &Args) -> Result<u64, Errno> {
     if !known.contains(flags) || flags.contains(sync) || mask.intersects(StatxMask::RESERVED) {
         return Err(Errno::EINVAL);
     }
-    let extended = at(a, flags, extended)?;
-    write_user(ptr(a, 4), &extended)?;
-    Ok(0)
+    at(a, flags, |vnode| write_user(ptr(a, 4), &extended(vnode)))
 }
 
-/// Asks `what` of the vnode that arguments 0 and 1 name.
-fn at<R>(a: &Args, flags: AtFlags, what: impl FnOnce(&Vnode) -> R) -> Result<R, Errno> {
+/// Has `tell` tell of the vnode that arguments 0 and 1 name; large answers are so made where they are copied from.
+fn at(a: &Args, flags: AtFlags, tell: impl Fn(&Vnode) -> Result<(), Fault>) -> Result<u64, Errno> {
     let empty_allowed = flags.contains(AtFlags::EMPTY_PATH);
     let mut room = PathRoom::new();
     // No path at all is an empty one, where that may be.
     let path = if empty_allowed && a.a[1] == 0 { &[] } else { room.read(ptr(a, 1))? };
-    if path.is_empty() {
-        return if empty_allowed { Ok(what(Base::of(fd(a, 0))?.vnode())) } else { Err(Errno::ENOENT) };
-    }
-    let follow = if flags.contains(AtFlags::SYMLINK_NOFOLLOW) { Follow::No } else { Follow::Yes };
-    Ok(what(&resolve(Base::new(fd(a, 0), path)?.vnode(), path, follow)?))
+    let base = match path.is_empty() {
+        true if empty_allowed => Base::of(fd(a, 0))?,
+        true => return Err(Errno::ENOENT),
+        false => {
+            let follow = if flags.contains(AtFlags::SYMLINK_NOFOLLOW) { Follow::No } else { Follow::Yes };
+            Base::Vnode(resolve(Base::new(fd(a, 0), path)?.vnode(), path, follow)?)
+        }
+    };
+    tell(base.vnode())?;
+    Ok(0)
 }
 
 fn extended(vnode: &Vnode) -> Statx {
