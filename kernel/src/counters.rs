@@ -22,9 +22,11 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $shown:literal,)*) => {
         $($(#[$doc])* pub(crate) static $name: Counter = Counter(AtomicU64::new(0));)*
 
-        /// Calls `act` with each name and number.
+        /// Calls `act` with each name and number, those that other rooms keep among them.
         pub(crate) fn each(mut act: impl FnMut(&str, u64)) {
             $(act($shown, $name.get());)*
+            act("descriptors", mm::table::descriptors_written());
+            act("pinned_blocks", crate::vfs::root_node().map_or(0, |root| root.fs().space().pinned));
         }
     };
 }
@@ -32,8 +34,6 @@ macro_rules! counters {
 counters! {
     /// Bytes of files that were copied between a program and the medium.
     BYTES_COPIED = "bytes_copied",
-    /// Descriptors written to live tables.
-    DESCRIPTORS = "descriptors",
     /// TLB invalidations.
     TLBI = "tlbi",
     /// Cache lines cleaned to persistence.

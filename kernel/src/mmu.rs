@@ -70,7 +70,6 @@ pub(crate) fn publish() {
 
 impl Mmu for KernelMmu {
     fn publish(&self) {
-        counters::DESCRIPTORS.add(1);
         publish();
     }
 

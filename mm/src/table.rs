@@ -130,9 +130,19 @@ fn load(entry: &AtomicU64) -> Desc {
     Desc::from_bits(entry.load(Ordering::Relaxed))
 }
 
+/// See [`descriptors_written`].
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// How many descriptors were written so far, in all trees together: what a mapping costs, counted. A few may be lost
+/// where CPUs write at the same moment.
+pub fn descriptors_written() -> u64 {
+    WRITTEN.load(Ordering::Relaxed)
+}
+
 /// Ordered after all stores before it: a walker that sees a table sees what it holds.
 fn store(entry: &AtomicU64, desc: Desc) {
     entry.store(desc.bits(), Ordering::Release);
+    WRITTEN.store(WRITTEN.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// `by` more entries of a table are in use; `parent` is the table's own descriptor.
