@@ -39,10 +39,12 @@ pub(crate) static VITRINE_PANIC: Kept = Kept(UnsafeCell::new([0; KEPT]));
 
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
+    let frame = TrapFrame::capture();
     let level = begin();
+    let registers = Some((&frame, None));
     match info.location() {
-        Some(at) => report(level, format_args!("{} ({at})", info.message()), None, frame_pointer()),
-        None => report(level, format_args!("{}", info.message()), None, frame_pointer()),
+        Some(at) => report(level, format_args!("{} ({at})", info.message()), registers, frame.x[29]),
+        None => report(level, format_args!("{}", info.message()), registers, frame.x[29]),
     }
 }
 
@@ -187,15 +189,6 @@ fn is_mapped(at: u64) -> bool {
             options(nostack, preserves_flags));
     }
     answer & 1 == 0
-}
-
-/// The frame record of the caller's caller.
-#[inline(always)]
-fn frame_pointer() -> u64 {
-    let at: u64;
-    // SAFETY: reads x29.
-    unsafe { core::arch::asm!("mov {}, x29", out(reg) at, options(nomem, nostack, preserves_flags)) };
-    at
 }
 
 /// Keeps the message for a debugger.
