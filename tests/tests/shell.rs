@@ -51,8 +51,22 @@ fn the_end_of_input_ends_it() {
 #[test]
 fn a_program_reads_what_is_typed() {
     let image = Image::fresh();
+    let mut machine = Machine::with(&image).init("/bin/cat").start();
+    for line in ["first line\n", "second line\n"] {
+        machine.types(line);
+        machine.expect(line); // its echo
+        machine.expect(line);
+    }
+    machine.finish().status(0);
+}
+
+#[test]
+fn what_is_typed_before_the_kernel_looks_is_not_lost() {
+    let image = Image::fresh();
     let ended = Machine::with(&image).init("/bin/cat").run_typing("first line\nsecond line\n");
-    ended.status(0).says("first line\nfirst line\n").says("second line\nsecond line\n");
+    ended.status(0);
+    assert_eq!(ended.output.matches("first line\n").count(), 2, "{}", ended.output);
+    assert_eq!(ended.output.matches("second line\n").count(), 2, "{}", ended.output);
 }
 
 #[test]

@@ -17,7 +17,9 @@ fn the_status_is_the_programs_own() {
 #[test]
 fn a_program_that_dies_of_a_signal_gives_128_and_its_number() {
     let image = Image::fresh();
-    for (how, status) in [("write_null", 139), ("write_text", 139), ("undefined", 132), ("breakpoint", 133)] {
+    for (how, status) in
+        [("write-null", 139), ("write-text", 139), ("call-misaligned", 135), ("undefined", 132), ("breakpoint", 133)]
+    {
         Machine::with(&image).init(&format!("/bin/fault {how}")).run().status(status);
     }
 }

@@ -7,20 +7,27 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// The UART's data register and its flags, as offsets.
 const DATA: usize = 0x00;
 const FLAGS: usize = 0x18;
+const CONTROL: usize = 0x30;
 /// The transmit FIFO is full.
 const FULL: u32 = 1 << 5;
+/// UARTEN, TXE, RXE: the UART is on, both ways.
+const ON: u32 = 1 | 1 << 8 | 1 << 9;
 /// How often to look for room in the FIFO before a byte is given up: a UART that has died must not hang the report.
 const PATIENCE: u32 = 1 << 22;
 
 /// The address of the UART's registers; 0 before [`attach`].
 static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Says where the PL011's registers are mapped.
+/// Says where the PL011's registers are mapped, and switches it on. The line stays as the firmware had it: writing to
+/// its settings would empty the FIFO, and with it what has been typed already.
 ///
 /// # Safety
 /// `registers` is a PL011 in device memory and stays mapped.
 pub(crate) unsafe fn attach(registers: NonNull<u8>) {
-    REGISTERS.store(registers.as_ptr().expose_provenance(), Ordering::Release);
+    let registers = registers.as_ptr().expose_provenance();
+    // SAFETY: the caller says that this is a PL011; its control register holds no address.
+    unsafe { asm!("str {:w}, [{}]", in(reg) ON, in(reg) registers + CONTROL, options(nostack, preserves_flags)) };
+    REGISTERS.store(registers, Ordering::Release);
 }
 
 /// Writes bytes as they are; by semihosting while no UART is known.

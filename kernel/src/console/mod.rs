@@ -10,7 +10,7 @@ mod terminal;
 use core::fmt;
 
 use abi::tty::Termios;
-use arm_pl011_uart::{DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart};
+use arm_pl011_uart::{FifoLevel, Interrupts, PL011Registers, Uart};
 use safe_mmio::UniqueMmioPointer;
 use sync::{Mutex, Rank};
 use units::PhysRange;
@@ -21,8 +21,6 @@ use terminal::TERMINAL;
 use crate::task::wait::Interrupted;
 use crate::{fdt, irq, mmio};
 
-/// Bits per second, where the tree says what clock they are made from; the firmware's speed stays otherwise.
-const BAUD: u32 = 115_200;
 /// Bytes written in one go, with interrupts masked.
 const CHUNK: usize = 256;
 
@@ -38,11 +36,6 @@ pub(crate) fn init(uart: &fdt::Uart) -> Result<(), mmio::MapError> {
     unsafe { early::attach(registers) };
     // SAFETY: as above. The early console writes to the same registers, but only to the data register, whole.
     let mut device = Uart::new(unsafe { UniqueMmioPointer::new(registers.cast::<PL011Registers>()) });
-    if let Some(clock) = uart.clock {
-        let line = LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
-        // A clock too slow for the speed leaves the line as the firmware had it, which still shows output.
-        let _ = device.enable(line, BAUD, clock);
-    }
     device.set_interrupt_masks(Interrupts::empty());
     *UART.lock() = Some(device);
     Ok(())
@@ -140,11 +133,15 @@ fn pause_input() {
     }
 }
 
-/// Takes bytes again. What waits in the FIFO raises the interrupt at once.
+/// Takes bytes again, beginning with those in the FIFO: the interrupt that told of them may have been cleared.
 fn resume_input() {
     if let Some(uart) = UART.lock().as_mut() {
         uart.set_interrupt_masks(RECEIVE);
     }
+    // Masked, or the handler could overtake bytes that have left the FIFO and are not in the terminal yet.
+    let flags = arch::irq::save();
+    received();
+    arch::irq::restore(flags);
 }
 
 /// The interrupt handler: moves bytes from the FIFO to the terminal, as many as that has room for.

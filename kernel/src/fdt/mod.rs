@@ -88,8 +88,6 @@ pub(crate) struct Uart {
     pub(crate) registers: PhysRange,
     /// Its interrupt.
     pub(crate) interrupt: Interrupt,
-    /// The frequency in Hz of the clock its baud rate is made from, where the tree says.
-    pub(crate) clock: Option<u32>,
 }
 
 /// The GICv3.

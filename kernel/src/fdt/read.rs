@@ -12,9 +12,6 @@ use super::{
     Trigger, Uart,
 };
 
-/// The controller, clock or parent that a phandle names is looked for by this name.
-const PHANDLE: &str = "phandle";
-
 /// The first node of each kind that the kernel has a use for, and all that describe memory: what one walk over the
 /// tree finds. Looking at every node once for all kinds is most of what is saved at boot.
 #[derive(Default)]
@@ -202,7 +199,7 @@ fn console_of(tree: Fdt<'_>, found: &Found<'_>) -> Result<Uart, FdtError> {
         None => found.pl011.clone().ok_or(FdtError::Missing("PL011 for the console"))?,
     };
     let interrupt = *interrupts(found, &place.node())?.first().ok_or_else(|| bad(&place.node(), "interrupts"))?;
-    Ok(Uart { registers: place.first_registers()?, interrupt, clock: clock(tree, &place.node()) })
+    Ok(Uart { registers: place.first_registers()?, interrupt })
 }
 
 /// The node `/chosen/stdout-path` names, by a path or by an alias, perhaps with a speed behind a colon.
@@ -218,13 +215,6 @@ fn stdout<'a>(tree: Fdt<'a>) -> Result<Option<Place<'a>>, FdtError> {
             .and_then(|alias| alias.value_as::<&str>().ok())
     };
     path.and_then(|path| Place::at_path(tree, path)).map(Some).ok_or_else(|| bad(&chosen, "stdout-path"))
-}
-
-/// The frequency of the first clock of a device, where that clock is a fixed one.
-fn clock(tree: Fdt<'_>, node: &FdtNode<'_>) -> Option<u32> {
-    let first = node.property("clocks")?.value().first_chunk::<4>().copied()?;
-    let clock = by_phandle(tree, u32::from_be_bytes(first))?;
-    number(&clock, "clock-frequency").ok().flatten()
 }
 
 fn gic(found: &Found<'_>) -> Result<Gic, FdtError> {
@@ -293,11 +283,6 @@ fn wide(node: &FdtNode<'_>, name: &'static str) -> Result<Option<u64>, FdtError>
         _ => property.value_as::<u64>(),
     };
     value.map(Some).map_err(|_| bad(node, name))
-}
-
-fn by_phandle<'a>(tree: Fdt<'a>, phandle: u32) -> Option<FdtNode<'a>> {
-    Place::find(tree, &mut |node| matches!(number(node, PHANDLE), Ok(Some(found)) if found == phandle))
-        .map(|place| place.node())
 }
 
 fn is_type(node: &FdtNode<'_>, wanted: &str) -> bool {

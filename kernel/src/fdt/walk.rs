@@ -40,18 +40,6 @@ impl<'a> Place<'a> {
         Some(place)
     }
 
-    /// The first node, in the tree's order, that works and for which `wanted` holds.
-    pub(super) fn find(tree: Fdt<'a>, wanted: &mut dyn FnMut(&FdtNode<'a>) -> bool) -> Option<Self> {
-        let mut found = None;
-        Self::root(tree).visit(&mut |place| {
-            if wanted(&place.node()) {
-                found = Some(place.clone());
-            }
-            found.is_none()
-        });
-        found
-    }
-
     /// Shows `each` the node and everything below that is not switched off, parents before children, until it answers
     /// `false`. No recursion: the boot stack is small, and the tree is not ours.
     pub(super) fn visit(mut self, each: &mut dyn FnMut(&Place<'a>) -> bool) {
