@@ -38,17 +38,13 @@ awk -F '\t' '
         while (match(text, /[0-9][0-9][0-9][0-9]($|,)/)) text = substr(text, 1, RSTART) "," substr(text, RSTART + 1)
         return text
     }
-    function size(bytes) {
-        if (bytes >= 1048576) return " " bytes / 1048576 "M"
-        return bytes >= 1024 ? " " bytes / 1024 "K" : ""
-    }
     /^#/ { next }
     FILENAME == ARGV[1] { if ($4 != "") measured[$1, $2] = $4; next }
     FNR == 1 || !head { head = 1; printf "%-22s %14s %14s %10s %14s\n", "case", "Vitrine", "aim", "floor", "Linux" }
     {
         value = ($1, $2) in measured ? measured[$1, $2] : "-"
         verdict = value == "-" ? "not measured" : value + 0 <= $5 + 0 ? "met" : sprintf("%.1f times the aim", value / $5)
-        printf "%-22s %14s %14s %10s %14s  %s\n", $1 size($2), number(value), number($5), number($4), number($3), verdict
+        printf "%-22s %14s %14s %10s %14s  %s\n", $1 ($2 ? " " $2 : ""), number(value), number($5), number($4), number($3), verdict
     }' "$figures" "$here/aims.tsv"
 echo "Instructions under --icount (kernel_text_rodata: bytes); they do not show caches, TLB misses or bandwidth."
 exit "$failed"
