@@ -93,7 +93,7 @@ impl<T> Names<T> {
     }
 
     /// Cursor, name and target of every name from `cursor` on.
-    pub(crate) fn from_cursor(&self, cursor: u64) -> impl Iterator<Item = (u64, &[u8], &T)> {
+    pub(crate) fn starting_at(&self, cursor: u64) -> impl Iterator<Item = (u64, &[u8], &T)> {
         let first = self.slots.partition_point(|slot| slot.cursor < cursor);
         let live = |slot: &'_ Slot<T>| slot.target.is_some();
         self.slots[first..]
@@ -104,7 +104,7 @@ impl<T> Names<T> {
 
     /// Every name and target.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
-        self.from_cursor(0).map(|(_, name, target)| (name, target))
+        self.starting_at(0).map(|(_, name, target)| (name, target))
     }
 
     /// The same names, leading to what `turn` makes of each target; those it makes nothing of are left out.
@@ -210,16 +210,16 @@ mod tests {
         for number in 0..100 {
             names.put(format!("name-{number}").as_bytes(), number);
         }
-        let (cursor, ..) = names.from_cursor(0).nth(50).unwrap();
+        let (cursor, ..) = names.starting_at(0).nth(50).unwrap();
         for number in (0..100).filter(|number| number % 3 == 0) {
             names.remove(format!("name-{number}").as_bytes());
         }
         for number in 100..300 {
             names.put(format!("name-{number}").as_bytes(), number);
         }
-        let rest: Vec<i32> = names.from_cursor(cursor).map(|(.., &number)| number).take(4).collect();
+        let rest: Vec<i32> = names.starting_at(cursor).map(|(.., &number)| number).take(4).collect();
         assert_eq!(rest, [50, 52, 53, 55]);
-        assert_eq!(names.from_cursor(cursor).count(), 33 + 200);
+        assert_eq!(names.starting_at(cursor).count(), 33 + 200);
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The superblock's two copies: making, choosing, refusing.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::size_of;
 
@@ -24,7 +25,7 @@ impl Superblock {
 
 /// One copy, as it was found.
 enum Copy {
-    Good(Superblock),
+    Good(Box<Superblock>),
     Bad,
     Foreign,
 }
@@ -40,7 +41,7 @@ fn read(medium: &impl Medium, block: BlockNr) -> Copy {
     }
     match Superblock::read_from_bytes(&bytes) {
         Ok(found) if found.magic != MAGIC => Copy::Foreign,
-        Ok(found) if found.crc.get() == found.checksum() => Copy::Good(found),
+        Ok(found) if found.crc.get() == found.checksum() => Copy::Good(Box::new(found)),
         _ => Copy::Bad,
     }
 }
@@ -59,7 +60,7 @@ pub(crate) fn find(medium: &impl Medium) -> Result<Found, MountError> {
     let copies = SUPERBLOCKS.map(|block| (block.base(), read(medium, block)));
     let newest = copies
         .iter()
-        .filter_map(|(_, copy)| if let Copy::Good(found) = copy { Some(*found) } else { None })
+        .filter_map(|(_, copy)| if let Copy::Good(found) = copy { Some(**found) } else { None })
         .max_by_key(|found| found.serial.get());
     let Some(superblock) = newest else {
         let ours = copies.iter().find(|(_, copy)| matches!(copy, Copy::Bad));
@@ -68,7 +69,7 @@ pub(crate) fn find(medium: &impl Medium) -> Result<Found, MountError> {
             .map_or(MountError::Foreign, |(at, _)| MountError::Damaged(Damage { at: *at, what: Wrong::Superblocks })));
     };
     check(&superblock, medium.len())?;
-    let stale = |copy: &Copy| !matches!(copy, Copy::Good(found) if *found == superblock);
+    let stale = |copy: &Copy| !matches!(copy, Copy::Good(found) if **found == superblock);
     let bad = copies.iter().filter(|(_, copy)| stale(copy)).map(|(at, _)| *at).collect();
     Ok(Found { superblock, bad })
 }

@@ -50,7 +50,7 @@ impl<M: Medium> Node<M> {
                 return Ok(());
             }
         }
-        for (cursor, name, inode) in names.from_cursor(from.max(FIRST_CURSOR)) {
+        for (cursor, name, inode) in names.starting_at(from.max(FIRST_CURSOR)) {
             if !each(DirEntry { ino: inode.ino, kind: inode.kind, name, next: cursor + 1 }) {
                 break;
             }
