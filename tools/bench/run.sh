@@ -43,7 +43,7 @@ awk -F '\t' '
     FNR == 1 || !head { head = 1; printf "%-22s %14s %14s %10s %14s\n", "case", "Vitrine", "aim", "floor", "Linux" }
     {
         value = ($1, $2) in measured ? measured[$1, $2] : "-"
-        verdict = value == "-" ? "not measured" : value + 0 <= $5 + 0 ? "met" : sprintf("%.1f times the aim", value / $5)
+        verdict = value == "-" ? "not measured" : value + 0 <= $5 + 0 ? "met" : sprintf("%.2f times the aim", value / $5)
         printf "%-22s %14s %14s %10s %14s  %s\n", $1 ($2 ? " " $2 : ""), number(value), number($5), number($4), number($3), verdict
     }' "$figures" "$here/aims.tsv"
 echo "Instructions under --icount (kernel_text_rodata: bytes); they do not show caches, TLB misses or bandwidth."
