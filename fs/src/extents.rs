@@ -160,6 +160,9 @@ impl Extents {
         newest_pin: Option<u64>,
         removed: &mut Vec<Extent>,
     ) {
+        if from >= to {
+            return;
+        }
         let before = removed.len();
         let chunks = Arc::make_mut(self.chunks.get_or_insert_default());
         if chunks.is_empty() {

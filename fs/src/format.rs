@@ -30,6 +30,8 @@ pub(crate) const RECORD_MAX: usize = SEGMENT_BYTES - size_of::<SegmentHeader>();
 pub(crate) const INLINE_RUNS: usize = 1024;
 /// Blocks in the smallest file system.
 pub(crate) const MIN_BLOCKS: u64 = 512;
+/// Generations, record and inode numbers go no further, so that counting on never overflows.
+pub(crate) const MAX_COUNT: u64 = i64::MAX as u64;
 /// The root directory.
 pub(crate) const ROOT: u64 = 1;
 

@@ -140,8 +140,25 @@ impl<M: Medium> Inode<M> {
     }
 }
 
+impl<M: Medium> Inode<M> {
+    /// Takes all out that a directory's names lead to.
+    fn empty_into(&mut self, waiting: &mut Vec<Arc<Self>>) {
+        if let Content::Directory { names, .. } = &mut self.body.get_mut().content {
+            waiting.extend(names.drain());
+        }
+    }
+}
+
 impl<M: Medium> Drop for Inode<M> {
     fn drop(&mut self) {
+        // With the root the whole tree goes: one by one, for recursion as deep as a tree can be has no stack.
+        let mut waiting = Vec::new();
+        self.empty_into(&mut waiting);
+        while let Some(child) = waiting.pop() {
+            if let Some(mut last) = Arc::into_inner(child) {
+                last.empty_into(&mut waiting);
+            }
+        }
         let body = self.body.get_mut();
         if body.meta.nlink != 0 {
             return;

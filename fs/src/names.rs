@@ -11,6 +11,8 @@ use crate::types::MAX_NAME;
 pub(crate) const FIRST_CURSOR: u64 = 2;
 /// A place in the index that was never used.
 const EMPTY: u32 = u32::MAX;
+/// Slots of names that have gone, kept however few names are left.
+const SPARE: usize = 16;
 /// A place whose name has gone.
 const GONE: u32 = u32::MAX - 1;
 
@@ -85,9 +87,8 @@ impl<T> Names<T> {
         self.bytes -= name.len() as u64;
         self.slots[slot].name = Box::default();
         let target = self.slots[slot].target.take();
-        if self.live == 0 {
-            self.slots.clear();
-            self.index.fill(EMPTY);
+        if self.slots.len() > 2 * self.live + SPARE {
+            self.rebuild();
         }
         target
     }

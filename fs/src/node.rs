@@ -84,7 +84,8 @@ impl<M: Medium> Node<M> {
     /// Notes an access, as `relatime` does: in memory, on the medium with the inode's next record.
     pub fn touch_atime(&self, now: Time) {
         let meta = &mut self.inode.body.lock().meta;
-        if meta.atime <= meta.mtime || meta.atime <= meta.ctime || now.secs - meta.atime.secs >= RELATIME {
+        if meta.atime <= meta.mtime || meta.atime <= meta.ctime || now.secs.saturating_sub(meta.atime.secs) >= RELATIME
+        {
             meta.atime = now;
         }
     }

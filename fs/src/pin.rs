@@ -47,7 +47,7 @@ impl<M: Medium> Pin<M> {
     /// outside the pinned blocks and behind the end of the file there is a hole.
     pub fn iomap(&self, pos: FileOff) -> Iomap {
         let (from, to) = blocks_of(self.range);
-        let (from, to) = (from * BLOCK, to * BLOCK);
+        let (from, to) = (from.saturating_mul(BLOCK), to.saturating_mul(BLOCK));
         let hole = |end: u64| Iomap {
             kind: IomapKind::Hole,
             offset: pos,

@@ -5,6 +5,7 @@
 //! is: the state before it is kept, and nothing may be changed. Replay changes nothing itself, so it may be cut and
 //! begun again at will.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -18,8 +19,8 @@ use crate::crc::Salt;
 use crate::error::{Damage, MountError, Wrong};
 use crate::extents::{Extent, ExtentState, Extents};
 use crate::format::{
-    BLOCK, EntryItem, RECORD_ALIGN, RECORD_MAGIC, ROOT, RecordHeader, RunItem, SEGMENT_BLOCKS, SEGMENT_BYTES,
-    SEGMENT_MAGIC, SUPERBLOCKS, SegmentHeader, Superblock, run,
+    BLOCK, EntryItem, MAX_COUNT, RECORD_ALIGN, RECORD_MAGIC, ROOT, RecordHeader, RunItem, SEGMENT_BLOCKS,
+    SEGMENT_BYTES, SEGMENT_MAGIC, SUPERBLOCKS, SegmentHeader, Superblock, run,
 };
 use crate::items::{self, Item, Meta};
 use crate::lists;
@@ -71,6 +72,33 @@ struct Segment {
 /// # Errors
 /// [`MountError`], where there is nothing to go on from.
 pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
+    let replayed = match read_until(medium, u64::MAX)? {
+        Outcome::Whole(replayed) => *replayed,
+        // The state before a record that turned out to be impossible halfway is the one that never saw it.
+        Outcome::Half { seq, damage } => match read_until(medium, seq)? {
+            Outcome::Whole(replayed) => Replayed { damage: Some(damage), ..*replayed },
+            Outcome::Half { damage, .. } => return Err(MountError::Damaged(damage)),
+        },
+    };
+    match replayed.inodes.get(&ROOT) {
+        Some(root) if root.meta.kind == Kind::Directory => Ok(replayed),
+        _ => {
+            let at = BlockNr::new(replayed.superblock.first_segment[0].get()).base();
+            Err(MountError::Damaged(replayed.damage.unwrap_or(Damage { at, what: Wrong::NoRoot })))
+        }
+    }
+}
+
+/// How far a reading went.
+enum Outcome {
+    /// As far as it should.
+    Whole(Box<Replayed>),
+    /// Some items of record `seq` were applied, and one could not be.
+    Half { seq: u64, damage: Damage },
+}
+
+/// Reads the records with numbers below `end`.
+fn read_until(medium: &impl Medium, end: u64) -> Result<Outcome, MountError> {
     let found = superblock::find(medium)?;
     let superblock = found.superblock;
     let salt = Salt(superblock.salt.get());
@@ -85,6 +113,8 @@ pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
         total: superblock.blocks.get(),
         generation: superblock.generation.get(),
         listed: BTreeSet::new(),
+        end,
+        half: false,
         replayed: Replayed {
             superblock,
             tail: Tail {
@@ -106,11 +136,11 @@ pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
         },
     };
     reader.run(copies)?;
-    let replayed = reader.replayed;
-    match replayed.inodes.get(&ROOT) {
-        Some(root) if root.meta.kind == Kind::Directory && root.meta.nlink > 0 => Ok(replayed),
-        _ => Err(MountError::Damaged(Damage { at: copies[0].base(), what: Wrong::NoRoot })),
-    }
+    let Reader { replayed, half, .. } = reader;
+    Ok(match replayed.damage {
+        Some(damage) if half => Outcome::Half { seq: replayed.tail.seq, damage },
+        _ => Outcome::Whole(Box::new(replayed)),
+    })
 }
 
 struct Reader<'m, M: Medium> {
@@ -120,6 +150,10 @@ struct Reader<'m, M: Medium> {
     generation: u64,
     /// Extent blocks read so far.
     listed: BTreeSet<u64>,
+    /// The record to stop before.
+    end: u64,
+    /// Whether a record was applied in part.
+    half: bool,
     replayed: Replayed,
 }
 
@@ -138,6 +172,9 @@ impl<M: Medium> Reader<'_, M> {
         self.enter(&segment);
         loop {
             let (at, seq) = (self.replayed.tail.used, self.replayed.tail.seq);
+            if seq >= self.end {
+                return Ok(());
+            }
             if let Place::Good(copies, length) = self.record_at(&segment, at, seq) {
                 if let Err(what) = self.take(&segment, at, length, copies) {
                     self.damaged(&segment, at, what);
@@ -146,28 +183,34 @@ impl<M: Medium> Reader<'_, M> {
                 continue;
             }
             let next = segment.header.next.map(|block| BlockNr::new(block.get()));
-            let index = segment.header.index.get() + 1;
-            match self.read_segment(next, index, seq) {
-                // The header became durable with the record behind it, or the cut came between the two.
+            let index = segment.header.index.get().wrapping_add(1);
+            // A header became durable with the record behind it, unless the cut came between the two: a segment
+            // without a record is the last.
+            let further = if at > FIRST_RECORD { self.read_segment(next, index, seq) } else { None };
+            match further {
                 Some(further) => {
                     segment = further;
                     self.enter(&segment);
-                    if matches!(self.record_at(&segment, FIRST_RECORD, seq), Place::Bad) {
-                        if self.later_record(&segment, FIRST_RECORD, seq) {
-                            self.damaged(&segment, FIRST_RECORD, Wrong::Record);
-                        }
-                        return Ok(());
-                    }
                 }
                 None => {
-                    if self.later_record(&segment, at, seq) {
-                        self.damaged(&segment, at, Wrong::Record);
-                    } else if self.goes_on(next, index, seq) {
-                        self.damaged(&segment, at, Wrong::Segment);
-                    }
+                    self.ends_at(&segment, at, (next, index), seq);
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// Record `seq` is not good at `at`. The log ends there, unless a later record is good: in this segment, or in
+    /// `next`, which is to have this index.
+    fn ends_at(&mut self, segment: &Segment, at: usize, (next, index): (Copies, u64), seq: u64) {
+        if self.later_record(segment, at, seq) {
+            self.damaged(segment, at, Wrong::Record);
+            return;
+        }
+        match self.goes_on(next, index, seq) {
+            None => {}
+            Some(Wrong::Segment) => self.replayed.damage = Some(Damage { at: next[0].base(), what: Wrong::Segment }),
+            Some(what) => self.damaged(segment, at, what),
         }
     }
 
@@ -270,10 +313,11 @@ impl<M: Medium> Reader<'_, M> {
         })
     }
 
-    /// Whether the segment `copies` holds a record with a higher number than `seq`, whatever its header is.
-    fn goes_on(&self, copies: Copies, index: u64, seq: u64) -> bool {
+    /// Whether the log goes on behind record `seq` in the segment `copies`: what is wrong then, a record that is missing
+    /// before that segment, or its header.
+    fn goes_on(&self, copies: Copies, index: u64, seq: u64) -> Option<Wrong> {
         if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
-            return false;
+            return None;
         }
         let bytes = copies.map(|copy| self.load(copy));
         let later_header = bytes.iter().any(|bytes| {
@@ -283,7 +327,10 @@ impl<M: Medium> Reader<'_, M> {
             })
         });
         let segment = Segment { copies, bytes, header: SegmentHeader::new_zeroed() };
-        later_header || self.later_record(&segment, FIRST_RECORD, seq)
+        if later_header {
+            return Some(Wrong::Record);
+        }
+        self.later_record(&segment, FIRST_RECORD, seq).then_some(Wrong::Segment)
     }
 
     /// Applies a good record, and notes the copy that is not.
@@ -299,7 +346,9 @@ impl<M: Medium> Reader<'_, M> {
             return Err(Wrong::Item);
         }
         parsed.iter().try_for_each(|item| self.check(item))?;
+        self.half = true;
         parsed.iter().try_for_each(|item| self.apply(item))?;
+        self.half = false;
         for (copy, _) in segment.copies.iter().zip(good).filter(|(_, good)| !good) {
             let at = PmOff::new(copy.base().get() + at as u64);
             self.replayed.repairs.push(Repair { what: Wrong::RecordCopy, at, bytes: record.to_vec() });
@@ -315,7 +364,9 @@ impl<M: Medium> Reader<'_, M> {
     fn check(&self, item: &Item<'_>) -> Result<(), Wrong> {
         let text = |ok: bool| if ok { Ok(()) } else { Err(Wrong::Item) };
         match item {
-            Item::Inode(ino, meta) => text(*ino >= ROOT && (meta.kind == Kind::File || meta.size == 0)),
+            Item::Inode(ino, meta) => {
+                text((ROOT..MAX_COUNT).contains(ino) && (meta.kind == Kind::File || meta.size == 0))
+            }
             Item::Extents(_, runs) => self.check_runs(runs),
             Item::ExtentList(item) => text(item.list.iter().all(|block| self.in_range(block.get(), 1))),
             Item::Entry(EntryItem { .. }, name) => {
@@ -344,7 +395,7 @@ impl<M: Medium> Reader<'_, M> {
     fn apply(&mut self, item: &Item<'_>) -> Result<(), Wrong> {
         match item {
             Item::Inode(ino, meta) => {
-                self.replayed.next_ino = self.replayed.next_ino.max(ino.checked_add(1).ok_or(Wrong::Item)?);
+                self.replayed.next_ino = self.replayed.next_ino.max(ino + 1);
                 let salt = self.salt.0 ^ ino;
                 let loaded = self.replayed.inodes.entry(*ino).or_insert_with(|| Loaded {
                     meta: *meta,

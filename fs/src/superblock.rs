@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::crc;
 use crate::error::{Damage, MountError, Wrong};
-use crate::format::{BLOCK, FEATURES, MAGIC, MIN_BLOCKS, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION};
+use crate::format::{BLOCK, FEATURES, MAGIC, MAX_COUNT, MIN_BLOCKS, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION};
 
 const SIZE: usize = size_of::<Superblock>();
 
@@ -88,6 +88,9 @@ fn check(superblock: &Superblock, found: ByteLen) -> Result<(), MountError> {
     let right = superblock.block_size.get() == BLOCK as u32
         && superblock.segment_blocks.get() == SEGMENT_BLOCKS as u32
         && blocks >= MIN_BLOCKS
+        && [superblock.generation, superblock.first_seq, superblock.next_ino]
+            .iter()
+            .all(|count| count.get() <= MAX_COUNT)
         && superblock.first_segment.iter().all(|first| segment(first.get()));
     if !right {
         return Err(impossible);

@@ -126,13 +126,3 @@ pub(crate) fn build<M: Medium>(
     // `replay` refuses a medium without a root directory.
     inodes[&ROOT].clone()
 }
-
-/// Takes the tree apart without recursion, however deep it is.
-pub(crate) fn dismantle<M: Medium>(root: &Arc<Inode<M>>) {
-    let mut waiting = Vec::from([root.clone()]);
-    while let Some(inode) = waiting.pop() {
-        if let Content::Directory { names, .. } = &mut inode.body.lock().content {
-            waiting.extend(names.drain().filter(|child| child.kind == Kind::Directory));
-        }
-    }
-}

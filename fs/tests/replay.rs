@@ -83,6 +83,49 @@ fn a_bad_middle_is_shown_as_it_was_before_it_and_never_changed() {
 }
 
 #[test]
+fn a_segment_without_a_good_record_is_no_torn_tail_while_a_later_one_has_some() {
+    // Three segments; every record of the second is bad in both copies, its headers are good.
+    let fs = fresh(2048);
+    for number in 0..1500 {
+        fs.root().create(number.to_string().as_bytes(), FILE, NOW).unwrap();
+    }
+    let medium = fs.medium().cut();
+    let bytes = medium.bytes();
+    let headers = |index: u64| {
+        let is_header =
+            |at: &usize| bytes[*at..].starts_with(b"VSEG") && bytes[at + 16..at + 24] == index.to_le_bytes();
+        (0..bytes.len()).step_by(4096).filter(is_header).map(|at| at as u64).collect::<Vec<u64>>()
+    };
+    assert_eq!((headers(1).len(), headers(2).len()), (2, 2));
+    for copy in headers(1) {
+        (copy + 64..copy + 128 * 1024).step_by(64).for_each(|at| medium.corrupt(PmOff::new(at), &[0; 64]));
+    }
+    let damage = mount(medium.clone()).damage().unwrap();
+    assert_eq!((damage.what, damage.at), (Wrong::Record, PmOff::new(headers(1)[0] + 64)));
+    // With the headers gone as well, the log is known to go on by the records behind them.
+    let medium = fs.medium().cut();
+    headers(1).iter().for_each(|copy| medium.corrupt(PmOff::new(*copy), &[0; 64]));
+    let damage = mount(medium).damage().unwrap();
+    assert_eq!((damage.what, damage.at), (Wrong::Segment, PmOff::new(headers(1)[0])));
+}
+
+#[test]
+fn a_tree_of_any_depth_is_mounted_and_dropped() {
+    let fs = fresh(12_000);
+    let mut at = fs.root();
+    for _ in 0..40_000 {
+        at = at.create(b"d", NewNode::Directory { mode: 0o755 }, NOW).unwrap();
+    }
+    let medium = fs.medium().clone();
+    let middle = fs.root().lookup(b"d").unwrap();
+    drop((fs, at));
+    assert!(middle.lookup(b"d").is_ok(), "a node keeps what is below it");
+    drop(middle);
+    assert_clean(&medium);
+    drop(mount(medium));
+}
+
+#[test]
 fn metadata_survives_any_one_bad_block() {
     let medium = with_files(5);
     let before = tree(&mount(medium.cut()));

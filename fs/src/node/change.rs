@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use pmem::medium::Medium;
+use sync::MutexGuard;
 
 use super::Node;
 use crate::error::Error;
@@ -12,6 +13,7 @@ use crate::items::{Meta, Payload};
 use crate::names::{self, Names};
 use crate::space::Purpose;
 use crate::types::{Kind, MAX_TARGET, NewNode, SetAttr, Time};
+use crate::volume::Commit;
 
 /// Links an inode can have.
 pub(super) const MAX_LINKS: u32 = u32::MAX - 1;
@@ -60,7 +62,7 @@ impl<M: Medium> Node<M> {
             Some(target) if target.contains(&0) => return Err(Error::Invalid),
             _ => {}
         }
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.begin_new(name)?;
         let above = self.parent_for_new(name, kind, now)?;
         let ino = commit.fresh_ino();
         let nlink = if kind == Kind::Directory { 2 } else { 1 };
@@ -96,6 +98,15 @@ impl<M: Medium> Node<M> {
     /// Refuses a name that cannot be; in a removed directory, as in Linux, because nothing is there at all.
     fn checked(&self, name: &[u8]) -> Result<(), Error> {
         names::checked(name).map_err(|bad| if self.inode.body.lock().meta.nlink == 0 { Error::NotFound } else { bad })
+    }
+
+    /// Begins a change that brings a new `name`. As in Linux, one that exists counts before a read-only file system.
+    fn begin_new(&self, name: &[u8]) -> Result<MutexGuard<'_, Commit>, Error> {
+        let begun = self.volume.begin();
+        if begun.is_err() && self.inode.body.lock().names()?.get(name).is_some() {
+            return Err(Error::Exists);
+        }
+        begun
     }
 
     /// Whether this directory can take a new `name`; answers its attributes afterwards.
@@ -209,7 +220,7 @@ impl<M: Medium> Node<M> {
             return Err(Error::Exists);
         }
         self.checked(name)?;
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.begin_new(name)?;
         let above = self.parent_for_new(name, Kind::File, now)?;
         if target.kind() == Kind::Directory {
             return Err(Error::NotPermitted);

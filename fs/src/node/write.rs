@@ -48,16 +48,21 @@ impl<M: Medium> Node<M> {
         if self.volume.is_read_only() {
             return Err(Error::ReadOnly);
         }
-        let len = source.remaining().min(MAX_TRANSFER) as u64;
+        let mut len = source.remaining().min(MAX_TRANSFER) as u64;
         let place_now = || match place {
             WriteAt::Offset(offset) => offset.get(),
             WriteAt::End => self.inode.body.lock().meta.size,
         };
         let mut start = place_now();
-        let mut end = end_of(start, len)?;
         if len == 0 {
-            return Ok(Written { len: 0, end: FileOff::new(end) });
+            return Ok(Written { len: 0, end: FileOff::new(start) });
         }
+        // As in Linux, what fits below the largest size is written.
+        len = len.min(MAX_FILE_SIZE.saturating_sub(start));
+        if len == 0 {
+            return Err(Error::TooLarge);
+        }
+        let mut end = end_of(start, len)?;
         let medium = self.volume.medium();
         let mut batch = Batch::new();
         let mut fresh = self.fresh_for(start, end)?;
