@@ -234,3 +234,17 @@ fn a_wrong_link_count_is_found_and_mounted_read_only() {
     assert!(Fs::check(&medium).findings.iter().any(|finding| finding.what == Wrong::LinkCount));
     assert_eq!(mount(medium).damage().unwrap().what, Wrong::LinkCount);
 }
+
+#[test]
+fn numbers_that_could_not_be_counted_on_from_are_refused() {
+    // The superblock's generation, first record and next inode number.
+    for field in [64, 88, 112] {
+        let mut bytes = VICTIM.clone();
+        for twin in SEALED.iter().filter(|twin| VICTIM[twin.0..].starts_with(b"VITR")) {
+            bytes[twin.0 + field..twin.0 + field + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+            seal(&mut bytes, *twin);
+        }
+        let refused = Fs::mount(SimMedium::from_bytes(&bytes), Mount::default()).err();
+        assert!(matches!(refused, Some(MountError::Damaged(damage)) if damage.what == Wrong::SuperblockField));
+    }
+}
