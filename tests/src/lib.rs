@@ -231,3 +231,17 @@ pub fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
     let written = OpenOptions::new().write(true).open(path).and_then(|file| file.write_all_at(bytes, at));
     written.unwrap_or_else(|e| panic!("{path:?}: {e}"));
 }
+
+/// Waits until QEMU has made its socket at `socket`.
+///
+/// # Panics
+/// Where it does not within ten seconds.
+pub fn wait_for(socket: &Path) {
+    for _ in 0..500 {
+        if socket.exists() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("QEMU made no socket at {socket:?}");
+}

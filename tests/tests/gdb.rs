@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use machine_tests::{Image, Machine, built, root};
+use machine_tests::{Image, Machine, built, root, wait_for};
 
 /// Boots under gdb with the first instruction at this level; the program then ends by itself.
 #[track_caller]
@@ -32,16 +32,6 @@ fn gdb_steps_through(level: &str) {
     assert!(said.trim_end().ends_with("PASSED"), "gdb said:\n{said}{errors}");
     // Whether the run was good is QEMU's to say: gdb often misses the end.
     machine.stays_open().status(0).says("with 1 argument and a float: 3.142\n");
-}
-
-fn wait_for(socket: &std::path::Path) {
-    for _ in 0..500 {
-        if socket.exists() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    panic!("QEMU made no socket at {socket:?}");
 }
 
 #[test]
