@@ -5,6 +5,7 @@
 //! them, and [`common`] has what all share.
 
 mod common;
+mod example;
 mod full;
 mod hostile;
 mod image;
