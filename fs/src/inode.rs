@@ -99,11 +99,16 @@ impl<M: Medium> Inode<M> {
     }
 
     /// Ends a pin; what nobody sees any more is free when this returns.
+    #[inline]
     pub(crate) fn unpin(&self, id: u64, volume: &Volume<M>) {
-        let mut freed = Freed::default();
-        if let Content::File(file) = &mut self.body.lock().content {
-            file.unpin(id, &mut freed);
+        let mut body = self.body.lock();
+        let Content::File(file) = &mut body.content else { return };
+        if file.unpin_newest(id) {
+            return;
         }
+        let mut freed = Freed::default();
+        file.unpin(id, &mut freed);
+        drop(body);
         volume.give(freed);
     }
 
@@ -272,6 +277,16 @@ impl FileBody {
         self.last_pin += 1;
         self.pins.push(PinEntry { id: self.last_pin, version: self.version, from, to });
         self.last_pin
+    }
+
+    /// Ends a pin where that is no more than forgetting it, as at the end of nearly every read.
+    #[inline]
+    fn unpin_newest(&mut self, id: u64) -> bool {
+        let newest = self.retired.is_empty() && self.pins.last().is_some_and(|pin| pin.id == id);
+        if newest {
+            self.pins.pop();
+        }
+        newest
     }
 
     /// Ends a pin.

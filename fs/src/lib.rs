@@ -28,6 +28,7 @@ pub mod pin;
 mod replay;
 mod space;
 mod superblock;
+mod torn;
 mod tree;
 pub mod types;
 mod volume;

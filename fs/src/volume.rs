@@ -24,6 +24,7 @@ use crate::node::Node;
 use crate::replay::{self, Replayed};
 use crate::space::{FreeSpace, Purpose};
 use crate::superblock;
+use crate::torn;
 use crate::tree;
 use crate::types::{Access, Format, Kind, Mount, Space};
 
@@ -125,6 +126,7 @@ impl<M: Medium> Fs<M> {
         let read_only = options.access == Access::ReadOnly || damage.is_some();
         if !read_only {
             repair(&medium, &replayed);
+            torn::erase(&medium, &replayed.tail);
         }
         let total = replayed.superblock.blocks.get();
         let mut space = FreeSpace::new(total, tree::gaps(&owned, total));
