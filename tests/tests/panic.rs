@@ -1,5 +1,5 @@
-//! The kernel's own bug: what is printed, and the status. There is none to show, so a debugger puts one in: the frame
-//! pointer of a system call is made to point at nothing.
+//! The kernel's own bug: what is printed, and the status. There is none to show, so a debugger puts one in: the frame of
+//! a program's first fault is made to point at nothing.
 
 use std::process::{Command, Stdio};
 
@@ -21,7 +21,7 @@ fn a_kernel_panic_prints_registers_and_addresses_and_exits_101() {
             "-ex",
             &connect,
             "-ex",
-            "break *&trap_system_call",
+            "break *&trap_user_fault",
             "-ex",
             "continue",
             "-ex",

@@ -34,8 +34,8 @@ impl From<Interrupted> for Errno {
     }
 }
 
-/// A call as the table has it: what it answers is what goes to x0.
-type Call = fn(&Args) -> u64;
+/// A call as the table has it, and as the vectors call it: what it answers is what goes to x0.
+type Call = extern "C" fn(&Args) -> u64;
 
 /// What x0 says of a call: its value, or its errno below zero.
 #[inline(always)]
@@ -47,20 +47,30 @@ fn encode(answer: Result<u64, Errno>) -> u64 {
 }
 
 /// Linux's numbers end below this.
-const LINUX: usize = 512;
+pub(crate) const LINUX: usize = 512;
 /// Ours begin here.
 const OURS: usize = nr::PEEK as usize;
+
+/// A function that the vectors can call, of one that answers or refuses.
+macro_rules! call {
+    ($call:path) => {{
+        extern "C" fn call(args: &Args) -> u64 {
+            encode($call(args))
+        }
+        call
+    }};
+}
 
 macro_rules! calls {
     ($($number:ident => $call:path,)*) => {{
         let mut table: [Option<Call>; LINUX] = [None; LINUX];
-        $(table[nr::$number as usize] = Some(|args| encode($call(args)));)*
+        $(table[nr::$number as usize] = Some(call!($call));)*
         table
     }};
 }
 
-/// The calls, by number.
-static CALLS: [Option<Call>; LINUX] = calls! {
+/// The calls, by number. The vectors look here first.
+pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     OPENAT => file::sys_openat,
     CLOSE => file::sys_close,
     CLOSE_RANGE => file::sys_close_range,
@@ -147,29 +157,21 @@ static CALLS: [Option<Call>; LINUX] = calls! {
 };
 
 /// Ours, from [`OURS`] on.
-static OUR_CALLS: [Call; 2] = [|args| encode(peek::sys_peek(args)), |args| encode(peek::sys_unpeek(args))];
+static OUR_CALLS: [Call; 2] = [call!(peek::sys_peek), call!(peek::sys_unpeek)];
 
-/// Serves the call whose number is in x8; the answer, or the errno below zero, goes to x0.
-#[inline]
-pub(crate) fn dispatch(frame: &mut TrapFrame) {
+/// Serves a call that the vectors did not find in [`CALLS`]: one of ours, or one that nobody knows.
+pub(crate) fn rare(frame: &mut TrapFrame) {
     let number = frame.x[8] as usize;
-    // SAFETY: the first six words of `x` are an `Args`: the same size, the same alignment, plain words. The callees
-    // that change the frame (`execve`) do so when this reference is no longer used.
+    // SAFETY: the first six words of `x` are an `Args`: the same size, the same alignment, plain words. The vectors
+    // hand the others' arguments over in the same way.
     let args = unsafe { &*(&raw const frame.x).cast::<Args>() };
-    frame.x[0] = match CALLS.get(number) {
-        Some(Some(call)) => call(args),
-        _ => rare(number, args),
+    frame.x[0] = match number.checked_sub(OURS).and_then(|index| OUR_CALLS.get(index)) {
+        Some(call) => call(args),
+        None => unknown(number),
     };
 }
 
-/// Ours, and those that nobody knows.
-#[inline(never)]
-fn rare(number: usize, args: &Args) -> u64 {
-    match number.checked_sub(OURS).and_then(|index| OUR_CALLS.get(index)) {
-        Some(call) => call(args),
-        None => unknown(number),
-    }
-}
+const _: () = assert!(core::mem::offset_of!(TrapFrame, x) == 0 && align_of::<TrapFrame>() >= align_of::<Args>());
 
 #[cold]
 fn unknown(number: usize) -> u64 {

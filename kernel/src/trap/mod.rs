@@ -22,6 +22,8 @@ global_asm!(
     include_str!("vectors.s"),
     FRAME = const TrapFrame::SIZE,
     STACK_BIT = const stack::SIZE.trailing_zeros(),
+    CALLS = sym crate::syscall::CALLS,
+    CALL_COUNT = const crate::syscall::LINUX,
     PERCPU_CURRENT = const core::mem::offset_of!(PerCpu, current),
     OVERFLOW_STACK = sym OVERFLOW_STACK,
     OVERFLOW_SIZE = const OVERFLOW_SIZE,
@@ -50,9 +52,8 @@ pub(crate) struct FaultSignal {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn trap_system_call(frame: &mut TrapFrame) {
-    arch::irq::enable();
-    crate::syscall::dispatch(frame);
+extern "C" fn trap_rare_call(frame: &mut TrapFrame) {
+    crate::syscall::rare(frame);
 }
 
 #[unsafe(no_mangle)]

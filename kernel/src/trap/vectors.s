@@ -106,8 +106,16 @@ el0_sync:
 	cmp	x2, #0x15		// SVC from AArch64
 	mov	x0, sp
 	b.ne	1f
-	bl	trap_system_call
-	// A call keeps x19..x28 as any function does, so that they need not be loaded; one that changes the program's
+	msr	daifclr, #2		// a call lets interrupts in; the vector left x8 as the program had it
+	cmp	x8, #{CALL_COUNT}
+	b.hs	2f
+	adrp	x9, {CALLS}
+	add	x9, x9, :lo12:{CALLS}
+	ldr	x9, [x9, x8, lsl #3]
+	cbz	x9, 2f
+	blr	x9			// x0 = the frame, which begins with the arguments
+	str	x0, [sp]
+3:	// A call keeps x19..x28 as any function does, so that they need not be loaded; one that changes the program's
 	// registers says so by a flag.
 	msr	daifset, #2
 	mrs	x0, tpidr_el1
@@ -134,6 +142,8 @@ el0_sync:
 	ldr	x29, [sp, #232]
 	add	sp, sp, #{FRAME}
 	eret
+2:	bl	trap_rare_call
+	b	3b
 1:	bl	trap_user_fault
 	b	return_to_user
 	.size el0_sync, . - el0_sync
