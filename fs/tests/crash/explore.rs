@@ -32,7 +32,7 @@ impl Effort {
     /// For workloads of one call.
     pub(crate) fn chosen() -> Self {
         match Self::is_full() {
-            true => Self { states: 4096, nested: 64, nest_every: 4 },
+            true => Self { states: 2048, nested: 16, nest_every: 32 },
             false => Self { states: 128, nested: 12, nest_every: 16 },
         }
     }

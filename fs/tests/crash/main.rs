@@ -12,7 +12,7 @@ mod workloads;
 use explore::{Effort, Numbers, Violation, cut_at_fences, explore, explore_with};
 use fs::Fs;
 use pmem::medium::Medium;
-use pmem_sim::Fault;
+use pmem_sim::{Fault, SimMedium};
 use tree::Tree;
 use units::PmOff;
 use verify::{Depth, verify};
@@ -91,6 +91,47 @@ fn a_repair_that_is_cut_is_repaired_again() {
     }
     println!("repairs: {repaired} states, {nested} cut in their repair or the next call");
     assert!(repaired > 50, "only {repaired} states were repaired");
+}
+
+/// The first copy of a record lacks one word, the second all of them: the log ends before it. A second cut may keep of the
+/// next record just the word that is missing; the first one must not come back to life.
+#[test]
+fn a_torn_record_is_not_completed_by_the_next() {
+    let create = workloads::on_names().swap_remove(0);
+    let turns: Vec<_> = workloads().into_iter().filter(|workload| workload.can_turn).map(turning).collect();
+    let mut nested = 0;
+    for (workload, limit) in [(create, 400)].into_iter().chain(turns.into_iter().map(|turn| (turn, 100))) {
+        let limit = if Effort::is_full() { 500 } else { limit };
+        for medium in torn_in_one_word(&workload) {
+            nested +=
+                verify(medium, Depth::CutAgain(limit)).unwrap_or_else(|what| panic!("{}: {what}", workload.name)).1;
+        }
+    }
+    println!("torn records: {nested} states cut in the next call");
+}
+
+/// What the workload's last record leaves where of its second copy nothing, and of its first all but one of the leading
+/// words is durable, for each of these words.
+fn torn_in_one_word(workload: &Workload) -> Vec<SimMedium> {
+    let fs = explore::fresh(workload.medium).unwrap();
+    workload.set_up(&fs).unwrap();
+    let (result, mut cuts) = cut_at_fences(fs.medium(), 2, || workload.call(&fs));
+    result.unwrap();
+    // Of two states the first has nothing and the second everything; the last fence is the record's.
+    let states = cuts.swap_remove(cuts.len() - 2).states;
+    let (without, with) = (states[0].bytes(), states[1].bytes());
+    let words = (0..with.len()).step_by(8).filter(|&at| with[at..at + 8] != without[at..at + 8]);
+    let words: Vec<usize> = words.collect();
+    let first_copy: Vec<usize> = words.iter().copied().take_while(|at| at - words[0] < 1 << 16).collect();
+    assert!(first_copy.len() * 2 == words.len(), "two equal copies");
+    let torn = |missing: &usize| {
+        let medium = SimMedium::from_bytes(&without);
+        for at in first_copy.iter().filter(|at| *at != missing) {
+            medium.corrupt(PmOff::new(*at as u64), &with[*at..at + 8]);
+        }
+        medium
+    };
+    first_copy.iter().take(16).map(torn).collect()
 }
 
 /// What came of faults put into one workload.

@@ -69,7 +69,9 @@ fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize)
         nested += 1;
         let (again, _) = verify(state, Depth::Flat).map_err(|what| format!("cut again, in the next call: {what}"))?;
         if again != with_probe && (n == last || again != *tree) {
-            return Err(format!("cut again, in the next call: {}", again.difference(&with_probe)));
+            let when = if n == last { "after its return" } else { "in it" };
+            let lost = if again == *tree { "the state before: " } else { "" };
+            return Err(format!("cut again, next call, {when}: {lost}{}", again.difference(&with_probe)));
         }
     }
     let content = [0x5a; 5000];
