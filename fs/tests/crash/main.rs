@@ -98,9 +98,11 @@ fn a_repair_that_is_cut_is_repaired_again() {
 #[test]
 fn a_torn_record_is_not_completed_by_the_next() {
     let create = workloads::on_names().swap_remove(0);
-    let turns: Vec<_> = workloads().into_iter().filter(|workload| workload.can_turn).map(turning).collect();
+    let turns = workloads().into_iter().filter(|workload| workload.can_turn).map(turning);
+    // A log of so many records takes its time to be replayed: of the turns one will do where time is short.
+    let turns = turns.take(if Effort::is_full() { usize::MAX } else { 1 }).map(|turn| (turn, 60));
     let mut nested = 0;
-    for (workload, limit) in [(create, 400)].into_iter().chain(turns.into_iter().map(|turn| (turn, 100))) {
+    for (workload, limit) in [(create, 400)].into_iter().chain(turns) {
         let limit = if Effort::is_full() { 500 } else { limit };
         for medium in torn_in_one_word(&workload) {
             nested +=
