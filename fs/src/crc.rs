@@ -24,8 +24,12 @@ impl Salt {
 
     /// The checksum of a structure whose own checksum field, taken as zero, lies at bytes 4 to 7.
     pub(crate) fn crc_of(self, bytes: &[u8]) -> u32 {
-        let (before, rest) = bytes.split_at(bytes.len().min(4));
-        self.crc(&[before, &[0; 4], rest.get(4..).unwrap_or(&[])])
+        let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return self.crc(&[bytes]) };
+        // Sixteen bytes are one step of the table: the short parts go as one.
+        let mut front = [0; 16];
+        front[..8].copy_from_slice(&self.0.to_le_bytes());
+        front[8..12].copy_from_slice(&head[..4]);
+        plain(&[&front, rest])
     }
 }
 
@@ -48,6 +52,7 @@ mod tests {
     #[test]
     fn the_salt_changes_the_checksum() {
         assert_ne!(Salt(1).crc(&[b"x"]), Salt(2).crc(&[b"x"]));
+        assert_eq!(Salt(1).crc_of(b"abcdXXXXef"), Salt(1).crc(&[b"abcd\0\0\0\0ef"]));
         assert_eq!(Salt(1).crc_of(b"abcdXXXXef"), Salt(1).crc_of(b"abcdYYYYef"));
     }
 }

@@ -25,10 +25,18 @@ pub(crate) struct Meta {
 }
 
 /// The content of a record that is being made.
-#[derive(Default)]
 pub(crate) struct Payload {
     bytes: Vec<u8>,
     items: u32,
+}
+
+/// Bytes that most records need no more than.
+const USUAL: usize = 256;
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self { bytes: Vec::with_capacity(USUAL), items: 0 }
+    }
 }
 
 fn padded(len: usize) -> usize {

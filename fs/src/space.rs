@@ -267,3 +267,85 @@ impl FreeSpace {
         self.free += run.blocks;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    impl FreeSpace {
+        /// Restates what always holds.
+        fn validate(&self) {
+            let by_start: Vec<(u64, u64)> = self.by_start.iter().map(|(&start, &blocks)| (blocks, start)).collect();
+            assert!(by_start.iter().all(|run| self.by_length.contains(run)));
+            assert_eq!(by_start.len(), self.by_length.len());
+            assert_eq!(by_start.iter().map(|run| run.0).sum::<u64>(), self.free);
+            assert!(by_start.windows(2).all(|pair| pair[0].1 + pair[0].0 < pair[1].1), "neighbours are one run");
+        }
+    }
+
+    fn wish(blocks: u64, file: u64) -> Wish {
+        Wish { blocks, file, goal: None, purpose: Purpose::Grow }
+    }
+
+    proptest! {
+        #[test]
+        fn no_block_is_given_twice(
+            steps in prop::collection::vec((1u64..1500, 0u64..2000, prop::option::of(0u64..8192), any::<bool>()), 1..200)
+        ) {
+            const TOTAL: u64 = 8192;
+            let mut space = FreeSpace::new(TOTAL, [Run::new(3, TOTAL - 3)]);
+            let mut owner = vec![false; TOTAL as usize];
+            let mut held: Vec<Vec<Run>> = Vec::new();
+            for (blocks, file, goal, give) in steps {
+                if give && !held.is_empty() {
+                    let runs = held.swap_remove(blocks as usize % held.len());
+                    for run in &runs {
+                        owner[run.first() as usize..run.end() as usize].fill(false);
+                    }
+                    space.give(&runs);
+                } else {
+                    let (available, mut runs) = (space.available(), Vec::new());
+                    let taken = space.take(Wish { goal: goal.map(BlockNr::new), ..wish(blocks, file) }, &mut runs);
+                    prop_assert_eq!(taken.is_ok(), blocks <= available);
+                    prop_assert_eq!(runs.iter().map(|run| run.blocks).sum::<u64>(), if taken.is_ok() { blocks } else { 0 });
+                    for run in &runs {
+                        let blocks = &mut owner[run.first() as usize..run.end() as usize];
+                        prop_assert!(blocks.iter().all(|taken| !taken), "{:?} was taken before", run);
+                        blocks.fill(true);
+                    }
+                    held.push(runs);
+                }
+                space.validate();
+                let owned = owner.iter().filter(|taken| **taken).count() as u64;
+                prop_assert_eq!(space.free_blocks(), TOTAL - 3 - owned);
+            }
+        }
+    }
+
+    #[test]
+    fn large_runs_keep_step_with_the_file_and_small_ones_fill_the_gaps() {
+        let mut space = FreeSpace::new(8192, [Run::new(100, 8000)]);
+        let mut runs = Vec::new();
+        space.take(wish(1000, 5), &mut runs).unwrap();
+        assert_eq!((runs.len(), runs[0].first() % HUGE), (1, 5));
+        let mut small = Vec::new();
+        space.take(wish(10, 0), &mut small).unwrap();
+        assert!(small[0].end() < runs[0].first(), "the gap before comes first");
+    }
+
+    #[test]
+    fn the_reserve_is_for_what_shrinks() {
+        let mut space = FreeSpace::new(512, [Run::new(17, 495)]);
+        let mut runs = Vec::new();
+        space.take(wish(space.available(), 0), &mut runs).unwrap();
+        assert_eq!(space.take(wish(1, 0), &mut runs), Err(Error::NoSpace));
+        assert_eq!(space.take_segment(Purpose::Grow), Err(Error::NoSpace));
+        space.take(Wish { purpose: Purpose::Shrink, ..wish(1, 0) }, &mut runs).unwrap();
+        for _ in 0..SPARES / 2 {
+            space.take_segment(Purpose::Shrink).unwrap();
+        }
+        assert_eq!(space.take_segment(Purpose::Shrink), Err(Error::NoSpace));
+    }
+}
