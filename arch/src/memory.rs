@@ -7,7 +7,8 @@
 
 use core::arch::global_asm;
 
-global_asm!(include_str!("memory.s"));
+// One piece, because the last two use the macros of the first.
+global_asm!(include_str!("vectors.s"), include_str!("memory.s"), include_str!("user.s"));
 
 /// Zeroes one 4096-byte page of RAM with `dc zva`. Never for pmem, whose stores are watched one by one.
 ///

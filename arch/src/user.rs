@@ -2,12 +2,10 @@
 //!
 //! Each access that may fault is in the exception table, in pairs of 32-bit offsets (the access, where to go on), so a
 //! bad pointer becomes a count and never a kernel fault. Privileged access never (PAN), where present, is off only
-//! inside. The caller checks that the range lies below the end of user addresses.
+//! inside. The caller checks that the range lies below the end of user addresses. The routines are in `user.s`, which
+//! `memory` assembles.
 
-use core::arch::global_asm;
 use core::sync::atomic::{AtomicU8, Ordering};
-
-global_asm!(include_str!("user.s"));
 
 /// 1 where this machine has PAN; the routines below read it.
 #[unsafe(no_mangle)]

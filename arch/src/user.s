@@ -64,15 +64,7 @@ user_copy:
 	mov	x0, x2
 	ret
 
-.Lbig:	sub	sp, sp, #256
-	stp	q0, q1, [sp]
-	stp	q2, q3, [sp, #32]
-	stp	q4, q5, [sp, #64]
-	stp	q6, q7, [sp, #96]
-	stp	q8, q9, [sp, #128]
-	stp	q10, q11, [sp, #160]
-	stp	q12, q13, [sp, #192]
-	stp	q14, q15, [sp, #224]
+.Lbig:	save_vectors
 	sub	x2, x2, #256
 4:	acc	.Lbig_end, ldp q0, q1, [x1]
 	acc	.Lbig_end, ldp q2, q3, [x1, #32]
@@ -95,15 +87,7 @@ user_copy:
 	subs	x2, x2, #256
 	b.hs	4b
 .Lbig_end:				// reached by a fault too: the vector registers are the program's
-	ldp	q0, q1, [sp]
-	ldp	q2, q3, [sp, #32]
-	ldp	q4, q5, [sp, #64]
-	ldp	q6, q7, [sp, #96]
-	ldp	q8, q9, [sp, #128]
-	ldp	q10, q11, [sp, #160]
-	ldp	q12, q13, [sp, #192]
-	ldp	q14, q15, [sp, #224]
-	add	sp, sp, #256
+	restore_vectors
 	add	x2, x2, #256
 	b	.Lwords
 	.size user_copy, . - user_copy

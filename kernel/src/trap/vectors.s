@@ -29,7 +29,8 @@
 	stp	x22, x23, [sp, #256]
 .endm
 
-.macro restore_registers
+// x2..x17: what a function may have changed.
+.macro restore_scratch
 	ldp	x2, x3, [sp, #16]
 	ldp	x4, x5, [sp, #32]
 	ldp	x6, x7, [sp, #48]
@@ -38,6 +39,11 @@
 	ldp	x12, x13, [sp, #96]
 	ldp	x14, x15, [sp, #112]
 	ldp	x16, x17, [sp, #128]
+.endm
+
+// x2..x29, less x22 and x23, which the callers still use.
+.macro restore_registers
+	restore_scratch
 	ldp	x18, x19, [sp, #144]
 	ldp	x20, x21, [sp, #160]
 	ldp	x24, x25, [sp, #192]
@@ -128,14 +134,7 @@ el0_sync:
 	msr	spsr_el1, x1
 	msr	sp_el0, x2
 	ldp	x0, x1, [sp]
-	ldp	x2, x3, [sp, #16]
-	ldp	x4, x5, [sp, #32]
-	ldp	x6, x7, [sp, #48]
-	ldp	x8, x9, [sp, #64]
-	ldp	x10, x11, [sp, #80]
-	ldp	x12, x13, [sp, #96]
-	ldp	x14, x15, [sp, #112]
-	ldp	x16, x17, [sp, #128]
+	restore_scratch
 	ldr	x18, [sp, #144]
 	ldp	x22, x23, [sp, #176]	// the entry above used x21..x23
 	ldr	x21, [sp, #168]
