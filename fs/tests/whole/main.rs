@@ -1,8 +1,8 @@
 //! The file system as a whole, on a medium in memory: against a model, with pins, full, damaged and hostile.
 //!
-//! [`model`] runs any calls against plain maps and vectors; [`pins`], [`full`] and [`replay`] look at one promise each;
-//! [`hostile`] mounts what nobody wrote. [`image`] knows the format by its numbers alone, as `docs/FORMAT.md` gives
-//! them, and [`common`] has what all share.
+//! [`model`] runs any calls against the plain maps of [`world`]; [`pins`], [`writes`], [`full`] and [`replay`] look at one
+//! promise each; [`hostile`] mounts what nobody wrote. [`image`] knows the format by its numbers alone, as
+//! `docs/FORMAT.md` gives them, [`example`] is that page's own, and [`common`] has what all share.
 
 mod common;
 mod example;
@@ -13,3 +13,4 @@ mod model;
 mod pins;
 mod replay;
 mod world;
+mod writes;
