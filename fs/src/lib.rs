@@ -4,9 +4,10 @@
 //! or symlink in it. Every changing call is one transaction: durable when it returns, and whole or not at all
 //! for readers and across a power cut. A [`Pin`] keeps blocks as they are while the file moves on.
 //!
-//! Read upwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `log` writes records of it and
-//! `replay` reads them back, `extents` and `directory` are what they say, `space` is what is left, `inode` ties
-//! these together, [`node`] is what callers do. Page tables, paths, permissions and errno are left to others.
+//! Read downwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `items` what a record says,
+//! `log` writes records and `replay` reads them back; `extents` are a file's blocks, `names` a directory's names, and
+//! `space` the blocks nobody has; `inode` ties these together, with the pins, and `tree` makes inodes of what was read.
+//! [`node`] is what callers do, one file a kind of call. Page tables, paths, permissions and errno are left to others.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

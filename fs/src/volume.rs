@@ -16,7 +16,9 @@ use zerocopy::{FromZeros, IntoBytes};
 use crate::check::{self, Report};
 use crate::crc::Salt;
 use crate::error::{Damage, Error, FormatError, MountError};
-use crate::format::{BLOCK, FEATURES, MAGIC, MIN_BLOCKS, ROOT, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION};
+use crate::format::{
+    BLOCK, FEATURES, MAGIC, MAX_COUNT, MIN_BLOCKS, ROOT, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION,
+};
 use crate::inode::{Freed, Inode};
 use crate::items::{Meta, Payload};
 use crate::log::Tail;
@@ -285,10 +287,16 @@ impl<M: Medium> Volume<M> {
 
 impl Commit {
     /// A number no inode has had.
-    pub(crate) fn fresh_ino(&mut self) -> Ino {
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] where all have been given.
+    pub(crate) fn fresh_ino(&mut self) -> Result<Ino, Error> {
+        if self.next_ino >= MAX_COUNT {
+            return Err(Error::NoSpace);
+        }
         let ino = Ino::new(self.next_ino);
         self.next_ino += 1;
-        ino
+        Ok(ino)
     }
 
     /// The log's generation and salt, for extent blocks.

@@ -64,7 +64,7 @@ impl<M: Medium> Node<M> {
         }
         let mut commit = self.begin_new(name)?;
         let above = self.parent_for_new(name, kind, now)?;
-        let ino = commit.fresh_ino();
+        let ino = commit.fresh_ino()?;
         let nlink = if kind == Kind::Directory { 2 } else { 1 };
         let mode = mode & 0o7777;
         let meta = Meta { kind, mode, nlink, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };

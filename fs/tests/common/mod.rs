@@ -78,6 +78,9 @@ pub(crate) fn tree(fs: &Arc<Fs<SimMedium>>) -> BTreeMap<Vec<u8>, Seen> {
                 .unwrap();
                 for name in names.into_iter().filter(|name| *name != b"." && *name != b"..") {
                     let child = node.lookup(&name).unwrap();
+                    if child.kind() == Kind::Directory {
+                        assert!(child.lookup(b"..").unwrap().is_same(&node), "{name:?} leads up to another directory");
+                    }
                     waiting.push(([path.as_slice(), b"/", &name].concat(), child));
                 }
                 Vec::new()
