@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use fs::{Fs, Kind, Mount, NewNode, Rename, SetAttr, WriteAt};
+use fs::{Error, Fs, Kind, Mount, NewNode, Rename, SetAttr, WriteAt};
 use pmem_sim::SimMedium;
 use units::{FileOff, PmOff};
 
@@ -250,4 +250,21 @@ fn no_number_in_a_long_log_with_extent_lists_does_harm() {
     let victim = Victim::new(fs);
     assert!(!victim.lists.is_empty());
     survive_many(&victim, 2 << 32, 60);
+}
+
+#[test]
+fn inode_numbers_that_have_all_been_given_are_no_space() {
+    let fs = fresh(1024);
+    let medium = fs.medium().clone();
+    drop(fs);
+    let image = Image { medium: &medium };
+    for copy in SUPERBLOCKS {
+        image.put(copy + 112, &(i64::MAX as u64 - 1).to_le_bytes());
+        image.seal_superblock(copy);
+    }
+    let fs = mount(medium);
+    file(&fs, "the last one");
+    let refused = fs.root().create(b"one more", NewNode::File { mode: 0 }, now(2)).map(drop);
+    assert_eq!(refused, Err(Error::NoSpace));
+    assert_eq!(named(&remount(fs)).len(), 2);
 }

@@ -335,7 +335,7 @@ fn run(steps: &[Step]) {
 #[test]
 fn any_calls_agree_with_the_model() {
     let times = std::env::var("VITRINE_MODEL").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    let config = Config { cases: 600 * times, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 300 * times, failure_persistence: None, ..Config::default() };
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
     let steps = prop::collection::vec(step(), 1..160);
     TestRunner::new_with_rng(config, random)
