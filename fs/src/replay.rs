@@ -294,16 +294,17 @@ impl<M: Medium> Reader<'_, M> {
     }
 
     fn record_at(&self, segment: &Segment, at: usize, seq: u64) -> Place {
-        let found = [0, 1].map(|copy: usize| {
+        let good = |copy: usize| {
             let length = self.good_record(&segment.bytes[copy], at).filter(|found| found.0 == seq)?.1;
             Some(&segment.bytes[copy][at..at + length])
-        });
-        // Of two good copies that differ the first counts, and the second is rewritten as a bad one is.
-        match found {
-            [Some(first), second] => Place::Good([true, second == Some(first)], first.len()),
-            [None, Some(second)] => Place::Good([false, true], second.len()),
-            [None, None] => Place::Bad,
+        };
+        // Of two good copies that differ the first counts, and the second is rewritten as a bad one is: so it need
+        // only be compared.
+        if let Some(first) = good(0) {
+            let same = segment.bytes[1].get(at..at + first.len()) == Some(first);
+            return Place::Good([true, same], first.len());
         }
+        good(1).map_or(Place::Bad, |second| Place::Good([false, true], second.len()))
     }
 
     /// Whether a record with a higher number than `seq` lies behind `at`.
