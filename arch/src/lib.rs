@@ -9,6 +9,8 @@ pub mod barrier;
 pub mod cache;
 #[cfg(target_os = "none")]
 pub mod cpu;
+#[cfg(target_os = "none")]
+pub mod crc;
 pub mod esr;
 pub mod frame;
 #[cfg(target_os = "none")]

@@ -1,12 +1,30 @@
-//! CRC32C, plain and salted.
+//! CRC32C, plain and salted: by a table, or by the CPU's own instruction where somebody has plugged that in.
 
-use crc::{CRC_32_ISCSI, Crc, Digest, Table};
+use crc::{CRC_32_ISCSI, Crc, Table};
+use spin::Once;
 
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
+/// One step of CRC32C over any number of bytes: the register before, and after. Neither end is inverted.
+pub type Step = fn(u32, &[u8]) -> u32;
+
+static HARDWARE: Once<Step> = Once::new();
+
+/// Computes checksums by `step` from now on. The first call counts.
+pub fn use_step(step: Step) {
+    HARDWARE.call_once(|| step);
+}
+
 /// The checksum of `parts`, one behind the other.
 pub(crate) fn plain(parts: &[&[u8]]) -> u32 {
-    finish(CRC.digest(), parts)
+    if let Some(step) = HARDWARE.get() {
+        return !parts.iter().fold(!0, |state, part| step(state, part));
+    }
+    let mut digest = CRC.digest();
+    for part in parts {
+        digest.update(part);
+    }
+    digest.finalize()
 }
 
 /// The secret of one file system that enters the checksums of its log, so that no file's content is ever taken for
@@ -15,29 +33,20 @@ pub(crate) fn plain(parts: &[&[u8]]) -> u32 {
 pub(crate) struct Salt(pub(crate) u64);
 
 impl Salt {
-    /// The checksum of the salt and `parts`, one behind the other.
-    pub(crate) fn crc(self, parts: &[&[u8]]) -> u32 {
-        let mut digest = CRC.digest();
-        digest.update(&self.0.to_le_bytes());
-        finish(digest, parts)
+    /// The checksum of the salt and `bytes`.
+    fn crc(self, bytes: &[u8]) -> u32 {
+        plain(&[&self.0.to_le_bytes(), bytes])
     }
 
     /// The checksum of a structure whose own checksum field, taken as zero, lies at bytes 4 to 7.
     pub(crate) fn crc_of(self, bytes: &[u8]) -> u32 {
-        let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return self.crc(&[bytes]) };
+        let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return self.crc(bytes) };
         // Sixteen bytes are one step of the table: the short parts go as one.
         let mut front = [0; 16];
         front[..8].copy_from_slice(&self.0.to_le_bytes());
         front[8..12].copy_from_slice(&head[..4]);
         plain(&[&front, rest])
     }
-}
-
-fn finish<'a>(mut digest: Digest<'a, u32, Table<16>>, parts: &[&[u8]]) -> u32 {
-    for part in parts {
-        digest.update(part);
-    }
-    digest.finalize()
 }
 
 #[cfg(test)]
@@ -51,8 +60,8 @@ mod tests {
 
     #[test]
     fn the_salt_changes_the_checksum() {
-        assert_ne!(Salt(1).crc(&[b"x"]), Salt(2).crc(&[b"x"]));
-        assert_eq!(Salt(1).crc_of(b"abcdXXXXef"), Salt(1).crc(&[b"abcd\0\0\0\0ef"]));
+        assert_ne!(Salt(1).crc(b"x"), Salt(2).crc(b"x"));
+        assert_eq!(Salt(1).crc_of(b"abcdXXXXef"), Salt(1).crc(b"abcd\0\0\0\0ef"));
         assert_eq!(Salt(1).crc_of(b"abcdXXXXef"), Salt(1).crc_of(b"abcdYYYYef"));
     }
 }

@@ -35,6 +35,7 @@ pub mod types;
 mod volume;
 
 pub use check::{Finding, Report, Severity};
+pub use crc::{Step as CrcStep, use_step as use_crc_step};
 pub use error::{Damage, Error, FormatError, MountError, Wrong};
 pub use iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, iomap_iter};
 pub use node::{DenyWrite, Node, WriteAccess};

@@ -57,6 +57,9 @@ extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
     if arch::cpu::Features::detect().pan {
         arch::user::enable_pan();
     }
+    if let Some(step) = arch::crc::step() {
+        fs::use_crc_step(step);
+    }
     must("interrupts: ", irq::init(&platform.gic));
     must("timer: ", timer::init(&platform.timer));
     if let Some(rtc) = platform.rtc {
