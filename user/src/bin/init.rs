@@ -18,7 +18,7 @@ type Example = (&'static str, &'static [&'static CStr]);
 
 const EXAMPLES: [Example; 4] = [
     ("1. peek a file of 42 bytes and print it", &[c"/bin/example1", c"/data/forty-two"]),
-    ("   the same with a file of 4096 bytes whose last is 0", &[c"/bin/example1", c"/data/page"]),
+    ("1 again, with a file of 4096 bytes whose last is NUL", &[c"/bin/example1", c"/data/page"]),
     (
         "2. store through the pointer: the program dies, the file does not change",
         &[c"/bin/example2", c"/data/forty-two"],
