@@ -39,7 +39,6 @@ for need in "$@"; do
     *) fail "unknown need '$need'" ;;
     esac
 done
-if [[ $rust == yes ]] && ! have rustup && ! have cargo; then want curl curl ca-certificates; fi
 
 if ((${#packages[@]})); then
     have apt-get || fail "missing: ${programs[*]}. Install what your system calls ${packages[*]} (Debian's names)."
@@ -64,18 +63,12 @@ install_rust() {
     read -ra targets < <(listed targets)
     read -ra components < <(listed components)
 
-    if ! have rustup && ! have cargo; then
-        echo "setup: installing rustup"
-        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-            sh -s -- -y -q --profile minimal --default-toolchain none --no-modify-path ||
-            fail "rustup could not be installed; see https://rustup.rs"
-    fi
     local library name missing=no
     library=$(rustc --print target-libdir 2>/dev/null) && library=${library%/*/lib} || missing=yes
     for name in "${targets[@]}"; do [[ -d $library/$name/lib ]] || missing=yes; done
     have cargo && cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || missing=yes
     [[ $missing == yes ]] || return 0
-    have rustup || fail "Rust $channel with the targets ${targets[*]} is wanted: install rustup from https://rustup.rs"
+    have rustup || fail "Rust $channel with the targets ${targets[*]} is wanted: install rustup first"
     echo "setup: installing Rust $channel"
     rustup toolchain install "$channel" --profile minimal --no-self-update \
         "${targets[@]/#/--target=}" "${components[@]/#/--component=}" >/dev/null ||
