@@ -226,7 +226,26 @@ pub struct Iovec {
     pub len: u64,
 }
 
-crate::sizes! { Dirent64 = 19, Iovec = 16, }
+/// `struct pollfd`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PollFd {
+    /// The descriptor; one below 0 is passed over.
+    pub fd: i32,
+    /// What is asked: `POLL*` bits.
+    pub events: i16,
+    /// What it is ready for.
+    pub revents: i16,
+}
+
+/// A read would not wait.
+pub const POLLIN: i16 = 0x1;
+/// A write would not wait.
+pub const POLLOUT: i16 = 0x4;
+/// The descriptor is not open; told without being asked.
+pub const POLLNVAL: i16 = 0x20;
+
+crate::sizes! { Dirent64 = 19, Iovec = 16, PollFd = 8, }
 
 #[cfg(test)]
 mod tests {

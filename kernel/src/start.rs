@@ -22,6 +22,7 @@ const DEFAULT_TREE: PhysAddr = PhysAddr::new(0x4000_0000);
 const WORST_CASE: usize = 64 << 10;
 
 static PLATFORM: Once<Platform> = Once::new();
+static LINE: Once<CommandLine<'static>> = Once::new();
 
 /// The machine, as its device tree describes it.
 pub(crate) fn platform() -> &'static Platform {
@@ -37,6 +38,15 @@ fn must<T, E: fmt::Display>(what: &str, outcome: Result<T, E>) -> T {
 /// physical address or 0, `loaded` that of `_text`.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
+    bring_up(tree, loaded);
+    let line = LINE.get().unwrap_or_else(|| unreachable!("bring_up parses the command line"));
+    run(line)
+}
+
+/// Everything up to the first task. A function of its own, and never inlined: what it keeps on the boot stack, the
+/// parsed device tree among it, is gone before the first program is loaded on the same stack.
+#[inline(never)]
+fn bring_up(tree: u64, loaded: u64) {
     percpu::init(0);
     paging::init(PhysAddr::new(loaded));
     let tree = if tree == 0 { DEFAULT_TREE } else { PhysAddr::new(tree) };
@@ -72,7 +82,7 @@ extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
     must("console: ", console::enable_input(&platform.uart));
     arch::irq::enable();
     pmem::discover(platform, &line, &claims);
-    run(&line)
+    LINE.call_once(|| line);
 }
 
 /// Parses the device tree at `tree` and keeps what it says; answers where it lies.

@@ -8,6 +8,7 @@ pub(crate) mod line;
 mod terminal;
 
 use core::fmt;
+use core::time::Duration;
 
 use abi::tty::Termios;
 use arm_pl011_uart::{FifoLevel, Interrupts, PL011Registers, Uart};
@@ -18,7 +19,7 @@ use units::PhysRange;
 pub(crate) use terminal::Flush;
 use terminal::TERMINAL;
 
-use crate::task::wait::Interrupted;
+use crate::task::wait::{Ended, Interrupted};
 use crate::{fdt, irq, mmio};
 
 /// Bytes written in one go, with interrupts masked.
@@ -83,6 +84,14 @@ pub(crate) fn write(bytes: &[u8]) {
 /// [`Interrupted`] where the task has to stop waiting.
 pub(crate) fn read(to: &mut [u8]) -> Result<usize, Interrupted> {
     TERMINAL.read(to)
+}
+
+/// Waits until `condition` answers, looking whenever input came, at most until `deadline` (time since boot).
+///
+/// # Errors
+/// [`Ended`] says which came first.
+pub(crate) fn wait_for_input<T>(deadline: Option<Duration>, condition: impl FnMut() -> Option<T>) -> Result<T, Ended> {
+    TERMINAL.wait(deadline, condition)
 }
 
 /// How many bytes a read would find now.

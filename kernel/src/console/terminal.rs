@@ -1,12 +1,13 @@
 //! The terminal on the console: typed bytes go through the line discipline, readers wait for lines.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 
 use abi::tty::Termios;
 use sync::{Mutex, Rank};
 
 use super::line::{Discipline, Event};
-use crate::task::wait::{Interrupted, WaitQueue};
+use crate::task::wait::{Ended, Interrupted, WaitQueue};
 
 /// The one terminal; fds 0, 1 and 2 of a program begin as it.
 pub(super) static TERMINAL: Terminal = Terminal::new();
@@ -43,6 +44,11 @@ impl Terminal {
     /// How many bytes a read would find now.
     pub(super) fn readable(&self) -> usize {
         self.input.lock().readable()
+    }
+
+    /// Waits until `condition` answers, looking whenever input came, at most until `deadline`.
+    pub(super) fn wait<T>(&self, deadline: Option<Duration>, condition: impl FnMut() -> Option<T>) -> Result<T, Ended> {
+        self.readers.wait_until_deadline(deadline, condition)
     }
 
     /// The settings as they stand.

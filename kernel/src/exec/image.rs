@@ -22,8 +22,8 @@ const HEADER: usize = 64;
 const IDENT: usize = 16;
 /// Bytes of a program header.
 pub(super) const PHENT: usize = 56;
-/// More program headers than this no linker makes (Linux: a page of them).
-const MAX_HEADERS: usize = 64;
+/// More program headers than this no linker makes (Linux: a page of them); they are read on the kernel stack.
+const MAX_HEADERS: usize = 32;
 
 /// A mapped program.
 pub(super) struct Image {

@@ -9,6 +9,7 @@ mod directories;
 mod ioctl;
 mod names;
 mod opening;
+mod polling;
 mod reading;
 mod status;
 mod sync;
@@ -25,6 +26,7 @@ pub(crate) use ioctl::sys_ioctl;
 pub(crate) use names::{
     sys_linkat, sys_mkdirat, sys_readlinkat, sys_renameat, sys_renameat2, sys_symlinkat, sys_unlinkat,
 };
+pub(crate) use polling::sys_ppoll;
 pub(crate) use opening::{sys_openat, sys_umask};
 pub(crate) use reading::{sys_lseek, sys_pread64, sys_preadv, sys_read, sys_readv};
 pub(crate) use status::{sys_fstat, sys_fstatfs, sys_newfstatat, sys_statfs, sys_statx};

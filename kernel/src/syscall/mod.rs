@@ -117,6 +117,7 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     FCHDIR => file::sys_fchdir,
     UMASK => file::sys_umask,
     IOCTL => file::sys_ioctl,
+    PPOLL => file::sys_ppoll,
 
     BRK => memory::sys_brk,
     MMAP => memory::sys_mmap,

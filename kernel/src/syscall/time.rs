@@ -21,7 +21,8 @@ pub(crate) fn duration(time: Timespec) -> Result<Duration, Errno> {
     Ok(Duration::new(time.sec as u64, time.nsec as u32))
 }
 
-fn timespec(time: Duration) -> Timespec {
+/// A time as a program has it.
+pub(crate) fn timespec(time: Duration) -> Timespec {
     Timespec { sec: time.as_secs() as i64, nsec: i64::from(time.subsec_nanos()) }
 }
 
