@@ -335,9 +335,10 @@ alias __cpu_setup, cpu_setup
 	ret
 	.size cpu_setup, . - cpu_setup
 
-// primary_switch: MMU on, then up to the link address.   in x0 = SCTLR_EL1   uses x1, x2, x8
-routine primary_switch
-alias __primary_switch, primary_switch
+// enable_mmu: both table trees, then the MMU. Every CPU comes through here, on the identity map on either side.
+//   in x0 = SCTLR_EL1, lr inside .idmap.text   uses x1, x2
+routine enable_mmu
+alias __enable_mmu, enable_mmu
 	adr_l	x1, idmap_pg_dir
 	adr_l	x2, init_pg_dir
 	msr	ttbr0_el1, x1
@@ -348,6 +349,13 @@ alias __primary_switch, primary_switch
 	ic	iallu				// whatever was fetched while the cache was off
 	dsb	nsh
 	isb
+	ret
+	.size enable_mmu, . - enable_mmu
+
+// primary_switch: MMU on, then up to the link address.   in x0 = SCTLR_EL1   uses x1, x2, x8, lr
+routine primary_switch
+alias __primary_switch, primary_switch
+	bl	enable_mmu
 	ldr	x8, =primary_switched
 	br	x8
 	.ltorg
