@@ -9,10 +9,10 @@ use alloc::vec::Vec;
 use linkme::distributed_slice;
 use mm::space::{Access, Place, Request, What};
 use mm::{Prot, VmaFlags};
+use platform::cmdline::Filter;
 use pmem::medium::Medium;
 use units::{ByteLen, PAGE_SIZE, PmOff};
 
-use crate::cmdline::Filter;
 use crate::console::say;
 use crate::pmem::{PmemMedium, devices};
 use crate::space::Space;

@@ -15,11 +15,11 @@ use arm_gic::gicv3::{
 };
 use arm_gic::{IntId, InterruptGroup, Trigger};
 use arrayvec::ArrayVec;
+use platform::fdt::{self, AFFINITY, Interrupt};
 use safe_mmio::UniqueMmioPointer;
 use sync::{Mutex, Rank};
 use units::ByteLen;
 
-use crate::fdt::{self, AFFINITY, Interrupt};
 use crate::mmio::{self, MapError};
 
 /// Numbers below this are interrupts; from here to 1023 are answers that mean there is none.

@@ -9,9 +9,9 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use platform::cmdline::DEFAULT_LOG_LEVEL;
 use sync::{Mutex, Rank};
 
-use crate::cmdline::DEFAULT_LOG_LEVEL;
 use crate::{console, timer};
 
 /// Bytes kept.

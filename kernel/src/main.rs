@@ -21,6 +21,6 @@ macro_rules! rooms {
 }
 
 rooms! {
-    bench cmdline console counters exec exit fdt frames fw_cfg heap irq kmap layout log mmio mmu paging panic peek percpu pmem
+    bench console counters exec exit frames fw_cfg heap irq kmap layout log mmio mmu paging panic peek percpu pmem
     ram rng space start syscall task testing tests timer trap uaccess vfs
 }

@@ -6,12 +6,12 @@ use core::fmt;
 
 use abi::Errno;
 use arrayvec::ArrayVec;
+use platform::cmdline::{CommandLine, Init};
+use platform::fdt::{self, Platform};
 use spin::Once;
 use units::{ByteLen, PhysAddr, PhysRange};
 
-use crate::cmdline::{CommandLine, Init};
 use crate::exit::{exit, refuse, status};
-use crate::fdt::{self, Platform};
 use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::{bench, console, exec, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
@@ -58,7 +58,6 @@ fn bring_up(tree: u64, loaded: u64) {
     let claims = must("pmem: ", pmem::claim(platform, &line, paging::image(), blob));
 
     let mut held: ArrayVec<PhysRange, 32> = claims.iter().copied().collect();
-    held.push(paging::image());
     held.push(blob);
     must("", ram::init(platform, line.ram, &held));
     if mmu::init().is_err() {

@@ -6,8 +6,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use linkme::distributed_slice;
+use platform::cmdline::Filter;
 
-use crate::cmdline::Filter;
 use crate::console::say;
 use crate::task;
 use crate::task::wait::Completion;

@@ -9,11 +9,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use fs::Time;
+use platform::fdt;
 use safe_mmio::SharedMmioPointer;
 use safe_mmio::fields::ReadPure;
 use units::PhysRange;
 
-use crate::fdt;
 use crate::{irq, mmio, task};
 
 const NANOS: u64 = 1_000_000_000;

@@ -17,10 +17,12 @@ use sync::{Mutex, Rank};
 use units::PhysRange;
 
 pub(crate) use terminal::Flush;
+use platform::fdt;
 use terminal::TERMINAL;
 
 use crate::task::wait::{Ended, Interrupted};
-use crate::{fdt, irq, mmio};
+
+use crate::{irq, mmio};
 
 /// Bytes written in one go, with interrupts masked.
 const CHUNK: usize = 256;

@@ -10,8 +10,9 @@ use pmem::nfit::{self, Nfit, NfitError};
 use units::{ByteLen, PAGE_SIZE, PhysRange, VirtAddr};
 
 use super::{Carrier, DEVICES, Device, MAX_DEVICES, WriteBack};
-use crate::cmdline::{CommandLine, MAX_PMEM};
-use crate::fdt::Platform;
+use platform::cmdline::{CommandLine, MAX_PMEM};
+use platform::fdt::Platform;
+
 use crate::fw_cfg::{self, FwCfgError};
 use crate::mmio::MapError;
 use crate::{heap, layout, paging};

@@ -6,11 +6,11 @@ use core::time::Duration;
 
 use arch::cache::CleanTo;
 use arrayvec::ArrayVec;
+use platform::fdt::{AFFINITY, Interrupt, Trigger};
 use pmem::dax::DaxMode;
 use pmem::medium::{MediaError, Medium};
 use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, PhysAddr, PhysRange, PmOff, SECTOR_SIZE, Sector};
 
-use crate::fdt::{AFFINITY, Interrupt, Trigger};
 use crate::irq::{self, IrqError};
 use crate::pmem::{PmemMedium, WriteBack, devices};
 use crate::start::platform;

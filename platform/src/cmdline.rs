@@ -9,32 +9,32 @@ use arrayvec::ArrayVec;
 use units::{ByteLen, PhysAddr, PhysRange};
 
 /// Ranges that `pmem=` may name.
-pub(crate) const MAX_PMEM: usize = 4;
+pub const MAX_PMEM: usize = 4;
 /// The log level where none is given: errors are printed, and a healthy run prints nothing.
-pub(crate) const DEFAULT_LOG_LEVEL: u8 = 4;
+pub const DEFAULT_LOG_LEVEL: u8 = 4;
 
 /// What the command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct CommandLine<'a> {
+pub struct CommandLine<'a> {
     /// The first program, where one is named.
-    pub(crate) init: Option<Init<'a>>,
+    pub init: Option<Init<'a>>,
     /// Whether to run the in-kernel tests, and which.
-    pub(crate) test: Option<Filter<'a>>,
+    pub test: Option<Filter<'a>>,
     /// Whether to run the in-kernel benches, and which.
-    pub(crate) bench: Option<Filter<'a>>,
+    pub bench: Option<Filter<'a>>,
     /// Records of a Linux level below this are printed.
-    pub(crate) log_level: u8,
+    pub log_level: u8,
     /// The number of the pmem device with the root file system, where one is named.
-    pub(crate) root: Option<usize>,
+    pub root: Option<usize>,
     /// Ranges of RAM to be taken as pmem.
-    pub(crate) pmem: ArrayVec<PhysRange, MAX_PMEM>,
+    pub pmem: ArrayVec<PhysRange, MAX_PMEM>,
     /// What becomes of memory on other NUMA nodes than the boot CPU's.
-    pub(crate) ram: Ram,
+    pub ram: Ram,
 }
 
 /// What becomes of memory on other NUMA nodes than the boot CPU's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ram {
+pub enum Ram {
     /// It is left alone.
     BootNode,
     /// It is RAM like any other (`ram=all`).
@@ -43,18 +43,18 @@ pub(crate) enum Ram {
 
 /// The first program and its arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Init<'a> {
+pub struct Init<'a> {
     line: &'a str,
 }
 
 impl<'a> Init<'a> {
     /// The program's path.
-    pub(crate) fn path(&self) -> &'a str {
+    pub fn path(&self) -> &'a str {
         Arguments { rest: self.line }.next().unwrap_or("")
     }
 
     /// Its arguments, without the path.
-    pub(crate) fn arguments(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub fn arguments(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         Arguments { rest: self.line }.skip(1)
     }
 }
@@ -83,27 +83,27 @@ impl<'a> Iterator for Arguments<'a> {
 
 /// Which tests or benches to run: those whose name contains the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Filter<'a>(pub(crate) &'a str);
+pub struct Filter<'a>(pub(crate) &'a str);
 
 impl Filter<'_> {
     /// Whether `name` is wanted.
-    pub(crate) fn takes(&self, name: &str) -> bool {
+    pub fn takes(&self, name: &str) -> bool {
         name.contains(self.0)
     }
 }
 
 /// A word that is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct BadWord<'a> {
+pub struct BadWord<'a> {
     /// The word, as it was given.
-    pub(crate) word: &'a str,
+    pub word: &'a str,
     /// Why.
-    pub(crate) reason: Reason,
+    pub reason: Reason,
 }
 
 /// Why a word is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// Nothing goes by this name.
     Unknown,
     /// The value must be like this.
@@ -131,7 +131,7 @@ impl<'a> CommandLine<'a> {
     ///
     /// # Errors
     /// [`BadWord`]: the first word that is unknown or has a value that makes no sense.
-    pub(crate) fn parse(line: &'a str) -> Result<Self, BadWord<'a>> {
+    pub fn parse(line: &'a str) -> Result<Self, BadWord<'a>> {
         let mut all = Self {
             init: None,
             test: None,

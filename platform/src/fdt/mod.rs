@@ -15,37 +15,37 @@ use dtoolkit::fdt::Fdt;
 use units::{PhysAddr, PhysRange};
 
 /// CPUs taken from the tree; more are counted in [`Platform::cpus_left_out`].
-pub(crate) const MAX_CPUS: usize = 8;
+pub const MAX_CPUS: usize = 8;
 /// The largest blob that is accepted (the bound of the arm64 boot protocol).
-pub(crate) const MAX_BLOB: usize = 2 << 20;
+pub const MAX_BLOB: usize = 2 << 20;
 /// Bytes of the header that say how long the blob is.
-pub(crate) const HEADER: usize = 8;
+pub const HEADER: usize = 8;
 
 const MAGIC: u32 = 0xd00d_feed;
 
 /// A range of memory and where it sits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// The addresses.
-    pub(crate) range: PhysRange,
+    pub range: PhysRange,
     /// The NUMA node, where the tree names one.
-    pub(crate) node: Option<u32>,
+    pub node: Option<u32>,
 }
 
 /// A CPU that the tree names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Cpu {
+pub struct Cpu {
     /// The affinity fields of its MPIDR_EL1.
-    pub(crate) mpidr: u64,
+    pub mpidr: u64,
     /// How it is started.
-    pub(crate) enable: EnableMethod,
+    pub enable: EnableMethod,
     /// The NUMA node, where the tree names one.
-    pub(crate) node: Option<u32>,
+    pub node: Option<u32>,
 }
 
 /// How a CPU that waits in firmware is started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum EnableMethod {
+pub enum EnableMethod {
     /// By PSCI's `CPU_ON`.
     Psci,
     /// By writing its entry point to this address.
@@ -56,7 +56,7 @@ pub(crate) enum EnableMethod {
 
 /// How PSCI is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PsciMethod {
+pub enum PsciMethod {
     /// By `smc`.
     Smc,
     /// By `hvc`.
@@ -65,16 +65,16 @@ pub(crate) enum PsciMethod {
 
 /// An interrupt line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Interrupt {
+pub struct Interrupt {
     /// The number the interrupt controller gives it: 16 to 31 private to a CPU, 32 and up shared.
-    pub(crate) id: u32,
+    pub id: u32,
     /// What makes it fire.
-    pub(crate) trigger: Trigger,
+    pub trigger: Trigger,
 }
 
 /// What makes an interrupt fire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Trigger {
+pub enum Trigger {
     /// A change of the line.
     Edge,
     /// The line's level.
@@ -83,82 +83,82 @@ pub(crate) enum Trigger {
 
 /// The PL011 that is the console.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Uart {
+pub struct Uart {
     /// Its registers.
-    pub(crate) registers: PhysRange,
+    pub registers: PhysRange,
     /// Its interrupt.
-    pub(crate) interrupt: Interrupt,
+    pub interrupt: Interrupt,
 }
 
 /// The GICv3.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Gic {
+pub struct Gic {
     /// The distributor's registers.
-    pub(crate) distributor: PhysRange,
+    pub distributor: PhysRange,
     /// The redistributors' registers, in the tree's order.
-    pub(crate) redistributors: ArrayVec<PhysRange, 4>,
+    pub redistributors: ArrayVec<PhysRange, 4>,
 }
 
 /// The interrupts of the generic timer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Timer {
+pub struct Timer {
     /// Of the EL1 physical timer.
-    pub(crate) physical: Interrupt,
+    pub physical: Interrupt,
     /// Of the virtual timer.
-    pub(crate) virt: Interrupt,
+    pub virt: Interrupt,
 }
 
 /// A range that must not be used as RAM.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Reserved {
+pub struct Reserved {
     /// The addresses.
-    pub(crate) range: PhysRange,
+    pub range: PhysRange,
     /// Whether it may not even be mapped.
-    pub(crate) no_map: bool,
+    pub no_map: bool,
 }
 
 /// Persistent memory that the tree names (`pmem-region`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct PmemRegion {
+pub struct PmemRegion {
     /// The addresses.
-    pub(crate) range: PhysRange,
+    pub range: PhysRange,
     /// Whether its content is lost with the power after all.
-    pub(crate) volatile: bool,
+    pub volatile: bool,
     /// The NUMA node, where the tree names one.
-    pub(crate) node: Option<u32>,
+    pub node: Option<u32>,
 }
 
 /// The machine, as its device tree describes it.
 #[derive(Clone, Debug)]
-pub(crate) struct Platform {
+pub struct Platform {
     /// Memory, in rising order of address, without overlap.
-    pub(crate) memory: ArrayVec<Memory, 16>,
+    pub memory: ArrayVec<Memory, 16>,
     /// What of it is spoken for: `/memreserve/`, `/reserved-memory`, the initial RAM disk.
-    pub(crate) reserved: ArrayVec<Reserved, 32>,
+    pub reserved: ArrayVec<Reserved, 32>,
     /// The CPUs, in the tree's order.
-    pub(crate) cpus: ArrayVec<Cpu, MAX_CPUS>,
+    pub cpus: ArrayVec<Cpu, MAX_CPUS>,
     /// How many CPUs the tree names beyond [`MAX_CPUS`].
-    pub(crate) cpus_left_out: usize,
+    pub cpus_left_out: usize,
     /// How PSCI is called, where there is one.
-    pub(crate) psci: Option<PsciMethod>,
+    pub psci: Option<PsciMethod>,
     /// The console.
-    pub(crate) uart: Uart,
+    pub uart: Uart,
     /// The interrupt controller.
-    pub(crate) gic: Gic,
+    pub gic: Gic,
     /// The generic timer.
-    pub(crate) timer: Timer,
+    pub timer: Timer,
     /// QEMU's fw_cfg, where there is one.
-    pub(crate) fw_cfg: Option<PhysRange>,
+    pub fw_cfg: Option<PhysRange>,
     /// The PL031 clock, where there is one.
-    pub(crate) rtc: Option<PhysRange>,
+    pub rtc: Option<PhysRange>,
     /// `pmem-region` nodes, in the tree's order.
-    pub(crate) pmem_regions: ArrayVec<PmemRegion, 8>,
+    pub pmem_regions: ArrayVec<PmemRegion, 8>,
     /// The kernel command line.
-    pub(crate) bootargs: ArrayString<2048>,
+    pub bootargs: ArrayString<2048>,
     /// Randomness from the firmware; empty where it gave none.
-    pub(crate) rng_seed: ArrayVec<u8, 64>,
+    pub rng_seed: ArrayVec<u8, 64>,
     /// Randomness for the kernel's own placement.
-    pub(crate) kaslr_seed: Option<u64>,
+    pub kaslr_seed: Option<u64>,
 }
 
 impl Platform {
@@ -166,13 +166,13 @@ impl Platform {
     ///
     /// # Errors
     /// [`FdtError`], naming what is wrong or missing.
-    pub(crate) fn parse(blob: &[u8]) -> Result<Self, FdtError> {
+    pub fn parse(blob: &[u8]) -> Result<Self, FdtError> {
         let tree = Fdt::new(blob).map_err(FdtError::Blob)?;
         read::platform(tree)
     }
 
     /// The NUMA node of the boot CPU, where the tree names one: memory of other nodes is not used as RAM.
-    pub(crate) fn boot_node(&self, mpidr: u64) -> Option<u32> {
+    pub fn boot_node(&self, mpidr: u64) -> Option<u32> {
         self.cpus.iter().find(|cpu| cpu.mpidr == mpidr & AFFINITY).and_then(|cpu| cpu.node)
     }
 }
@@ -196,13 +196,13 @@ impl fmt::Display for Platform {
 }
 
 /// The affinity fields of MPIDR_EL1.
-pub(crate) const AFFINITY: u64 = 0xff_00ff_ffff;
+pub const AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// How long the blob is that begins with `header`.
 ///
 /// # Errors
 /// [`FdtError::Magic`] and [`FdtError::Size`].
-pub(crate) fn blob_len(header: [u8; HEADER]) -> Result<usize, FdtError> {
+pub fn blob_len(header: [u8; HEADER]) -> Result<usize, FdtError> {
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if word(0) != MAGIC {
         return Err(FdtError::Magic(word(0)));
@@ -214,16 +214,16 @@ pub(crate) fn blob_len(header: [u8; HEADER]) -> Result<usize, FdtError> {
 }
 
 /// The console of a tree that [`Platform::parse`] refuses, if it can be made out: for the message that says so.
-pub(crate) fn find_uart(blob: &[u8]) -> Option<PhysRange> {
+pub fn find_uart(blob: &[u8]) -> Option<PhysRange> {
     read::console(Fdt::new(blob).ok()?).ok().map(|uart| uart.registers)
 }
 
 /// The name of a node, cut where it is too long to be shown.
-pub(crate) type NodeName = ArrayString<32>;
+pub type NodeName = ArrayString<32>;
 
 /// Why a device tree is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum FdtError {
+pub enum FdtError {
     /// It does not begin with the magic number but with this.
     Magic(u32),
     /// It says that it is this long.
