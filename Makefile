@@ -43,6 +43,7 @@ menu:
 	@echo '  make soak     random tests over and over for MINUTES=10'
 	@echo '  make check    what a reviewer would run: format, lints, docs, scripts'
 	@echo '  make bench    instructions per operation, beside Linux'
+	@echo '  make bootchart  each step of the boot in instructions, also as target/bootchart.svg'
 	@echo '  make gdb      wait at the first instruction, with symbols; PROGRAM=init'
 	@echo '  make build    the kernel target/vitrine.elf and .bin, the host tool target/release/vitrine'
 	@echo '  make image    target/root.img from user/rootfs and the programs'
@@ -150,14 +151,21 @@ gdb: build
 	@[[ -e $(PMEM) ]] || $(MAKE) image
 	@tools/gdb/attach.sh
 
-.PHONY: bench
-bench: build rootfs
-	@tools/setup.sh qemu
+# What figures are measured on: the programs, and a directory of a hundred files.
+.PHONY: bench bootchart bench-image
+bench-image: tool rootfs
 	@for number in {1..100}; do mkdir -p target/rootfs/hundred; \
 	    echo "file $$number of a hundred" >target/rootfs/hundred/$$number; done
 	@rm -f target/bench.img
 	target/release/vitrine mkfs --size 256M --from target/rootfs target/bench.img
+
+bench: build bench-image
+	@tools/setup.sh qemu
 	@tools/bench/run.sh target/bench.img
+
+bootchart: build bench-image
+	@tools/setup.sh qemu
+	@tools/bench/bootchart.sh target/bench.img
 
 # --- Tests -----------------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ const TCR: u64 = desc::TCR_BASE;
 unsafe extern "C" {
     static BOOT_ARGS: [AtomicU64; 4];
     static BOOT_CPU_MODE: [AtomicU32; 2];
+    static BOOT_MARKS: [AtomicU64; 8];
 }
 
 /// x0 to x3 as the loader left them: x0 is the device tree's physical address, or 0.
@@ -89,4 +90,22 @@ pub fn boot_mode() -> BootMode {
         [MODE_EL2, MODE_EL2] => BootMode::El2,
         _ => BootMode::Mismatched,
     }
+}
+
+/// The steps of `_start` in their order, each named after its routine.
+pub const STEPS: [&str; 7] = [
+    "preserve_boot_args",
+    "el2_setup",
+    "set_cpu_boot_mode_flag",
+    "create_page_tables",
+    "cpu_setup",
+    "primary_switch",
+    "primary_switched",
+];
+
+/// Each step of [`STEPS`] with the virtual counter's value at its end, on the boot CPU.
+pub fn marks() -> impl Iterator<Item = (&'static str, u64)> {
+    // SAFETY: words that the assembly writes before any Rust runs, and never again.
+    let marks = unsafe { &BOOT_MARKS };
+    STEPS.into_iter().zip(marks).map(|(step, mark)| (step, mark.load(Ordering::Relaxed)))
 }

@@ -30,6 +30,13 @@
 	add	\reg, \reg, :lo12:\symbol
 .endm
 
+// The counter, which QEMU starts at reset, into the slot of \step in BOOT_MARKS (head.rs: STEPS).   uses x9, x10
+.macro mark step
+	adr_l	x10, BOOT_MARKS
+	mrs	x9, cntvct_el0
+	str	x9, [x10, #(\step * 8)]
+.endm
+
 	.section .head.text, "ax", %progbits
 
 // The arm64 Image header, whose first word is also the first instruction.
@@ -46,13 +53,21 @@ alias stext, _start
 
 primary_entry:
 	bl	preserve_boot_args
+	mark	0
 	bl	el2_setup
 	mov	w20, w0
+	mark	1
 	bl	set_cpu_boot_mode_flag
+	mark	2
 	adr_l	x24, _text
 	and	x23, x24, #0x1fffff
 	bl	create_page_tables
+	mark	3
 	bl	cpu_setup
+	mark	4
+	adr_l	x1, BOOT_MARKS		// written with the caches off, like everything so far
+	add	x2, x1, #64
+	bl	invalidate_dcache
 	b	primary_switch
 	.size _start, . - _start
 
@@ -367,6 +382,7 @@ alias __primary_switch, primary_switch
 //   in x21, x24   ends in kernel_main(x0 = device tree or 0, x1 = physical address of _text)
 routine primary_switched
 alias __primary_switched, primary_switched
+	mark	5
 	adr_l	x0, boot_stack_top
 	mov	sp, x0
 	mov	x29, xzr
@@ -389,6 +405,7 @@ alias __primary_switched, primary_switched
 	tlbi	vmalle1
 	dsb	nsh
 	isb
+	mark	6
 	mov	x0, x21
 	mov	x1, x24
 	b	kernel_main
@@ -409,6 +426,12 @@ BOOT_CPU_MODE:
 	.long	{MODE_EL2}
 	.long	{MODE_EL1}
 	.size BOOT_CPU_MODE, . - BOOT_CPU_MODE
+	.balign 64
+	.global BOOT_MARKS
+	.type BOOT_MARKS, %object
+BOOT_MARKS:
+	.fill	8, 8, 0
+	.size BOOT_MARKS, . - BOOT_MARKS
 	.balign 64
 
 // What stays at EL2: a caller may ask for new vectors there; everything else is refused.

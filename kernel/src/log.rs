@@ -32,6 +32,11 @@ pub(crate) fn init(level: u8) {
     log::set_max_level(if level >= 7 { LevelFilter::Debug } else { LevelFilter::Info });
 }
 
+/// Whether records of `level` are printed, not only kept.
+pub(crate) fn prints(level: Level) -> bool {
+    linux_level(level) < PRINTED.load(Ordering::Relaxed)
+}
+
 /// Linux's number for a level (`KERN_ERR` and so on).
 const fn linux_level(level: Level) -> u8 {
     match level {
@@ -55,7 +60,7 @@ impl Log for Logger {
         let _ = line.write_fmt(*record.args());
         let line = line.finish();
         KEPT.lock().push(&line);
-        if linux_level(record.level()) < PRINTED.load(Ordering::Relaxed) {
+        if prints(record.level()) {
             console::write(&line);
         }
     }

@@ -21,6 +21,36 @@ macro_rules! rooms {
 }
 
 rooms! {
-    bench console counters exec exit frames fw_cfg heap irq kmap layout log mmio mmu paging panic peek percpu pmem
-    ram rng space start syscall task testing tests timer trap uaccess vfs
+    bench
+    bootchart
+    console
+    counters
+    exec
+    exit
+    frames
+    fw_cfg
+    heap
+    irq
+    kmap
+    layout
+    log
+    mmio
+    mmu
+    paging
+    panic
+    peek
+    percpu
+    pmem
+    ram
+    rng
+    space
+    start
+    syscall
+    task
+    testing
+    tests
+    timer
+    trap
+    uaccess
+    vfs
 }

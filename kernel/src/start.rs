@@ -14,6 +14,7 @@ use units::{ByteLen, PhysAddr, PhysRange};
 use crate::exit::{exit, refuse, status};
 use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
+use crate::bootchart::{self, mark};
 use crate::{bench, console, exec, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
 
 /// Where QEMU leaves the device tree when x0 does not say (an ELF image).
@@ -49,13 +50,18 @@ extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
 fn bring_up(tree: u64, loaded: u64) {
     percpu::init(0);
     paging::init(PhysAddr::new(loaded));
+    mark("paging");
     let tree = if tree == 0 { DEFAULT_TREE } else { PhysAddr::new(tree) };
     let blob = read_platform(tree);
+    mark("device tree");
     let platform = platform();
     must("console: ", console::init(&platform.uart));
+    mark("console");
     let line = must("command line: ", CommandLine::parse(&platform.bootargs));
     log::init(line.log_level);
+    mark("command line");
     let claims = must("pmem: ", pmem::claim(platform, &line, paging::image(), blob));
+    mark("pmem claims");
 
     let mut held: ArrayVec<PhysRange, 32> = claims.iter().copied().collect();
     held.push(blob);
@@ -63,6 +69,7 @@ fn bring_up(tree: u64, loaded: u64) {
     if mmu::init().is_err() {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }
+    mark("memory");
     if arch::cpu::Features::detect().pan {
         arch::user::enable_pan();
     }
@@ -70,17 +77,22 @@ fn bring_up(tree: u64, loaded: u64) {
         fs::use_crc_step(step);
     }
     must("interrupts: ", irq::init(&platform.gic));
+    mark("interrupts");
     must("timer: ", timer::init(&platform.timer));
     if let Some(rtc) = platform.rtc {
         must("clock: ", timer::init_wall_clock(rtc));
     }
+    mark("clocks");
     rng::init(&platform.rng_seed);
+    mark("random numbers");
     if become_task().is_err() {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }
     must("console: ", console::enable_input(&platform.uart));
     arch::irq::enable();
+    mark("first task");
     pmem::discover(platform, &line, &claims);
+    mark("pmem devices");
     LINE.call_once(|| line);
 }
 
@@ -144,6 +156,7 @@ fn run(line: &CommandLine<'_>) -> ! {
         console::say(format_args!("vitrine: mounted read-only: {damage}\n"));
     }
     vfs::mount_root(root.root());
+    mark("root file system");
     match &line.init {
         Some(init) => run_named(init),
         None => run_default(),
@@ -162,7 +175,7 @@ fn run_named(init: &Init<'_>) -> ! {
     let path = init.path();
     let arguments = core::iter::once(path).chain(init.arguments()).map(|text| text.as_bytes().to_vec()).collect();
     match exec::run_init(path.as_bytes(), arguments, environment()) {
-        Ok(()) => exec::enter_program(),
+        Ok(()) => enter(),
         Err(error @ (Errno::ENOENT | Errno::ENOTDIR)) => {
             refuse(status::NOT_FOUND, format_args!("init={path}: {error}"))
         }
@@ -170,11 +183,18 @@ fn run_named(init: &Init<'_>) -> ! {
     }
 }
 
+/// Leaves for the first program, which is ready.
+fn enter() -> ! {
+    mark("first program");
+    bootchart::log();
+    exec::enter_program()
+}
+
 /// Runs /bin/init, else /bin/sh.
 fn run_default() -> ! {
     for path in ["/bin/init", "/bin/sh"] {
         match exec::run_init(path.as_bytes(), Vec::from([path.as_bytes().to_vec()]), environment()) {
-            Ok(()) => exec::enter_program(),
+            Ok(()) => enter(),
             Err(Errno::ENOENT | Errno::ENOTDIR) => {}
             Err(error) => refuse(status::NOT_EXECUTABLE, format_args!("{path}: {error}")),
         }

@@ -109,7 +109,8 @@ fn frequency() -> u64 {
     frequency.max(1)
 }
 
-fn duration(counts: u64) -> Duration {
+/// How long so many counts are.
+pub(crate) fn duration(counts: u64) -> Duration {
     let frequency = frequency();
     // The rest is below 2^32 on every real machine, so the product fits; the shorter way costs two divisions.
     let nanos = u128::from(counts % frequency) * u128::from(NANOS) / u128::from(frequency);
