@@ -55,6 +55,13 @@ unsafe extern "C" {
     static BOOT_ARGS: [AtomicU64; 4];
     static BOOT_CPU_MODE: [AtomicU32; 2];
     static BOOT_MARKS: [AtomicU64; 8];
+    static LINK_BASE: u64;
+}
+
+/// The address that `_text` is linked at. It runs there, or above: at the same place within 2 MiB as in memory.
+pub fn link_base() -> u64 {
+    // SAFETY: a constant that the assembly lays down.
+    unsafe { LINK_BASE }
 }
 
 /// x0 to x3 as the loader left them: x0 is the device tree's physical address, or 0.

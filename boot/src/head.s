@@ -1,8 +1,10 @@
 // From the first instruction to kernel_main. Register use, for as long as these lines run:
 //   x20  what el2_setup answered: the mode this CPU was entered in
 //   x21  the device tree's physical address, from x0
-//   x23  misalignment of the kernel within 2 MiB (__PHYS_OFFSET & (MIN_KIMG_ALIGN - 1)); 0 at the linked address
+//   x23  how far above its link address the kernel runs: its misalignment within 2 MiB
+//        (__PHYS_OFFSET & (MIN_KIMG_ALIGN - 1)), so that 2 MiB blocks can map it
 //   x24  __PHYS_OFFSET: the physical address of _text
+//   x26  how far the kernel's pointers have been moved so far (relocate_kernel)
 // The MMU is off until primary_switch, so every store here is to Device memory: aligned, and behind the caches' back.
 
 .macro routine name
@@ -17,6 +19,14 @@
 	movk	\reg, #((\value) >> 32) & 0xffff, lsl #32
 	movk	\reg, #((\value) >> 16) & 0xffff, lsl #16
 	movk	\reg, #(\value) & 0xffff
+.endm
+
+// \reg = the linked address of _text, a number that does not move with the image.
+.macro mov_link_base reg
+	movz	\reg, #:abs_g3:KIMAGE_VADDR
+	movk	\reg, #:abs_g2_nc:KIMAGE_VADDR
+	movk	\reg, #:abs_g1_nc:KIMAGE_VADDR
+	movk	\reg, #:abs_g0_nc:KIMAGE_VADDR
 .endm
 
 .macro alias name, of
@@ -46,7 +56,7 @@ alias stext, _start
 	.long	0
 	.quad	0			// text_offset
 	.quad	_image_size
-	.quad	0b0010			// little-endian, 4 KiB pages, 2 MiB-aligned base as near to the start of RAM as may be
+	.quad	0b1010			// little-endian, 4 KiB pages, anywhere in RAM
 	.quad	0, 0, 0
 	.ascii	"ARM\x64"
 	.long	0
@@ -61,6 +71,7 @@ primary_entry:
 	mark	2
 	adr_l	x24, _text
 	and	x23, x24, #0x1fffff
+	mov	x26, xzr
 	bl	create_page_tables
 	mark	3
 	bl	cpu_setup
@@ -186,10 +197,12 @@ routine set_cpu_boot_mode_flag
 	b	invalidate_dcache
 	.size set_cpu_boot_mode_flag, . - set_cpu_boot_mode_flag
 
-// create_page_tables: the identity map of .idmap.text in TTBR0, the kernel at its link address in TTBR1, with the
-// permissions it keeps: text R-X, rodata R, data RW-; and in the linear map, text read-only. Blocks of 2 MiB where both
-// sides are aligned. Tables come from `boot_tables` in order; the roots are its first pages.
-//   in x24   uses x0..x13, x25, lr
+// create_page_tables: two identity maps for TTBR0, and the kernel's half for TTBR1. idmap_pg_dir has .idmap.text and
+// nothing else, and stays for the CPUs that come later. reloc_pg_dir is for the CPU that relocates: it has the image's
+// rodata and data as well, writable, and goes with primary_switched. init_pg_dir has the image at its link address plus
+// x23, with the permissions it keeps: text R-X, rodata R, data RW-; and in the linear map, text read-only. Blocks of
+// 2 MiB where both sides are aligned. Tables come from `boot_tables` in order; the roots are its first pages.
+//   in x23, x24   uses x0..x13, x25, lr
 routine create_page_tables
 alias __create_page_tables, create_page_tables
 	mov	x25, lr
@@ -202,20 +215,34 @@ alias __create_page_tables, create_page_tables
 	stp	xzr, xzr, [x1], #16
 	cmp	x1, x2
 	b.lo	1b
-
 	adr_l	x5, boot_tables_pool
-	adr_l	x0, idmap_pg_dir
+
+	.irp	root, idmap_pg_dir, reloc_pg_dir
+	adr_l	x0, \root
 	adr_l	x1, __idmap_text_start
 	adr_l	x2, __idmap_text_end
 	mov	x3, x1
 	mov_q	x4, {TEXT}
 	bl	map_range
+	.endr
+	adr_l	x1, __rodata_start
+	adr_l	x2, __bss_start			// .data ends there; the last page may hold both
+	add	x2, x2, #0xfff
+	and	x2, x2, #~0xfff
+	mov	x3, x1
+	mov_q	x4, {DATA}
+	bl	map_range
 
 	adr_l	x0, init_pg_dir
+	mov_link_base x11
+	add	x11, x11, x23
+	sub	x11, x11, x24			// virtual less physical address of the image
+	mov_q	x12, {LINEAR_BASE}		// and of the same memory in the linear map
 	.irp	part, text, rodata, data, stack
 	adr_l	x3, __\part\()_start
-	ldr	x1, =__\part\()_start
-	ldr	x2, =__\part\()_end
+	adr_l	x13, __\part\()_end
+	add	x1, x3, x11
+	add	x2, x13, x11
 	.ifc \part, text
 	mov_q	x4, {TEXT}
 	.else
@@ -226,25 +253,12 @@ alias __create_page_tables, create_page_tables
 	.endif
 	.endif
 	bl	map_range
-	.endr
-
-	// The same memory in the linear map: the tables above are edited there, and text is written nowhere.
-	.irp	part, text, rodata, data, stack
+	// In the linear map the tables above are edited, and text is written nowhere.
 	adr_l	x3, __\part\()_start
-	ldr	x6, =__\part\()_start
-	ldr	x2, =__\part\()_end
-	mov_q	x1, {LINEAR_BASE}
-	add	x1, x1, x3
-	sub	x2, x2, x6
-	add	x2, x2, x1
-	.ifc \part, data
-	mov_q	x4, {DATA}
-	.else
-	.ifc \part, stack
-	mov_q	x4, {DATA}
-	.else
+	add	x1, x3, x12
+	add	x2, x13, x12
+	.ifc \part, text
 	mov_q	x4, {RODATA}
-	.endif
 	.endif
 	bl	map_range
 	.endr
@@ -305,7 +319,7 @@ map_range:
 9:	ret
 	.size map_range, . - map_range
 
-// The linker script leaves room for an image of 16 MiB; a larger one stops here, visibly in a debugger.
+// The linker script counts the tables that any image needs at any place; a wrong count stops here, visibly in a debugger.
 out_of_boot_tables:
 	wfe
 	b	out_of_boot_tables
@@ -351,10 +365,9 @@ alias __cpu_setup, cpu_setup
 	.size cpu_setup, . - cpu_setup
 
 // enable_mmu: both table trees, then the MMU. Every CPU comes through here, on the identity map on either side.
-//   in x0 = SCTLR_EL1, lr inside .idmap.text   uses x1, x2
+//   in x0 = SCTLR_EL1, x1 = the identity map, lr inside .idmap.text   uses x2
 routine enable_mmu
 alias __enable_mmu, enable_mmu
-	adr_l	x1, idmap_pg_dir
 	adr_l	x2, init_pg_dir
 	msr	ttbr0_el1, x1
 	msr	ttbr1_el1, x2
@@ -367,18 +380,59 @@ alias __enable_mmu, enable_mmu
 	ret
 	.size enable_mmu, . - enable_mmu
 
-// primary_switch: MMU on, then up to the link address.   in x0 = SCTLR_EL1   uses x1, x2, x8, lr
+// primary_switch: MMU on, the kernel's pointers moved, then up to the high addresses.
+//   in x0 = SCTLR_EL1   uses x1..x8, lr
 routine primary_switch
 alias __primary_switch, primary_switch
+	adr_l	x1, reloc_pg_dir
 	bl	enable_mmu
-	ldr	x8, =primary_switched
+	bl	relocate_kernel
+	mov_link_base x8
+	add	x8, x8, x23
+	sub	x8, x8, x24
+	adr_l	x9, primary_switched
+	add	x8, x8, x9
 	br	x8
-	.ltorg
 	.size primary_switch, . - primary_switch
+
+// relocate_kernel: adds to every pointer in the image what it lacks. They are listed in the linker's RELR form: an even
+// word is the linked address of a pointer, an odd one a bitmap of which of the next 63 words are pointers. They are
+// reached by their physical addresses, read-only ones too: in the kernel's own map those never are writable.
+//   in x23 = the displacement wanted, x26 = the one they have   out x26 = x23   uses x0..x7
+routine relocate_kernel
+alias __relocate_kernel, relocate_kernel
+	sub	x3, x23, x26
+	mov	x26, x23
+	cbz	x3, 5f
+	mov_link_base x2
+	sub	x2, x24, x2			// physical less linked address
+	adr_l	x0, __relr_start
+	adr_l	x1, __relr_end
+1:	cmp	x0, x1
+	b.hs	5f
+	ldr	x4, [x0], #8
+	tbnz	x4, #0, 2f
+	add	x5, x4, x2
+	ldr	x6, [x5]
+	add	x6, x6, x3
+	str	x6, [x5], #8
+	b	1b
+2:	mov	x7, x5
+	add	x5, x5, #(63 * 8)
+3:	lsr	x4, x4, #1
+	cbz	x4, 1b
+	tbz	x4, #0, 4f
+	ldr	x6, [x7]
+	add	x6, x6, x3
+	str	x6, [x7]
+4:	add	x7, x7, #8
+	b	3b
+5:	ret
+	.size relocate_kernel, . - relocate_kernel
 
 	.section .text.boot, "ax", %progbits
 
-// primary_switched: at the high address. Stack, vectors, .bss; the identity map goes.
+// primary_switched: at the high address. Stack, vectors, .bss; the identity map goes, and its writable part for good.
 //   in x21, x24   ends in kernel_main(x0 = device tree or 0, x1 = physical address of _text)
 routine primary_switched
 alias __primary_switched, primary_switched
@@ -405,11 +459,24 @@ alias __primary_switched, primary_switched
 	tlbi	vmalle1
 	dsb	nsh
 	isb
+	adr_l	x0, reloc_pg_dir
+	add	x1, x0, #4096
+3:	stp	xzr, xzr, [x0], #16
+	cmp	x0, x1
+	b.lo	3b
 	mark	6
 	mov	x0, x21
 	mov	x1, x24
 	b	kernel_main
 	.size primary_switched, . - primary_switched
+
+	.section .rodata.boot, "a", %progbits
+	.balign 8
+	.global LINK_BASE
+	.type LINK_BASE, %object
+LINK_BASE:
+	.quad	KIMAGE_VADDR
+	.size LINK_BASE, . - LINK_BASE
 
 	.section .data.boot, "aw", %progbits
 	.balign 64

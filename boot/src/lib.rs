@@ -12,4 +12,4 @@ pub const LINEAR_BASE: u64 = 0xffff_0000_0000_0000;
 mod head;
 
 #[cfg(target_os = "none")]
-pub use head::{BootMode, STEPS, boot_args, boot_mode, marks, mode_flags};
+pub use head::{BootMode, STEPS, boot_args, boot_mode, link_base, marks, mode_flags};

@@ -41,8 +41,16 @@ linker_symbols! {
     boot_stack_start = __stack_start;
     boot_stack_end = __stack_end;
     image_end = _end;
+    relr_start = __relr_start;
+    relr_end = __relr_end;
     init_pg_dir = init_pg_dir;
+    reloc_pg_dir = reloc_pg_dir;
     reserved_pg_dir = reserved_pg_dir;
+}
+
+/// How far above its link address the kernel runs: what a symbol of its ELF file lacks of the address it is found at.
+pub(crate) fn displacement() -> u64 {
+    text_start().get() - boot::link_base()
 }
 
 /// Where RAM or pmem at `pa` is seen in the linear map.

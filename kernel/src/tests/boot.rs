@@ -16,6 +16,25 @@ fn rights(va: VirtAddr) -> Option<(bool, bool)> {
     Some((bits & desc::AP_READ_ONLY == 0, bits & desc::PXN == 0))
 }
 
+/// The places of all pointers that `relocate_kernel` moves: the linker's RELR list, read here once more.
+fn relocated() -> impl Iterator<Item = VirtAddr> {
+    let words = (layout::relr_end().get() - layout::relr_start().get()) / 8;
+    let list: *const u64 = core::ptr::with_exposed_provenance(layout::relr_start().get() as usize);
+    let mut next = 0;
+    (0..words as usize).flat_map(move |index| {
+        // SAFETY: the list lies in the image's read-only data.
+        let word = unsafe { list.add(index).read() };
+        let (first, bits) = if word & 1 == 0 {
+            next = word + layout::displacement() + 8;
+            (next - 8, 1)
+        } else {
+            next += 63 * 8;
+            (next - 63 * 8, word >> 1)
+        };
+        (0..63).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| VirtAddr::new(first + 8 * bit))
+    })
+}
+
 fn pages(start: VirtAddr, end: VirtAddr) -> impl Iterator<Item = VirtAddr> {
     (start.get()..end.get()).step_by(PAGE_SIZE as usize).map(VirtAddr::new)
 }
@@ -73,13 +92,43 @@ kernel_test! {
         }
     }
 
-    /// No program runs: TTBR0 is the empty table, and the identity map is gone.
+    /// The kernel runs at its link address or above, at the same place within 2 MiB as it has in memory.
+    fn the_displacement_keeps_blocks_possible() {
+        let loaded = paging::image().start();
+        assert!(loaded.is_aligned(64 << 10));
+        assert_eq!(layout::displacement() % units::HUGE_SIZE, loaded.get() % units::HUGE_SIZE);
+    }
+
+    /// Every pointer that the linker listed lies in data, read-only or not; those that nobody can have changed since
+    /// point into the image.
+    fn pointers_are_relocated() {
+        let (rodata, data) = (layout::rodata_start()..layout::rodata_end(), layout::data_start()..layout::data_end());
+        let image = layout::text_start()..=layout::image_end();
+        let (mut fixed, mut all) = (0, 0);
+        for place in relocated() {
+            all += 1;
+            if rodata.contains(&place) {
+                fixed += 1;
+                let pointer: *const u64 = core::ptr::with_exposed_provenance(place.get() as usize);
+                // SAFETY: a word of the image's read-only data.
+                let target = VirtAddr::new(unsafe { pointer.read() });
+                assert!(image.contains(&target), "{place}: {target}");
+            } else {
+                assert!(data.contains(&place), "{place} is neither rodata nor data");
+            }
+        }
+        assert!(fixed > 100 && all > fixed, "{fixed} of {all} pointers: the list is not read right");
+    }
+
+    /// No program runs: TTBR0 is the empty table, and the identity map with the writable image is gone.
     fn the_identity_map_is_gone() {
         let root = arch::cpu::ttbr0() & desc::ADDRESS_MASK;
         assert_eq!(root, paging::image_phys(layout::reserved_pg_dir()).get());
-        let table: *const u64 = layout::linear(PhysAddr::new(root)).cast();
-        // SAFETY: a page of the image, in the linear map, that nobody writes.
-        assert!((0..desc::ENTRIES).all(|index| unsafe { table.add(index).read() } == 0));
+        for empty in [layout::reserved_pg_dir(), layout::reloc_pg_dir()] {
+            let table: *const u64 = layout::linear(paging::image_phys(empty)).cast();
+            // SAFETY: a page of the image, in the linear map, that nobody writes.
+            assert!((0..desc::ENTRIES).all(|index| unsafe { table.add(index).read() } == 0), "{empty}");
+        }
     }
 
     /// Below every stack nothing is mapped.
