@@ -161,5 +161,7 @@ bitflags::bitflags! {
         const RPRES = 1 << 21;
         /// `wfet` and `wfit`.
         const WFXT = 1 << 31;
+        /// BFloat16 with extended behaviour.
+        const EBF16 = 1 << 32;
     }
 }

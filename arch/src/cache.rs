@@ -3,7 +3,8 @@
 
 use core::arch::asm;
 
-use crate::barrier;
+use crate::features::{self, Feature};
+use crate::{barrier, cpu};
 
 /// How far down the memory system a line is written back for persistence; by what the CPU has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +17,18 @@ pub enum CleanTo {
     DeepPersistence,
 }
 
+impl CleanTo {
+    /// The furthest of them that every CPU has.
+    pub fn furthest() -> Self {
+        let features = features::machine::features();
+        match (features.has(Feature::Dpb2), features.has(Feature::Dpb)) {
+            (true, _) => Self::DeepPersistence,
+            (false, true) => Self::Persistence,
+            (false, false) => Self::Coherency,
+        }
+    }
+}
+
 /// Bytes in the smallest data cache line, from CTR_EL0.DminLine.
 pub fn data_line() -> usize {
     4 << (ctr() >> 16 & 0xf)
@@ -26,10 +39,7 @@ fn instruction_line() -> usize {
 }
 
 fn ctr() -> usize {
-    let ctr: usize;
-    // SAFETY: a read of CTR_EL0.
-    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
-    ctr
+    cpu::ctr() as usize
 }
 
 /// Starts writing back every line of `len` bytes at `start`; complete after the next `dsb`. Answers how many lines.

@@ -55,12 +55,20 @@ id_register! {
     midr = "midr_el1",
     /// MPIDR_EL1: where this CPU sits.
     mpidr = "mpidr_el1",
+    /// REVIDR_EL1: what the maker says beside.
+    revidr = "revidr_el1",
+    /// CTR_EL0: the caches.
+    ctr = "ctr_el0",
     /// ID_AA64PFR0_EL1.
     pfr0 = "id_aa64pfr0_el1",
+    /// ID_AA64PFR1_EL1.
+    pfr1 = "id_aa64pfr1_el1",
     /// ID_AA64ISAR0_EL1.
     isar0 = "id_aa64isar0_el1",
     /// ID_AA64ISAR1_EL1.
     isar1 = "id_aa64isar1_el1",
+    /// ID_AA64ISAR2_EL1, by its encoding: the assembler of armv8.0 does not know the name.
+    isar2 = "s3_0_c0_c6_2",
     /// ID_AA64MMFR0_EL1.
     mmfr0 = "id_aa64mmfr0_el1",
     /// ID_AA64MMFR1_EL1.
@@ -86,46 +94,63 @@ pub const fn field(register: u64, shift: u32) -> u64 {
     register >> shift & 0xf
 }
 
-/// What this CPU has of what the kernel uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Features {
-    /// `dc cvap` (FEAT_DPB).
-    pub clean_to_persistence: bool,
-    /// `dc cvadp` (FEAT_DPB2).
-    pub clean_to_deep_persistence: bool,
-    /// Privileged access never (FEAT_PAN).
-    pub pan: bool,
-    /// The RNDR register (FEAT_RNG).
-    pub random: bool,
-    /// Atomic instructions (FEAT_LSE).
-    pub atomics: bool,
-    /// 16-bit address space identifiers.
-    pub asid16: bool,
+/// Points the table walker at a program's tables. The value holds the root's address, the ASID and CnP.
+///
+/// # Safety
+/// The root is a well-formed level-0 table that outlives its use here; with CnP set, every CPU that has this ASID in
+/// its TTBR0 walks the same tables.
+#[inline]
+pub unsafe fn set_ttbr0(value: u64) {
+    // SAFETY: as the caller says; the `isb` makes later user accesses of this CPU use it.
+    unsafe { asm!("msr ttbr0_el1, {}", "isb", in(reg) value, options(nostack, preserves_flags)) };
 }
 
-impl Features {
-    /// Reads the identification registers of this CPU.
-    pub fn detect() -> Self {
-        let (isar0, isar1, mmfr0, mmfr1) = (isar0(), isar1(), mmfr0(), mmfr1());
-        Self {
-            clean_to_persistence: field(isar1, 0) >= 1,
-            clean_to_deep_persistence: field(isar1, 0) >= 2,
-            pan: field(mmfr1, 20) >= 1,
-            random: field(isar0, 60) >= 1,
-            atomics: field(isar0, 20) >= 2,
-            asid16: field(mmfr0, 4) == 2,
+/// How this CPU translates and what it traps: written as a whole, since a CPU may keep any of it in its TLB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// SCTLR_EL1.
+    pub sctlr: u64,
+    /// TCR_EL1.
+    pub tcr: u64,
+    /// TTBR1_EL1.
+    pub ttbr1: u64,
+}
+
+impl Control {
+    /// What is in force.
+    pub fn read() -> Self {
+        Self { sctlr: sctlr(), tcr: tcr(), ttbr1: ttbr1() }
+    }
+
+    /// Puts it in force on this CPU, and empties its TLB of what was walked for under the old.
+    ///
+    /// # Safety
+    /// The kernel's half stays mapped as it is.
+    pub unsafe fn write(self) {
+        // SAFETY: as the caller says; the barriers end what began under the old values.
+        unsafe {
+            asm!(
+                "msr tcr_el1, {tcr}",
+                "msr ttbr1_el1, {ttbr1}",
+                "msr sctlr_el1, {sctlr}",
+                "isb",
+                "tlbi vmalle1",
+                "dsb nsh",
+                "isb",
+                tcr = in(reg) self.tcr,
+                ttbr1 = in(reg) self.ttbr1,
+                sctlr = in(reg) self.sctlr,
+                options(nostack, preserves_flags),
+            );
         }
     }
 }
 
-/// Points the table walker at a program's tables, under its ASID.
+/// Sets PSTATE.PAN: from here on the kernel reaches a program's memory only where it clears it.
 ///
 /// # Safety
-/// `root` is the physical address of a well-formed level-0 table that outlives its use here.
-#[inline]
-pub unsafe fn set_ttbr0(root: u64, asid: u16) {
-    // SAFETY: as the caller says; the `isb` makes later user accesses of this CPU use it.
-    unsafe {
-        asm!("msr ttbr0_el1, {}", "isb", in(reg) root | u64::from(asid) << 48, options(nostack, preserves_flags));
-    }
+/// The CPU has PAN.
+pub unsafe fn set_pan() {
+    // SAFETY: `msr pan, #1` by its encoding; it exists, says the caller.
+    unsafe { asm!(".inst 0xd500419f", options(nostack, preserves_flags)) };
 }

@@ -2,15 +2,15 @@
 
 use core::arch::aarch64::{__crc32cb, __crc32cd};
 
-use crate::cpu;
+use crate::features::{self, Feature};
 
-/// The instruction's step over `bytes`, if this CPU has it.
+/// The instruction's step over `bytes`, if every CPU has it.
 pub fn step() -> Option<fn(u32, &[u8]) -> u32> {
     fn checked(state: u32, bytes: &[u8]) -> u32 {
         // SAFETY: `step` gives this function out only where the CPU has the instruction.
         unsafe { update(state, bytes) }
     }
-    (cpu::field(cpu::isar0(), 16) != 0).then_some(checked as fn(u32, &[u8]) -> u32)
+    features::has(Feature::Crc32).then_some(checked as fn(u32, &[u8]) -> u32)
 }
 
 /// # Safety

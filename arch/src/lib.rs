@@ -1,6 +1,6 @@
 //! The CPU as functions: system registers, barriers, TLB and cache maintenance, trap frame; no policy.
 //!
-//! [`esr`] is plain arithmetic and runs anywhere; everything else is for AArch64 alone.
+//! [`esr`] and most of [`features`] are plain arithmetic and run anywhere; everything else is for AArch64 alone.
 #![no_std]
 
 #[cfg(target_os = "none")]
@@ -12,6 +12,7 @@ pub mod cpu;
 #[cfg(target_os = "none")]
 pub mod crc;
 pub mod esr;
+pub mod features;
 pub mod frame;
 #[cfg(target_os = "none")]
 pub mod irq;

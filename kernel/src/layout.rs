@@ -92,6 +92,12 @@ pub(crate) fn describe(va: VirtAddr) -> &'static str {
     }
 }
 
+/// A program's address without the tag in its top byte, which the CPU ignores (TCR_EL1.TBI0); the kernel's stay
+/// (Linux: `untagged_addr`).
+pub(crate) const fn untagged(address: u64) -> u64 {
+    address & ((address << 8) as i64 >> 8) as u64
+}
+
 /// A range of `len` bytes at `start`, where it lies below the end of user addresses.
 pub(crate) fn user_range(start: u64, len: u64) -> Option<VirtRange> {
     let range = VirtRange::with_len(VirtAddr::new(start), ByteLen::new(len))?;

@@ -27,6 +27,7 @@ rooms! {
     counters
     exec
     exit
+    features
     frames
     fw_cfg
     heap

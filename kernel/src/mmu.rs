@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use arch::features::{Feature, has};
 use mm::desc::Level;
 use mm::{Asid, Frames, Mmu, Poisoned, Reach, TableMemory};
 use spin::Once;
@@ -114,7 +115,7 @@ impl Asids {
 
     /// A number that no living space has.
     pub(crate) fn take(&self) -> Option<Asid> {
-        let words = if arch::cpu::Features::detect().asid16 { Self::WORDS } else { 256 / 64 };
+        let words = if has(Feature::Asid16) { Self::WORDS } else { 256 / 64 };
         for (index, word) in self.used[..words].iter().enumerate() {
             let mut now = word.load(Ordering::Relaxed);
             loop {

@@ -5,6 +5,7 @@
 
 use core::arch::asm;
 
+use arch::features::{Feature, has};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use sync::{Mutex, Rank};
@@ -35,7 +36,7 @@ fn seeded(seed: &[u8]) -> ChaCha20Rng {
         generator.fill_bytes(&mut key);
     };
     seed.chunks(KEY).for_each(&mut stir);
-    if arch::cpu::Features::detect().random {
+    if has(Feature::Rndr) {
         (0..KEY / 8).filter_map(|_| hardware()).for_each(|word| stir(&word.to_le_bytes()));
     }
     stir(&crate::timer::now().as_nanos().to_le_bytes());

@@ -14,7 +14,7 @@ use crate::heap::{self, OutOfMemory};
 use crate::mmu::{Asids, KernelFrames, KernelMmu};
 use crate::pmem::PmemMedium;
 use crate::vfs::DenyWrite;
-use crate::{layout, paging};
+use crate::{features, layout, paging};
 
 /// Heap that a fault or a call on a space takes at most, in pieces.
 const WORST_CASE: usize = 8 << 10;
@@ -96,8 +96,9 @@ impl Drop for OwnAsid {
 pub(crate) struct Space {
     // Dropped in this order: mappings and frames first, then the number.
     mappings: Mutex<Mappings>,
-    root: u64,
-    asid: OwnAsid,
+    /// TTBR0_EL1 while a program runs in the space.
+    ttbr0: u64,
+    _asid: OwnAsid,
 }
 
 impl Space {
@@ -109,15 +110,16 @@ impl Space {
         heap::reserve(WORST_CASE)?;
         let asid = OwnAsid(ASIDS.take().ok_or(OutOfMemory)?);
         let mappings = AddressSpace::new(KernelFrames, KernelMmu, asid.0).map_err(|mm::OutOfMemory| OutOfMemory)?;
-        let root = mappings.root().base().get();
-        Ok(Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, asid }))
+        let ttbr0 = ttbr0(mappings.root().base().get(), asid.0);
+        Ok(Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), ttbr0, _asid: asid }))
     }
 
     /// Makes this the space of the program on this CPU.
     #[inline]
     pub(crate) fn activate(&self) {
-        // SAFETY: the root is this space's, which the task that runs in it keeps alive.
-        unsafe { arch::cpu::set_ttbr0(self.root, self.asid.0.get()) };
+        // SAFETY: the root is this space's, which the task that runs in it keeps alive; so is the number, which no
+        // other has.
+        unsafe { arch::cpu::set_ttbr0(self.ttbr0) };
     }
 
     /// The mappings, locked.
@@ -159,9 +161,14 @@ impl Space {
     }
 }
 
+/// The value of TTBR0_EL1 for tables with their root at `root`, under a number that is theirs on every CPU.
+fn ttbr0(root: u64, asid: Asid) -> u64 {
+    root | u64::from(asid.get()) << 48 | features::common_not_private()
+}
+
 /// Takes whatever program's space away from this CPU: TTBR0 is an empty table.
 pub(crate) fn deactivate() {
     let empty = paging::image_phys(layout::reserved_pg_dir());
-    // SAFETY: a page of zeroes in the image.
-    unsafe { arch::cpu::set_ttbr0(empty.get(), 0) };
+    // SAFETY: a page of zeroes in the image, the same for every CPU.
+    unsafe { arch::cpu::set_ttbr0(ttbr0(empty.get(), Asid::GLOBAL)) };
 }

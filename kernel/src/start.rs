@@ -15,7 +15,7 @@ use crate::exit::{exit, refuse, status};
 use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::bootchart::{self, mark};
-use crate::{bench, console, exec, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
+use crate::{bench, console, exec, features, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
 
 /// Where QEMU leaves the device tree when x0 does not say (an ELF image).
 const DEFAULT_TREE: PhysAddr = PhysAddr::new(0x4000_0000);
@@ -49,6 +49,7 @@ extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
 #[inline(never)]
 fn bring_up(tree: u64, loaded: u64) {
     percpu::init(0);
+    features::record_cpu();
     paging::init(PhysAddr::new(loaded));
     mark("paging");
     let tree = if tree == 0 { DEFAULT_TREE } else { PhysAddr::new(tree) };
@@ -70,12 +71,6 @@ fn bring_up(tree: u64, loaded: u64) {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }
     mark("memory");
-    if arch::cpu::Features::detect().pan {
-        arch::user::enable_pan();
-    }
-    if let Some(step) = arch::crc::step() {
-        fs::use_crc_step(step);
-    }
     must("interrupts: ", irq::init(&platform.gic));
     mark("interrupts");
     must("timer: ", timer::init(&platform.timer));
@@ -83,14 +78,17 @@ fn bring_up(tree: u64, loaded: u64) {
         must("clock: ", timer::init_wall_clock(rtc));
     }
     mark("clocks");
-    rng::init(&platform.rng_seed);
-    mark("random numbers");
     if become_task().is_err() {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }
     must("console: ", console::enable_input(&platform.uart));
     arch::irq::enable();
     mark("first task");
+    features::settle();
+    features::enable_cpu();
+    mark("features");
+    rng::init(&platform.rng_seed);
+    mark("random numbers");
     pmem::discover(platform, &line, &claims);
     mark("pmem devices");
     LINE.call_once(|| line);

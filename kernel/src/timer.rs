@@ -102,7 +102,7 @@ fn count() -> u64 {
 
 /// Counts in a second; never 0.
 #[inline]
-fn frequency() -> u64 {
+pub(crate) fn frequency() -> u64 {
     let frequency: u64;
     // SAFETY: reads CNTFRQ_EL0.
     unsafe { asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack, preserves_flags)) };

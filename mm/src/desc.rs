@@ -130,6 +130,10 @@ pub const TCR_TBI0: u64 = 1 << 37;
 pub const TCR_HA_SHIFT: u32 = 39;
 /// HD: the hardware clears AP\[2\] where DBM is set.
 pub const TCR_HD_SHIFT: u32 = 40;
+/// E0PD1: EL0 is refused the upper half before any walk (FEAT_E0PD).
+pub const TCR_E0PD1: u64 = 1 << 56;
+/// CnP of TTBR0 and TTBR1: a TLB may keep what one CPU walked for all that walk the same tables (FEAT_TTCNP).
+pub const TTBR_CNP: u64 = 1;
 
 // Whole leaves for boot assembly: OR in the address. Pages take [`PAGE`], blocks [`BLOCK`]. -----------------------------
 

@@ -2,8 +2,9 @@
 //! the auxiliary vector, the environment, the arguments and their number, at a 16-byte boundary.
 
 use abi::Errno;
-use abi::auxv::{self, Entry, Hwcap};
+use abi::auxv::{self, Entry};
 use alloc::vec::Vec;
+use arch::features::{self, hwcap::Capabilities};
 use mm::space::{Place, Request, TASK_SIZE, What};
 use mm::{Prot, VmaFlags};
 use units::{PAGE_SIZE, VirtAddr};
@@ -112,10 +113,12 @@ pub(super) fn fill(image: &Image, strings: &Strings) -> Result<u64, Errno> {
 }
 
 /// The auxiliary vector.
-fn vector(image: &Image, path: u64, platform: u64, random: u64) -> [Entry; 19] {
+fn vector(image: &Image, path: u64, platform: u64, random: u64) -> [Entry; 20] {
+    let caps = Capabilities::of(&features::common());
     let entry = |key, value| Entry { key, value };
     [
-        entry(auxv::HWCAP, hwcap().bits()),
+        entry(auxv::HWCAP, caps.first.bits()),
+        entry(auxv::HWCAP2, caps.second.bits()),
         entry(auxv::PAGESZ, PAGE_SIZE),
         entry(auxv::CLKTCK, CLOCK_TICKS),
         entry(auxv::PHDR, image.headers),
@@ -135,32 +138,4 @@ fn vector(image: &Image, path: u64, platform: u64, random: u64) -> [Entry; 19] {
         entry(auxv::MINSIGSTKSZ, MIN_SIGNAL_STACK),
         entry(auxv::NULL, 0),
     ]
-}
-
-/// What programs may use: instructions on general and vector registers, whose state is saved, and no others.
-fn hwcap() -> Hwcap {
-    use arch::cpu::{field, isar0, isar1};
-    let (isar0, isar1) = (isar0(), isar1());
-    let mut caps = Hwcap::FP | Hwcap::ASIMD;
-    for (register, shift, least, cap) in [
-        (isar0, 4, 1, Hwcap::AES),
-        (isar0, 4, 2, Hwcap::PMULL),
-        (isar0, 8, 1, Hwcap::SHA1),
-        (isar0, 12, 1, Hwcap::SHA2),
-        (isar0, 12, 2, Hwcap::SHA512),
-        (isar0, 16, 1, Hwcap::CRC32),
-        (isar0, 20, 2, Hwcap::ATOMICS),
-        (isar0, 28, 1, Hwcap::ASIMDRDM),
-        (isar0, 32, 1, Hwcap::SHA3),
-        (isar0, 44, 1, Hwcap::ASIMDDP),
-        (isar1, 0, 1, Hwcap::DCPOP),
-        (isar1, 12, 1, Hwcap::JSCVT),
-        (isar1, 16, 1, Hwcap::FCMA),
-        (isar1, 20, 1, Hwcap::LRCPC),
-    ] {
-        if field(register, shift) >= least {
-            caps |= cap;
-        }
-    }
-    caps
 }

@@ -23,13 +23,11 @@ pub(crate) enum WriteBack {
 impl WriteBack {
     /// What this machine needs, whose caches outlive the power or do not.
     pub(super) fn choose(caches_persist: bool) -> Self {
-        let features = arch::cpu::Features::detect();
-        let reach = match (features.clean_to_deep_persistence, features.clean_to_persistence) {
-            (true, _) => cache::CleanTo::DeepPersistence,
-            (false, true) => cache::CleanTo::Persistence,
-            (false, false) => cache::CleanTo::Coherency,
-        };
-        if caches_persist { Self::NotNeeded } else { Self::Lines(reach, cache::data_line()) }
+        if caches_persist {
+            Self::NotNeeded
+        } else {
+            Self::Lines(cache::CleanTo::furthest(), cache::data_line())
+        }
     }
 }
 

@@ -58,7 +58,8 @@ extern "C" fn trap_rare_call(frame: &mut TrapFrame) {
 
 #[unsafe(no_mangle)]
 extern "C" fn trap_user_fault(frame: &mut TrapFrame, esr: u64) {
-    let far = arch::cpu::far();
+    // Without its tag, also for `si_addr`, as on Linux without SA_EXPOSE_TAGBITS.
+    let far = layout::untagged(arch::cpu::far());
     arch::irq::enable();
     if let Err(signal) = user_fault(Esr::new(esr), far, frame.elr) {
         task::signal::fault(frame, esr, signal);

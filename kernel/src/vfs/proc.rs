@@ -1,7 +1,7 @@
 //! The texts of `/proc`, made when they are opened.
 
 use super::special::Special;
-use crate::{counters, pmem, task};
+use crate::{counters, features, pmem, task};
 use abi::Errno;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -26,6 +26,8 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
     let written = match special {
         Special::Counters => counters(&mut text),
         Special::Pmem => pmem::describe(&mut text),
+        Special::Features => features::write_table(&mut text),
+        Special::Cpuinfo => features::write_cpuinfo(&mut text),
         Special::SelfMaps => task::current().write_maps(&mut text),
         _ => Ok(()),
     };
