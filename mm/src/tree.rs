@@ -2,14 +2,18 @@
 //!
 //! An AVL tree whose nodes live in a slab (`vm_area_cachep`) and name each other by index, so that all of it is safe
 //! code and only [`Tree::reserve`] can fail. Node 0 stands for no node: its height and its widest gap are 0, and nobody
-//! has to ask whether a child is there before looking at it. Each node keeps the room between its VMA and the one before (`gap`) and the largest such
-//! room in its subtree (`widest`): a search for free addresses goes down one path. Neighbours are linked too, because
-//! nearly every change of a VMA looks at the one before and the one behind. [`gaps`] holds the searches
-//! for room.
+//! has to ask whether a child is there before looking at it. Neighbours are linked too, because nearly every change of a
+//! VMA looks at the one before and the one behind.
+//!
+//! Each node keeps the room between its VMA and the one before (`gap`) and a bound on the largest such room in its
+//! subtree (`widest`), so that a search for free addresses goes down one path. A gap that shrinks leaves the bounds above
+//! it as they are; one that grows raises them as far as they are lower. So a VMA that comes and goes at one place, which
+//! is most of what programs do, changes nothing above it. A search that was led astray lowers the bounds it went by: each
+//! is paid for once by the change that left it too high. [`gaps`] holds the searches for room.
 
 mod gaps;
 
-pub(crate) use self::gaps::Room;
+pub(crate) use self::gaps::{Found, Room};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -18,7 +22,7 @@ use units::VirtRange;
 
 use crate::desc::Prot;
 use crate::seams::OutOfMemory;
-use crate::vma::Vma;
+use crate::vma::{Kind, Vma};
 
 /// The place of one VMA. Stays the same until that VMA is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +37,8 @@ struct Node<B> {
     vma: Vma<B>,
     /// Free addresses between the VMA before (or 0) and this one, guard gaps taken off.
     gap: u64,
-    /// The largest `gap` of the subtree.
-    widest: u64,
+    /// No `gap` of the subtree is larger.
+    widest: Cell<u64>,
     left: u32,
     right: u32,
     parent: u32,
@@ -49,7 +53,7 @@ impl<B> Node<B> {
     const VACANT: Self = Self {
         vma: Vma::VACANT,
         gap: 0,
-        widest: 0,
+        widest: Cell::new(0),
         left: NIL,
         right: NIL,
         parent: NIL,
@@ -79,13 +83,36 @@ pub(crate) struct Tree<B> {
     /// The answer of the last search (`vmacache`): faults come in clusters. Of a node that is free by now nothing is
     /// found: its VMA is empty.
     recent: Cell<u32>,
+    /// Where the last search for room ended.
+    hint: Cell<Hint>,
+}
+
+/// What the last search from above has learned (`free_area_cache` and `cached_hole_size` of earlier Linux): no gap above
+/// the one below `node` has `need` bytes under `high`.
+#[derive(Clone, Copy)]
+struct Hint {
+    node: u32,
+    need: u64,
+    high: u64,
+}
+
+impl Hint {
+    const NONE: Self = Self { node: NIL, need: 0, high: 0 };
 }
 
 impl<B> Tree<B> {
     pub(crate) fn new() -> Result<Self, OutOfMemory> {
-        let recent = Cell::new(NIL);
-        let mut tree =
-            Self { chunks: Vec::new(), root: NIL, first: NIL, last: NIL, free: NIL, free_count: 0, len: 0, recent };
+        let mut tree = Self {
+            chunks: Vec::new(),
+            root: NIL,
+            first: NIL,
+            last: NIL,
+            free: NIL,
+            free_count: 0,
+            len: 0,
+            recent: Cell::new(NIL),
+            hint: Cell::new(Hint::NONE),
+        };
         tree.grow()?;
         // Node 0 is never handed out.
         tree.free = tree.node(NIL).next;
@@ -200,24 +227,30 @@ impl<B> Tree<B> {
         let before = if behind == NIL { self.last } else { self.node(behind).prev };
         let n = self.free;
         assert!(n != NIL, "no node was reserved");
-        self.free = self.node(n).next;
-        self.free_count -= 1;
-        self.len += 1;
-
         // One of the two neighbours has room for a child on the inner side.
         let (parent, side) =
             if behind != NIL && self.node(behind).left == NIL { (behind, Side::Left) } else { (before, Side::Right) };
-        *self.node_mut(n) = Node { vma, parent, prev: before, next: behind, ..Node::VACANT };
+        let node = self.node_mut(n);
+        let next_free = core::mem::replace(&mut node.next, behind);
+        node.vma = vma;
+        node.parent = parent;
+        node.prev = before;
+        node.height = 1;
+        self.free = next_free;
+        self.free_count -= 1;
+        self.len += 1;
         self.set_child(parent, side, n);
         self.link(before, n);
         self.link(n, behind);
         self.recent.set(n);
-        self.refresh(n);
+        self.measure(n);
+        self.measure(behind);
+        self.rebalance(parent);
         At(n)
     }
 
-    /// Takes a VMA out.
-    pub(crate) fn remove(&mut self, at: At) -> Vma<B> {
+    /// Takes a VMA out and answers what it showed.
+    pub(crate) fn remove(&mut self, at: At) -> Kind<B> {
         let n = at.0;
         let Node { left, right, parent, prev, next, .. } = *self.node(n);
         self.link(prev, next);
@@ -227,50 +260,76 @@ impl<B> Tree<B> {
         } else {
             self.lift(n, next)
         };
-        // The gap of the next one reaches further down now, and it may stand where `n` stood.
+        if self.hint.get().node == n {
+            // Nothing above `n` has room, so nothing above the next one has.
+            self.hint.set(Hint { node: next, ..self.hint.get() });
+        }
+        // The gap of the next one reaches further down now.
         self.measure(next);
-        self.repair(start);
-        self.repair(next);
+        self.rebalance(start);
 
-        let free = self.free;
-        let node = self.node_mut(n);
-        node.next = free;
-        let vma = core::mem::replace(&mut node.vma, Vma::VACANT);
-        self.free = n;
+        let free = core::mem::replace(&mut self.free, n);
         self.free_count += 1;
         self.len -= 1;
-        vma
+        let node = self.node_mut(n);
+        node.next = free;
+        (node.left, node.right, node.gap) = (NIL, NIL, 0);
+        node.widest.set(0);
+        node.vma.range = Vma::<B>::VACANT.range;
+        core::mem::replace(&mut node.vma.kind, Kind::Anonymous)
     }
 
     /// Moves a boundary. The VMA must keep its place in the order.
     pub(crate) fn set_range(&mut self, at: At, range: VirtRange) {
-        self.node_mut(at.0).vma.range = range;
-        self.refresh(at.0);
+        let node = self.node_mut(at.0);
+        node.vma.range = range;
+        let next = node.next;
+        self.measure(at.0);
+        self.measure(next);
+    }
+
+    /// Changes what has nothing to do with the order: not the range, nor a flag that keeps a guard.
+    pub(crate) fn vma_mut(&mut self, at: At) -> &mut Vma<B> {
+        &mut self.node_mut(at.0).vma
     }
 
     pub(crate) fn set_prot(&mut self, at: At, prot: Prot) {
         self.node_mut(at.0).vma.prot = prot;
     }
 
-    /// Brings the gaps on both sides of `n` up to date, and what the nodes above keep of them.
-    fn refresh(&mut self, n: u32) {
-        let next = self.node(n).next;
-        self.measure(n);
-        self.measure(next);
-        // One of the two stands above the other: mostly `next`, which the first repair then passes.
-        self.repair(n);
-        self.repair(next);
+    /// Measures the gap below `n` again, and raises the bounds above that have become too low. Where `n` is no node, the
+    /// room above all VMAs has changed.
+    fn measure(&mut self, n: u32) {
+        if n == NIL {
+            return self.hint.set(Hint::NONE);
+        }
+        let gap = self.gap_below(n);
+        let node = self.node_mut(n);
+        let old = core::mem::replace(&mut node.gap, gap);
+        if gap > old {
+            let Hint { node: at, need, .. } = self.hint.get();
+            if at != NIL && gap >= need && self.node(at).vma.start() < self.node(n).vma.start() {
+                self.hint.set(Hint { node: n, ..self.hint.get() });
+            }
+            self.raise(n, gap);
+        }
     }
 
-    /// Measures the gap below `n` again.
-    fn measure(&mut self, n: u32) {
-        if n != NIL {
-            self.node_mut(n).gap = self.gap_below(n);
+    /// Makes `n` and those above it know of a gap.
+    fn raise(&self, mut n: u32, gap: u64) {
+        while n != NIL {
+            let node = self.node(n);
+            if node.widest.get() >= gap {
+                return;
+            }
+            node.widest.set(gap);
+            n = node.parent;
         }
     }
 
     fn gap_below(&self, n: u32) -> u64 {
-        self.node(n).vma.guarded_start().saturating_sub(self.floor(n))
+        let node = self.node(n);
+        node.vma.guarded_start().saturating_sub(self.node(node.prev).vma.guarded_end())
     }
 
     /// Where the room below `n` begins.
@@ -310,7 +369,7 @@ impl<B> Tree<B> {
     /// Puts `s`, the successor of `n` and in its right subtree, where `n` stands. Returns where the heights below begin
     /// to be out of date.
     fn lift(&mut self, n: u32, s: u32) -> u32 {
-        let Node { left, right, parent, height, widest, .. } = *self.node(n);
+        let Node { left, right, parent, height, .. } = *self.node(n);
         let Node { parent: from, right: orphan, .. } = *self.node(s);
         let start = if from == n {
             s
@@ -321,44 +380,49 @@ impl<B> Tree<B> {
         };
         self.set_child(s, Side::Left, left);
         self.replace_child(parent, n, s);
-        // What the nodes above believe of this place; the repair of `s` puts it right.
+        // The bound of this place holds for what is left of it; its height is put right by who rebalances.
+        let widest = self.node(n).widest.get();
         let lifted = self.node_mut(s);
         lifted.height = height;
-        lifted.widest = widest;
+        lifted.widest.set(widest);
         start
     }
 
-    /// Restores height, balance and `widest` from `n` upwards, as far as anything changes.
-    fn repair(&mut self, mut n: u32) {
+    /// Restores height and balance from `n` upwards, as far as anything changes.
+    fn rebalance(&mut self, mut n: u32) {
         while n != NIL {
-            let Node { left, right, gap, height: old_height, widest: old_widest, .. } = *self.node(n);
-            let (left, right) = (self.node(left), self.node(right));
-            let (low, high) = (left.height, right.height);
+            let Node { left, right, parent, height: old, .. } = *self.node(n);
+            let (low, high) = (self.height(left), self.height(right));
             if low.abs_diff(high) > 1 {
-                n = self.balance(n);
-            } else {
-                let widest = gap.max(left.widest).max(right.widest);
-                let node = self.node_mut(n);
-                node.height = 1 + low.max(high);
-                node.widest = widest;
+                let top = self.balance(n);
+                n = self.node(top).parent;
+                if self.height(top) == old {
+                    return;
+                }
+                continue;
             }
-            let node = self.node(n);
-            if node.height == old_height && node.widest == old_widest {
+            let height = 1 + low.max(high);
+            if height == old {
                 return;
             }
-            n = node.parent;
+            self.node_mut(n).height = height;
+            n = parent;
         }
     }
 
     /// Computes what `n` keeps of its subtree from its children.
     fn pull(&mut self, n: u32) {
-        let Node { left, right, gap, .. } = *self.node(n);
-        let (left, right) = (self.node(left), self.node(right));
-        let height = 1 + left.height.max(right.height);
-        let widest = gap.max(left.widest).max(right.widest);
-        let node = self.node_mut(n);
-        node.height = height;
-        node.widest = widest;
+        let Node { left, right, .. } = *self.node(n);
+        let height = 1 + self.height(left).max(self.height(right));
+        self.node_mut(n).height = height;
+        self.tighten(n);
+    }
+
+    /// Lowers the bound of `n` to what its own gap and its children's bounds say.
+    fn tighten(&self, n: u32) {
+        let node = self.node(n);
+        let (left, right) = (self.node(node.left), self.node(node.right));
+        node.widest.set(node.gap.max(left.widest.get()).max(right.widest.get()));
     }
 
     fn height(&self, n: u32) -> u8 {
@@ -421,7 +485,19 @@ impl<B> Tree<B> {
         assert_eq!(self.validate_below(self.root, NIL).0, self.len);
         assert_eq!(1 + self.len + self.free_count, self.chunks.len() * CHUNK);
         let none = self.node(NIL);
-        assert!(none.height == 0 && none.widest == 0 && none.vma.range.is_empty());
+        assert!(none.height == 0 && none.widest.get() == 0 && none.vma.range.is_empty());
+        self.validate_hint();
+    }
+
+    /// No gap above the hint's is as large as it says.
+    fn validate_hint(&self) {
+        let Hint { node: mut n, need, high } = self.hint.get();
+        while n != NIL && self.node(n).next != NIL {
+            n = self.node(n).next;
+            let floor = self.floor(n);
+            let end = (floor + self.node(n).gap).min(high);
+            assert!(end.saturating_sub(floor) < need, "the hint passes over the gap at {floor:#x}");
+        }
     }
 
     fn validate_below(&self, n: u32, parent: u32) -> (usize, u8, u64) {
@@ -434,7 +510,8 @@ impl<B> Tree<B> {
         let (right_len, right, right_widest) = self.validate_below(node.right, n);
         assert!(left.abs_diff(right) <= 1, "out of balance at {:?}", node.vma.range);
         assert_eq!(node.height, 1 + left.max(right));
-        assert_eq!(node.widest, node.gap.max(left_widest).max(right_widest));
-        (left_len + right_len + 1, node.height, node.widest)
+        let widest = node.widest.get();
+        assert!(widest >= node.gap.max(left_widest).max(right_widest), "a gap at {:?} is hidden", node.vma.range);
+        (left_len + right_len + 1, node.height, widest)
     }
 }

@@ -51,6 +51,8 @@ pub struct Vma<B> {
     /// where two neighbours show a file without a jump. Zero for anonymous memory, whose `vm_pgoff` is its address.
     pub(crate) bias: u64,
     pub(crate) kind: Kind<B>,
+    /// Whether it may have pages: what was never touched costs no look at the tables when it goes.
+    pub(crate) touched: bool,
 }
 
 impl<B> Vma<B> {
@@ -124,6 +126,7 @@ impl<B> Vma<B> {
         flags: VmaFlags::empty(),
         bias: 0,
         kind: Kind::Anonymous,
+        touched: false,
     };
 }
 

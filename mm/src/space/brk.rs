@@ -50,7 +50,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             return None;
         }
         self.vmas.reserve(1).ok()?;
-        self.insert(Vma { range, prot: Prot::RW, flags: VmaFlags::empty(), bias: 0, kind: Kind::Anonymous });
+        self.insert(
+            Vma { range, prot: Prot::RW, flags: VmaFlags::empty(), bias: 0, kind: Kind::Anonymous, touched: false },
+            next,
+        );
         Some(())
     }
 }

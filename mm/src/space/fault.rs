@@ -56,7 +56,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if !allows(vma.prot, access) {
             return Err(FaultError::Denied);
         }
-        touch(&mut self.tables, vma, va.align_down(PAGE_SIZE), access)
+        let done = touch(&mut self.tables, vma, va.align_down(PAGE_SIZE), access);
+        self.vmas.vma_mut(at).touched = true;
+        done
     }
 
     /// Makes an access possible and returns what lies behind `va`: how the kernel reads and writes a program's memory

@@ -5,7 +5,7 @@ use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 use super::{AddressSpace, MAX_MAP_COUNT, MMAP_MIN_ADDR, Released, TASK_SIZE, UNMAPPED_BASE, page_align};
 use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
-use crate::tree::Room;
+use crate::tree::{At, Found, Room};
 use crate::vma::{Kind, Vma, VmaFlags};
 
 /// Where a mapping shall lie.
@@ -103,44 +103,50 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if self.map_count() > MAX_MAP_COUNT {
             return Err(MapError::OutOfMemory);
         }
-        let range = self.place(request.place, len)?;
+        let (range, behind) = self.place(request.place, len)?;
         self.vmas.reserve(2)?;
-        let released = if let Place::Fixed(_) = request.place { self.remove_range(range)? } else { Released::none() };
+        let (released, behind) = match request.place {
+            Place::Fixed(_) => (self.remove_range(range)?, self.vmas.find(range.start().get())),
+            _ => (Released::none(), behind),
+        };
         let (kind, bias) = match request.what {
             What::Anonymous => (Kind::Anonymous, 0),
             What::File { backing, pgoff } => {
                 (Kind::File(backing), pgoff.wrapping_sub(range.start().get() >> PAGE_SHIFT))
             }
         };
-        self.insert(Vma { range, prot: request.prot, flags: request.flags, bias, kind });
+        self.insert(Vma { range, prot: request.prot, flags: request.flags, bias, kind, touched: false }, behind);
         Ok(Mapped { at: range.start(), released })
     }
 
-    /// `get_unmapped_area`: the addresses for `len` bytes, a multiple of the page size and not 0.
-    fn place(&self, place: Place, len: u64) -> Result<VirtRange, MapError> {
+    /// `get_unmapped_area`: the addresses for `len` bytes, a multiple of the page size and not 0, and the first VMA that
+    /// ends above where they begin.
+    fn place(&self, place: Place, len: u64) -> Result<(VirtRange, Option<At>), MapError> {
         if len > TASK_SIZE - MMAP_MIN_ADDR {
             return Err(MapError::OutOfMemory);
         }
-        let start = match place {
-            Place::Fixed(at) => fixed(at, len)?,
+        let Found { start, behind } = match place {
+            Place::Fixed(at) => Found { start: fixed(at, len)?, behind: None },
             Place::FixedNoReplace(at) => {
                 let start = fixed(at, len)?;
-                if self.first_in(start, start + len).is_some() {
+                let behind = self.vmas.find(start);
+                if behind.is_some_and(|at| self.vmas.vma(at).start().get() < start + len) {
                     return Err(MapError::Exists);
                 }
-                start
+                Found { start, behind }
             }
             Place::Hint(at) => match self.hinted(at, len) {
-                Some(start) => start,
+                Some(found) => found,
                 None => self.search(len, PAGE_SIZE, 0)?,
             },
             Place::Anywhere { align, offset } => self.search(len, align, offset)?,
         };
-        VirtRange::new(VirtAddr::new(start), VirtAddr::new(start + len)).ok_or(MapError::OutOfMemory)
+        let range = VirtRange::new(VirtAddr::new(start), VirtAddr::new(start + len)).ok_or(MapError::OutOfMemory)?;
+        Ok((range, behind))
     }
 
     /// The hint, rounded to pages and up to the lowest address, if there is room without touching anybody's guard.
-    fn hinted(&self, at: VirtAddr, len: u64) -> Option<u64> {
+    fn hinted(&self, at: VirtAddr, len: u64) -> Option<Found> {
         let hint = at.align_down(PAGE_SIZE).get();
         if hint == 0 {
             return None;
@@ -153,24 +159,23 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let prev = self.vmas.before(next);
         let below = next.is_none_or(|at| start + len <= self.vmas.vma(at).guarded_start());
         let above = prev.is_none_or(|at| start >= self.vmas.vma(at).guarded_end());
-        (below && above).then_some(start)
+        (below && above).then_some(Found { start, behind: next })
     }
 
     /// Down from `mmap_base`; where nothing is left there, up from `TASK_UNMAPPED_BASE`.
-    pub(super) fn search(&self, len: u64, align: u64, offset: u64) -> Result<u64, OutOfMemory> {
+    pub(super) fn search(&self, len: u64, align: u64, offset: u64) -> Result<Found, OutOfMemory> {
         let down = Room { len, low: MMAP_MIN_ADDR, high: self.mmap_base, align, offset };
         let up = Room { low: UNMAPPED_BASE, high: TASK_SIZE, ..down };
         self.vmas.highest(&down).or_else(|| self.vmas.lowest(&up)).ok_or(OutOfMemory)
     }
 
     /// `find_vma_intersection`: the first VMA that shares an address with `start..end`.
-    pub(super) fn first_in(&self, start: u64, end: u64) -> Option<crate::tree::At> {
+    pub(super) fn first_in(&self, start: u64, end: u64) -> Option<At> {
         self.vmas.find(start).filter(|at| self.vmas.vma(*at).start().get() < end)
     }
 
-    /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is. A node was reserved.
-    pub(super) fn insert(&mut self, vma: Vma<B>) {
-        let behind = self.vmas.find(vma.start().get());
+    /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is, before `behind`. A node was reserved.
+    pub(super) fn insert(&mut self, vma: Vma<B>, behind: Option<At>) {
         let prev = self.vmas.before(behind).filter(|at| {
             let prev = self.vmas.vma(*at);
             prev.end() == vma.start() && prev.merges_with(&vma)
@@ -183,17 +188,21 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             (None, None) => {
                 self.vmas.insert(vma, behind);
             }
+            // What is added has no pages: the mark of who takes it in stays true.
             (Some(prev), None) => self.stretch(prev, self.vmas.vma(prev).start(), vma.end()),
             (None, Some(next)) => self.stretch(next, vma.start(), self.vmas.vma(next).end()),
             (Some(prev), Some(next)) => {
-                let gone = self.vmas.remove(next);
-                self.stretch(prev, self.vmas.vma(prev).start(), gone.end());
+                let end = self.vmas.vma(next).end();
+                let touched = self.vmas.vma(next).touched;
+                self.vmas.vma_mut(prev).touched |= touched;
+                self.vmas.remove(next);
+                self.stretch(prev, self.vmas.vma(prev).start(), end);
             }
         }
     }
 
     /// Gives a VMA other ends. Its place in the order stays.
-    pub(super) fn stretch(&mut self, at: crate::tree::At, start: VirtAddr, end: VirtAddr) {
+    pub(super) fn stretch(&mut self, at: At, start: VirtAddr, end: VirtAddr) {
         if let Some(range) = VirtRange::new(start, end) {
             self.vmas.set_range(at, range);
         }

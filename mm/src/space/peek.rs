@@ -6,6 +6,7 @@ use super::{AddressSpace, MAX_MAP_COUNT, Released};
 use crate::desc::{Attributes, Level, Owner, Prot};
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory, PageOf};
 use crate::table::TableError;
+use crate::tree::Found;
 use crate::vma::{Kind, PEEK_GUARD_GAP, Peek, Vma, VmaFlags};
 
 /// Why there is no peek.
@@ -41,7 +42,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         // Congruent to the file, so that blocks which are aligned in it are aligned here.
         let align = if size >= HUGE_SIZE { HUGE_SIZE } else { PAGE_SIZE };
         let room = size.checked_add(PEEK_GUARD_GAP).ok_or(PeekError::OutOfMemory)?;
-        let start = VirtAddr::new(self.search(room, align, first.get() & (align - 1))?);
+        let Found { start, behind } = self.search(room, align, first.get() & (align - 1))?;
+        let start = VirtAddr::new(start);
         let range = VirtRange::new(start, VirtAddr::new(start.get() + size)).ok_or(PeekError::OutOfMemory)?;
         let pgoff = first.get() >> PAGE_SHIFT;
         if self.map_runs(&backing, range, pgoff).is_err() {
@@ -53,8 +55,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let peek = Peek { pointer, end: range.end(), serial: self.peeks };
         let bias = pgoff.wrapping_sub(start.get() >> PAGE_SHIFT);
         let kind = Kind::Peek(backing, peek);
-        let behind = self.vmas.find(start.get());
-        let vma = Vma { range, prot: Prot::READ, flags: VmaFlags::empty(), bias, kind };
+        let vma = Vma { range, prot: Prot::READ, flags: VmaFlags::empty(), bias, kind, touched: true };
         self.vmas.insert(vma, behind);
         Ok(pointer)
     }
@@ -104,7 +105,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 stale.flush();
             }
             // All parts hold clones of one promise; one of them is enough to release it.
-            if let (Kind::Peek(backing, _), true) = (self.vmas.remove(this).kind, released.is_empty()) {
+            if let (Kind::Peek(backing, _), true) = (self.vmas.remove(this), released.is_empty()) {
                 released.push(backing);
             }
         }

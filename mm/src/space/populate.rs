@@ -19,6 +19,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             if vma.prot.is_empty() {
                 continue;
             }
+            self.vmas.vma_mut(this).touched = true;
+            let vma = self.vmas.vma(this);
             let access = if vma.prot.contains(Prot::WRITE) { Access::Write } else { Access::Read };
             let mut page = part.start().align_down(PAGE_SIZE);
             while page < part.end() {

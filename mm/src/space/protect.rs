@@ -86,7 +86,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             return Err(OutOfMemory);
         }
         self.vmas.reserve(new)?;
-        self.protect_tables(start, end, prot)?;
+        if self.vmas.vma(at).touched {
+            self.protect_tables(start, end, prot)?;
+        }
+        self.share_mark(at, prev, next);
 
         // Nothing fails from here on.
         match (head, tail) {
@@ -114,6 +117,18 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Ok(())
     }
 
+    /// What `at` may become a part of may have its pages from then on.
+    fn share_mark(&mut self, at: At, prev: Option<At>, next: Option<At>) {
+        let all = [Some(at), prev, next];
+        let touched = all.into_iter().flatten().any(|at| self.vmas.vma(at).touched);
+        for at in [prev, next].into_iter().flatten() {
+            self.vmas.vma_mut(at).touched = touched;
+        }
+        if touched && (prev.is_some() || next.is_some()) {
+            self.vmas.vma_mut(at).touched = true;
+        }
+    }
+
     fn protect_tables(&mut self, start: VirtAddr, end: VirtAddr, prot: Prot) -> Result<(), OutOfMemory> {
         let Some(range) = VirtRange::new(start, end) else { return Ok(()) };
         self.tables.protect(range, |leaf: &Leaf| (!prot.is_empty()).then(|| rights(prot, leaf.desc.owner())))
@@ -123,7 +138,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     fn protect_whole(&mut self, at: At, prev: Option<At>, next: Option<At>, prot: Prot) {
         let mut end = self.vmas.vma(at).end();
         if let Some(next) = next {
-            end = self.vmas.remove(next).end();
+            end = self.vmas.vma(next).end();
+            self.vmas.remove(next);
         }
         let into = match prev {
             Some(prev) => {

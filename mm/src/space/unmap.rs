@@ -22,6 +22,14 @@ impl From<OutOfMemory> for UnmapError {
     }
 }
 
+/// What lies in a range that is to go.
+struct Found {
+    /// How many files' mappings end with it.
+    backings: usize,
+    /// Whether there may be pages.
+    touched: bool,
+}
+
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Ends every mapping in `len` bytes (rounded up to pages) from `start`. Nothing being there is no error.
     pub fn unmap(&mut self, start: VirtAddr, len: u64) -> Result<Released<B>, UnmapError> {
@@ -45,8 +53,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             }
             self.vmas.reserve(1)?;
         }
-        let mut released = Released::with_room(self.backings_in(first, range))?;
-        self.tables.unmap(range)?.flush();
+        let Found { backings, touched } = self.look_over(first, range);
+        let mut released = Released::with_room(backings)?;
+        if touched {
+            self.tables.unmap(range)?.flush();
+        }
         let mut at = Some(first);
         while let Some(this) = at.filter(|at| self.vmas.vma(*at).start() < range.end()) {
             at = self.vmas.next(this);
@@ -55,15 +66,19 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Ok(released)
     }
 
-    /// How many files' mappings end with `range`.
-    fn backings_in(&self, first: At, range: VirtRange) -> usize {
-        let mut count = 0;
+    fn look_over(&self, first: At, range: VirtRange) -> Found {
+        let mut found = Found { backings: 0, touched: false };
         let mut at = Some(first);
-        while let Some(vma) = at.map(|at| self.vmas.vma(at)).filter(|vma| vma.start() < range.end()) {
-            count += usize::from(range.covers(vma.range()) && vma.backing().is_some());
-            at = at.and_then(|at| self.vmas.next(at));
+        while let Some(this) = at {
+            let vma = self.vmas.vma(this);
+            if vma.start() >= range.end() {
+                break;
+            }
+            found.backings += usize::from(vma.backing().is_some() && range.covers(vma.range()));
+            found.touched |= vma.touched;
+            at = self.vmas.next(this);
         }
-        count
+        found
     }
 
     /// Takes `range` out of one VMA, of which nothing, either end or both ends remain.
@@ -72,7 +87,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let head = whole.start() < range.start();
         let tail = range.end() < whole.end();
         match (head, tail) {
-            (false, false) => match self.vmas.remove(at).kind {
+            (false, false) => match self.vmas.remove(at) {
                 Kind::Anonymous => {}
                 Kind::File(backing) | Kind::Peek(backing, _) => released.push(backing),
             },

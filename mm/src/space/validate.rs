@@ -30,6 +30,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let last = VirtAddr::new(leaf.va.get() + (leaf.level.size() - 1));
         let vma = self.find_vma(leaf.va).filter(|vma| vma.range().contains(leaf.va) && vma.range().contains(last));
         let Some(vma) = vma else { panic!("{}: a page no VMA knows", leaf.va) };
+        assert!(vma.touched, "{}: a page of a VMA that is said to have none", leaf.va);
         if vma.prot() == Prot::empty() {
             assert!(!leaf.desc.is_valid(), "{}: a page that may not be touched can be", leaf.va);
         } else {

@@ -18,8 +18,10 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if range.is_empty() {
             return Ok(());
         }
-        self.split_edges(range)?;
         let (first, last) = (range.start().get(), range.end().get() - 1);
+        if self.blocks.get() && self.descend(first, last).level != Level::Pte {
+            self.split_edges(range)?;
+        }
         let mut pass = Pass { changed: Changed::default(), published: true };
         let path = self.descend(first, last);
         self.protect_table(path.table, path.level, first, last, &mut rights, &mut pass);

@@ -4,14 +4,16 @@ use core::sync::atomic::AtomicU64;
 
 use units::{Pfn, VirtAddr, VirtRange};
 
-use super::{Changed, Leaf, Tables, load, store};
+use super::{Changed, Leaf, Path, Tables, load, store};
 use crate::desc::{Desc, Level};
 use crate::seams::{Frames, Mmu, OutOfMemory};
 
 /// Leaves the walker no longer finds, but a TLB may still have. Their frames come out by [`flush`](Self::flush) alone.
 #[must_use = "a CPU can still reach these frames"]
 pub struct Stale<'t, F: Frames, U: Mmu> {
-    tables: &'t mut Tables<F, U>,
+    tables: &'t Tables<F, U>,
+    /// Where both passes begin.
+    path: Path<'t>,
     first: u64,
     last: u64,
     changed: Changed,
@@ -32,9 +34,8 @@ impl<F: Frames, U: Mmu> Stale<'_, F, U> {
 
     fn finish(self, mut each: impl FnMut(&Tables<F, U>, Leaf)) {
         if self.found {
-            let tables: &Tables<F, U> = self.tables;
-            tables.settle(&self.changed);
-            tables.collect_all(self.first, self.last, &mut |leaf| each(tables, leaf));
+            self.tables.settle(&self.changed);
+            self.tables.collect_all(&self.path, self.first, self.last, &mut |leaf| each(self.tables, leaf));
         }
     }
 }
@@ -43,18 +44,28 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// Takes away every leaf in `range`, whose ends are page-aligned. A block that reaches out of the range is split
     /// first, which is what can fail; then nothing has changed.
     pub fn unmap(&mut self, range: VirtRange) -> Result<Stale<'_, F, U>, OutOfMemory> {
-        self.split_edges(range)?;
-        if range.is_empty() {
-            let at = range.start().get();
-            return Ok(Stale { tables: self, first: at, last: at, changed: Changed::default(), found: false });
+        let first = range.start().get();
+        // An empty range is looked at as its first page, and nothing of it is found.
+        let last = if range.is_empty() { first } else { range.end().get() - 1 };
+        if self.blocks.get() && self.descend(first, last).level != Level::Pte {
+            self.split_edges(range)?;
         }
-        Ok(self.break_all(range.start().get(), range.end().get() - 1))
+        if range.is_empty() {
+            let path = self.descend(first, last);
+            return Ok(Stale { tables: self, path, first, last, changed: Changed::default(), found: false });
+        }
+        Ok(self.break_all(first, last))
     }
 
     /// The first pass over `first..=last`.
     pub(super) fn break_all(&mut self, first: u64, last: u64) -> Stale<'_, F, U> {
+        let tables: &Self = self;
+        let path = tables.descend(first, last);
+        tables.break_from(path, first, last)
+    }
+
+    fn break_from<'t>(&'t self, path: Path<'t>, first: u64, last: u64) -> Stale<'t, F, U> {
         let mut pass = Break { changed: Changed::default(), found: false };
-        let path = self.descend(first, last);
         let mut gone = self.break_table(path.table, path.level, first, last, &mut pass);
         for (level, entry) in path.upwards() {
             if !pass.dies(entry, gone, first, last, level) {
@@ -62,7 +73,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             }
             gone = 1;
         }
-        Stale { tables: self, first, last, changed: pass.changed, found: pass.found }
+        Stale { tables: self, path, first, last, changed: pass.changed, found: pass.found }
     }
 
     /// Clears the valid bits in one table, and returns how many of its entries will be gone after the second pass. Where
@@ -105,8 +116,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// The second pass over `first..=last`.
-    fn collect_all(&self, first: u64, last: u64, each: &mut impl FnMut(Leaf)) {
-        let path = self.descend(first, last);
+    fn collect_all(&self, path: &Path<'_>, first: u64, last: u64, each: &mut impl FnMut(Leaf)) {
         let most = path.upwards().next().map_or(u64::MAX, |(_, entry)| most_below(load(entry)));
         let mut gone = self.collect(path.table, path.level, first, last, most, each);
         for (_, entry) in path.upwards() {

@@ -1,9 +1,10 @@
 //! Searches for free addresses (`vm_unmapped_area`), top-down and bottom-up.
 //!
-//! A subtree whose widest gap is too small is not entered. One that has a gap wide enough is entered in vain only where
-//! the limits of the search cut that gap, which happens along one path for each limit: O(log n).
+//! A subtree whose bound is too small is not entered. One that has a gap wide enough is entered in vain only where the
+//! limits of the search cut that gap, which happens along one path for each limit: O(log n). One whose bound was too
+//! high is entered once, and the bound is lowered.
 
-use super::Tree;
+use super::{At, Hint, NIL, Tree};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -34,22 +35,64 @@ impl Room {
     }
 }
 
+/// Where there is room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    /// The address.
+    pub(crate) start: u64,
+    /// The VMA behind it.
+    pub(crate) behind: Option<At>,
+}
+
+/// How many gaps are looked at one by one before the tree is asked: the hint is right, or nearly.
+const STEPS: usize = 4;
+
 impl<B> Tree<B> {
     /// The highest address at which there is room.
-    pub(crate) fn highest(&self, room: &Room) -> Option<u64> {
+    pub(crate) fn highest(&self, room: &Room) -> Option<Found> {
         let need = room.need()?;
-        let top = room.clip(self.floor_above(), u64::MAX, need);
-        let (_, end) = top.or_else(|| self.highest_below(self.root, room, need))?;
+        let (n, end) = self.by_hint(room, need).or_else(|| self.from_top(room, need))?;
+        if n != NIL {
+            self.hint.set(Hint { node: n, need, high: room.high });
+        }
         let at = end - room.len;
-        Some(at - (at.wrapping_sub(room.offset) & (room.align - 1)))
+        let start = at - (at.wrapping_sub(room.offset) & (room.align - 1));
+        Some(Found { start, behind: Self::at(n) })
     }
 
     /// The lowest address at which there is room.
-    pub(crate) fn lowest(&self, room: &Room) -> Option<u64> {
+    pub(crate) fn lowest(&self, room: &Room) -> Option<Found> {
         let need = room.need()?;
-        let found = self.lowest_below(self.root, room, need);
-        let (start, _) = found.or_else(|| room.clip(self.floor_above(), u64::MAX, need))?;
-        Some(start + (room.offset.wrapping_sub(start) & (room.align - 1)))
+        let above = || room.clip(self.floor_above(), u64::MAX, need).map(|(start, _)| (NIL, start));
+        let (n, start) = self.lowest_below(self.root, room, need).or_else(above)?;
+        let start = start + (room.offset.wrapping_sub(start) & (room.align - 1));
+        Some(Found { start, behind: Self::at(n) })
+    }
+
+    /// Starts where the last search ended, if that learned enough.
+    fn by_hint(&self, room: &Room, need: u64) -> Option<(u32, u64)> {
+        let Hint { node: mut n, need: known, high } = self.hint.get();
+        if room.high != high || need < known {
+            return None;
+        }
+        for _ in 0..STEPS {
+            let node = self.node(n);
+            if node.gap >= need {
+                let floor = self.floor(n);
+                if let Some((_, end)) = room.clip(floor, floor + node.gap, need) {
+                    return Some((n, end));
+                }
+            }
+            n = node.prev;
+        }
+        None
+    }
+
+    fn from_top(&self, room: &Room, need: u64) -> Option<(u32, u64)> {
+        match room.clip(self.floor_above(), u64::MAX, need) {
+            Some((_, end)) => Some((NIL, end)),
+            None => self.highest_below(self.root, room, need),
+        }
     }
 
     /// Where the room above all VMAs begins.
@@ -57,9 +100,9 @@ impl<B> Tree<B> {
         self.node(self.last).vma.guarded_end()
     }
 
-    fn highest_below(&self, n: u32, room: &Room, need: u64) -> Option<(u64, u64)> {
+    fn highest_below(&self, n: u32, room: &Room, need: u64) -> Option<(u32, u64)> {
         let node = self.node(n);
-        if node.widest < need {
+        if node.widest.get() < need {
             return None;
         }
         if node.vma.guarded_end().saturating_add(need) <= room.high {
@@ -69,16 +112,19 @@ impl<B> Tree<B> {
             }
         }
         let floor = self.floor(n);
-        let own = room.clip(floor, floor + node.gap, need);
-        if own.is_some() || floor < room.low {
-            return own;
+        if let Some((_, end)) = room.clip(floor, floor + node.gap, need) {
+            return Some((n, end));
         }
-        self.highest_below(node.left, room, need)
+        let found = if floor < room.low { None } else { self.highest_below(node.left, room, need) };
+        if found.is_none() {
+            self.tighten(n);
+        }
+        found
     }
 
-    fn lowest_below(&self, n: u32, room: &Room, need: u64) -> Option<(u64, u64)> {
+    fn lowest_below(&self, n: u32, room: &Room, need: u64) -> Option<(u32, u64)> {
         let node = self.node(n);
-        if node.widest < need {
+        if node.widest.get() < need {
             return None;
         }
         let floor = self.floor(n);
@@ -88,11 +134,14 @@ impl<B> Tree<B> {
                 return found;
             }
         }
-        let own = room.clip(floor, floor + node.gap, need);
-        if own.is_some() || node.vma.guarded_end() > room.high {
-            return own;
+        if let Some((start, _)) = room.clip(floor, floor + node.gap, need) {
+            return Some((n, start));
         }
-        self.lowest_below(node.right, room, need)
+        let found = if node.vma.guarded_end() > room.high { None } else { self.lowest_below(node.right, room, need) };
+        if found.is_none() {
+            self.tighten(n);
+        }
+        found
     }
 }
 
@@ -163,9 +212,13 @@ mod tests {
                     align,
                     offset: offset * PAGE_SIZE % align,
                 };
-                prop_assert_eq!(tree.highest(&room), naive(&tree, &room, true));
-                prop_assert_eq!(tree.lowest(&room), naive(&tree, &room, false));
-                for at in [tree.highest(&room), tree.lowest(&room)].into_iter().flatten() {
+                let (high, low) = (tree.highest(&room), tree.lowest(&room));
+                prop_assert_eq!(high.map(|found| found.start), naive(&tree, &room, true));
+                prop_assert_eq!(low.map(|found| found.start), naive(&tree, &room, false));
+                tree.validate();
+                for found in [high, low].into_iter().flatten() {
+                    let at = found.start;
+                    prop_assert_eq!(found.behind, tree.find(at));
                     prop_assert!(at >= room.low && at + room.len <= room.high && at % align == room.offset);
                     let hit = tree.iter().find(|vma| vma.start().get() < at + room.len && at < vma.guarded_end());
                     prop_assert!(hit.is_none(), "{:#x} lies over {:?}", at, hit);
@@ -204,8 +257,55 @@ mod tests {
         tree.validate();
         assert!(tree.height(tree.root) <= 23);
         let room = |len| Room { len, low: 16 * PAGE_SIZE, high: 200_000 * PAGE_SIZE, align: PAGE_SIZE, offset: 0 };
-        assert_eq!(tree.lowest(&room(PAGE_SIZE)), Some(17 * PAGE_SIZE));
-        assert_eq!(tree.highest(&room(PAGE_SIZE)), Some(199_999 * PAGE_SIZE));
-        assert_eq!(tree.lowest(&room(2 * PAGE_SIZE)), Some((16 + 2 * 65_529 + 1) * PAGE_SIZE));
+        let lowest = |len| tree.lowest(&room(len)).map(|found| found.start);
+        assert_eq!(lowest(PAGE_SIZE), Some(17 * PAGE_SIZE));
+        assert_eq!(tree.highest(&room(PAGE_SIZE)).map(|found| found.start), Some(199_999 * PAGE_SIZE));
+        assert_eq!(lowest(2 * PAGE_SIZE), Some((16 + 2 * 65_529 + 1) * PAGE_SIZE));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn searches_between_changes_are_never_led_past_room(
+            steps in prop::collection::vec((any::<bool>(), 1u64..6, 0usize..40, 0u32..3), 1..120),
+        ) {
+            let mut tree = Tree::new().unwrap();
+            tree.reserve(1).unwrap();
+            tree.insert(vma(1000, 4, 1), None);
+            for (add, len, nth, align) in steps {
+                let room = Room {
+                    len: len * PAGE_SIZE,
+                    low: 16 * PAGE_SIZE,
+                    high: 700 * PAGE_SIZE,
+                    align: PAGE_SIZE << align,
+                    offset: 0,
+                };
+                let found = tree.highest(&room);
+                prop_assert_eq!(found.map(|found| found.start), naive(&tree, &room, true));
+                match (add, found) {
+                    (true, Some(found)) => {
+                        tree.reserve(1).unwrap();
+                        tree.insert(vma(found.start / PAGE_SIZE, len, (len % 3) as u8), found.behind);
+                    }
+                    _ => {
+                        let mut at = tree.first();
+                        for _ in 0..nth {
+                            at = at.and_then(|at| tree.next(at)).or(at);
+                        }
+                        match at {
+                            Some(at) if tree.vma(at).range().len().get() > PAGE_SIZE && add => {
+                                let range = tree.vma(at).range();
+                                let end = VirtAddr::new(range.end().get() - PAGE_SIZE);
+                                tree.set_range(at, VirtRange::new(range.start(), end).unwrap());
+                            }
+                            Some(at) => drop(tree.remove(at)),
+                            None => {}
+                        }
+                    }
+                }
+                tree.validate();
+            }
+        }
     }
 }
