@@ -27,11 +27,24 @@ const SCTLR_EL1_ON: u64 = (SCTLR_EL1_OFF & !(1 << 23)) // SPAN
     | 1 << 26; // UCI: cache maintenance at EL0
 /// SCTLR_EL2 with everything off: the bits that read as one.
 const SCTLR_EL2_OFF: u64 = 0x30c5_0830;
+/// The same for SCTLR_EL3.
+const SCTLR_EL3_OFF: u64 = SCTLR_EL2_OFF;
+
+/// Where QEMU leaves the device tree when x0 does not say (an ELF file, or what its loader device loads).
+const DEFAULT_TREE: u64 = 0x4000_0000;
+/// Where `primary_switched` finds the device tree, in the identity map that goes: the blob's place within 2 MiB and
+/// this. Above every physical address that the linear map reaches.
+const TREE_WINDOW: u64 = 1 << 47;
+/// Of a device tree's address, the block of 2 MiB where it begins.
+const TREE_BLOCKS: u64 = (1 << 48) - (2 << 20);
+/// The affinity fields of MPIDR_EL1.
+const AFFINITY: u64 = 0xff_00ff_ffff;
 
 const _: () = assert!(SCTLR_EL1_ON & (1 << 25 | 1 << 24 | 1 << 19) == 0, "little-endian, no WXN: tables say it all");
 
 global_asm!(
     include_str!("head.s"),
+    include_str!("el3.s"),
     MODE_EL1 = const MODE_EL1,
     MODE_EL2 = const MODE_EL2,
     SCTLR_EL1_OFF = const SCTLR_EL1_OFF,
@@ -46,6 +59,11 @@ global_asm!(
     RODATA = const desc::KERNEL_RODATA | desc::PAGE,
     DATA = const desc::KERNEL_DATA | desc::PAGE,
     LINEAR_BASE = const crate::LINEAR_BASE,
+    SCTLR_EL3_OFF = const SCTLR_EL3_OFF,
+    DEFAULT_TREE = const DEFAULT_TREE,
+    TREE_WINDOW = const TREE_WINDOW,
+    TREE_BLOCKS = const TREE_BLOCKS,
+    AFFINITY = const AFFINITY,
 );
 
 /// TCR_EL1 less IPS and AS, which `cpu_setup` takes from ID_AA64MMFR0_EL1.

@@ -2,7 +2,8 @@
 //   x20  what el2_setup answered: the mode this CPU was entered in
 //   x21  the device tree's physical address, from x0
 //   x23  how far above its link address the kernel runs: its misalignment within 2 MiB
-//        (__PHYS_OFFSET & (MIN_KIMG_ALIGN - 1)), so that 2 MiB blocks can map it
+//        (__PHYS_OFFSET & (MIN_KIMG_ALIGN - 1)), so that 2 MiB blocks can map it, and in a second pass what `kaslr`
+//        adds to that
 //   x24  __PHYS_OFFSET: the physical address of _text
 //   x26  how far the kernel's pointers have been moved so far (relocate_kernel)
 // The MMU is off until primary_switch, so every store here is to Device memory: aligned, and behind the caches' back.
@@ -83,7 +84,7 @@ primary_entry:
 	.size _start, . - _start
 
 // preserve_boot_args: keeps x0..x3 in BOOT_ARGS, and drops the cache lines that may hold what was there before.
-//   in x0..x3   uses x1, x2, x9, x21
+//   in x0..x3   out x21 = the device tree   uses x1, x2, x9, x10
 routine preserve_boot_args
 	mov	x21, x0
 	adr_l	x9, BOOT_ARGS
@@ -92,6 +93,8 @@ routine preserve_boot_args
 	dmb	sy
 	mov	x1, x9
 	add	x2, x9, #32
+	cbnz	x21, invalidate_dcache
+	mov_q	x21, {DEFAULT_TREE}
 	b	invalidate_dcache
 	.size preserve_boot_args, . - preserve_boot_args
 
@@ -180,11 +183,6 @@ routine el2_setup
 	eret
 	.size el2_setup, . - el2_setup
 
-// Nobody asked for EL3, and nothing here knows a console yet.
-entered_at_el3:
-	wfe
-	b	entered_at_el3
-
 // set_cpu_boot_mode_flag: w20 into the word of BOOT_CPU_MODE that stands for the other mode.   uses x1, x2, x9, x10
 routine set_cpu_boot_mode_flag
 	adr_l	x1, BOOT_CPU_MODE
@@ -199,10 +197,10 @@ routine set_cpu_boot_mode_flag
 
 // create_page_tables: two identity maps for TTBR0, and the kernel's half for TTBR1. idmap_pg_dir has .idmap.text and
 // nothing else, and stays for the CPUs that come later. reloc_pg_dir is for the CPU that relocates: it has the image's
-// rodata and data as well, writable, and goes with primary_switched. init_pg_dir has the image at its link address plus
+// rodata and data as well, writable, and the device tree, and goes with primary_switched. init_pg_dir has the image at its link address plus
 // x23, with the permissions it keeps: text R-X, rodata R, data RW-; and in the linear map, text read-only. Blocks of
 // 2 MiB where both sides are aligned. Tables come from `boot_tables` in order; the roots are its first pages.
-//   in x23, x24   uses x0..x13, x25, lr
+//   in x21, x23, x24   uses x0..x13, x25, lr
 routine create_page_tables
 alias __create_page_tables, create_page_tables
 	mov	x25, lr
@@ -231,6 +229,12 @@ alias __create_page_tables, create_page_tables
 	and	x2, x2, #~0xfff
 	mov	x3, x1
 	mov_q	x4, {DATA}
+	bl	map_range
+	// The boot protocol keeps the blob below 2 MiB, and the blocks that it touches clear of anything but RAM.
+	mov_q	x1, {TREE_WINDOW}
+	add	x2, x1, #0x400000
+	and	x3, x21, #{TREE_BLOCKS}
+	mov_q	x4, {RODATA}
 	bl	map_range
 
 	adr_l	x0, init_pg_dir
@@ -395,6 +399,22 @@ alias __primary_switch, primary_switch
 	br	x8
 	.size primary_switch, . - primary_switch
 
+// switch_again: the second pass. The MMU goes off, because the tables that it walks are made anew; what they mapped is
+// the same memory, and the text that runs until it is on again was never written, so no cache holds more than memory.
+//   in x23 = the displacement wanted   uses x0..x13, x19, x25, lr
+switch_again:
+	mrs	x19, sctlr_el1
+	mov_q	x0, {SCTLR_EL1_OFF}
+	msr	sctlr_el1, x0
+	isb
+	bl	create_page_tables
+	tlbi	vmalle1
+	dsb	nsh
+	isb
+	mov	x0, x19
+	b	primary_switch
+	.size switch_again, . - switch_again
+
 // relocate_kernel: adds to every pointer in the image what it lacks. They are listed in the linker's RELR form: an even
 // word is the linked address of a pointer, an odd one a bitmap of which of the next 63 words are pointers. They are
 // reached by their physical addresses, read-only ones too: in the kernel's own map those never are writable.
@@ -432,8 +452,9 @@ alias __relocate_kernel, relocate_kernel
 
 	.section .text.boot, "ax", %progbits
 
-// primary_switched: at the high address. Stack, vectors, .bss; the identity map goes, and its writable part for good.
-//   in x21, x24   ends in kernel_main(x0 = device tree or 0, x1 = physical address of _text)
+// primary_switched: at the high address. Stack, vectors, .bss; then once more from create_page_tables on, if the command
+// line wants the kernel elsewhere; the identity map goes, and its writable part for good.
+//   in x21, x23, x24   ends in kernel_main(x0 = device tree, x1 = physical address of _text)
 routine primary_switched
 alias __primary_switched, primary_switched
 	mark	5
@@ -450,7 +471,19 @@ alias __primary_switched, primary_switched
 	b.hs	2f
 	stp	xzr, xzr, [x0], #16
 	b	1b
-2:	adr_l	x0, reserved_pg_dir		// an empty table: physical = virtual - _text + x24
+2:	tst	x23, #~0x1fffff
+	b.ne	3f				// this is the second pass
+	mov_q	x0, {TREE_WINDOW}
+	bfxil	x0, x21, #0, #21
+	bl	choose_displacement
+	cbz	x0, 3f
+	add	x23, x23, x0
+	adr_l	x8, switch_again
+	adr_l	x9, _text
+	sub	x8, x8, x9
+	add	x8, x8, x24
+	br	x8
+3:	adr_l	x0, reserved_pg_dir		// an empty table: physical = virtual - _text + x24
 	adr_l	x1, _text
 	sub	x0, x0, x1
 	add	x0, x0, x24
@@ -461,9 +494,9 @@ alias __primary_switched, primary_switched
 	isb
 	adr_l	x0, reloc_pg_dir
 	add	x1, x0, #4096
-3:	stp	xzr, xzr, [x0], #16
+4:	stp	xzr, xzr, [x0], #16
 	cmp	x0, x1
-	b.lo	3b
+	b.lo	4b
 	mark	6
 	mov	x0, x21
 	mov	x1, x24

@@ -32,6 +32,7 @@ rooms! {
     fw_cfg
     heap
     irq
+    kaslr
     kmap
     layout
     log

@@ -44,7 +44,7 @@ fn seeded(seed: &[u8]) -> ChaCha20Rng {
 }
 
 /// A word from RNDR, if it has one now.
-fn hardware() -> Option<u64> {
+pub(crate) fn hardware() -> Option<u64> {
     let (word, failed): (u64, u64);
     // SAFETY: RNDR, by its encoding, exists (the caller looked); it clears Z where it delivers. Only flags change.
     unsafe { asm!("mrs {}, s3_3_c2_c4_0", "cset {}, eq", out(reg) word, out(reg) failed, options(nomem, nostack)) };

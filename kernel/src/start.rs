@@ -15,10 +15,10 @@ use crate::exit::{exit, refuse, status};
 use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::bootchart::{self, mark};
-use crate::{bench, console, exec, features, heap, irq, log, mmu, paging, percpu, pmem, ram, rng, testing, timer};
+use crate::{
+    bench, console, exec, features, heap, irq, kaslr, log, mmu, paging, percpu, pmem, ram, rng, testing, timer,
+};
 
-/// Where QEMU leaves the device tree when x0 does not say (an ELF image).
-const DEFAULT_TREE: PhysAddr = PhysAddr::new(0x4000_0000);
 /// Heap that the first tasks take.
 const WORST_CASE: usize = 64 << 10;
 
@@ -36,7 +36,7 @@ fn must<T, E: fmt::Display>(what: &str, outcome: Result<T, E>) -> T {
 }
 
 /// Where `boot` ends: the MMU is on, the stack is the boot stack, interrupts are masked. `tree` is the device tree's
-/// physical address or 0, `loaded` that of `_text`.
+/// physical address, `loaded` that of `_text`.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
     bring_up(tree, loaded);
@@ -52,13 +52,13 @@ fn bring_up(tree: u64, loaded: u64) {
     features::record_cpu();
     paging::init(PhysAddr::new(loaded));
     mark("paging");
-    let tree = if tree == 0 { DEFAULT_TREE } else { PhysAddr::new(tree) };
-    let blob = read_platform(tree);
+    let blob = read_platform(PhysAddr::new(tree));
     mark("device tree");
     let platform = platform();
     must("console: ", console::init(&platform.uart));
     mark("console");
     let line = must("command line: ", CommandLine::parse(&platform.bootargs));
+    must("kaslr: ", kaslr::check(line.kaslr));
     log::init(line.log_level);
     mark("command line");
     let claims = must("pmem: ", pmem::claim(platform, &line, paging::image(), blob));

@@ -13,6 +13,11 @@ pub const MAX_PMEM: usize = 4;
 /// The log level where none is given: errors are printed, and a healthy run prints nothing.
 pub const DEFAULT_LOG_LEVEL: u8 = 4;
 
+/// What `kaslr=` may move the kernel by is a multiple of this: blocks stay blocks.
+pub const KASLR_STEP: u64 = 2 << 20;
+/// What `kaslr=` may move the kernel by is less than this.
+pub const KASLR_END: u64 = 8 << 40;
+
 /// What the command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommandLine<'a> {
@@ -30,6 +35,17 @@ pub struct CommandLine<'a> {
     pub pmem: ArrayVec<PhysRange, MAX_PMEM>,
     /// What becomes of memory on other NUMA nodes than the boot CPU's.
     pub ram: Ram,
+    /// How far the kernel is to move up from its link address.
+    pub kaslr: Kaslr,
+}
+
+/// How far the kernel is to move up from its link address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kaslr {
+    /// By so many bytes; 0 where the line does not say (`kaslr=OFFSET`).
+    By(u64),
+    /// By chance (`kaslr`).
+    Random,
 }
 
 /// What becomes of memory on other NUMA nodes than the boot CPU's.
@@ -140,6 +156,7 @@ impl<'a> CommandLine<'a> {
             root: None,
             pmem: ArrayVec::new(),
             ram: Ram::BootNode,
+            kaslr: Kaslr::By(0),
         };
         let mut rest = line.trim();
         while !rest.is_empty() {
@@ -167,7 +184,9 @@ impl<'a> CommandLine<'a> {
             ("pmem", value) => self.pmem.try_push(range(value)?).map_err(|_| Reason::TooMany)?,
             ("ram", Some("all")) => self.ram = Ram::All,
             ("ram", _) => return Err(Reason::Wants("ram=all")),
-            ("kaslr" | "poison", _) => return Err(Reason::NotSupported),
+            ("kaslr", None) => self.kaslr = Kaslr::Random,
+            ("kaslr", Some(offset)) => self.kaslr = Kaslr::By(displacement(offset)?),
+            ("poison", _) => return Err(Reason::NotSupported),
             _ => return Err(Reason::Unknown),
         }
         Ok(())
@@ -203,6 +222,11 @@ fn range(value: Option<&str>) -> Result<PhysRange, Reason> {
     let range = PhysRange::with_len(PhysAddr::new(base), ByteLen::new(size)).ok_or(WANTED)?;
     let whole = range.start().is_aligned(units::PAGE_SIZE) && range.end().is_aligned(units::PAGE_SIZE);
     if whole && !range.is_empty() { Ok(range) } else { Err(WANTED) }
+}
+
+fn displacement(offset: &str) -> Result<u64, Reason> {
+    let offset = amount(offset).filter(|offset| offset % KASLR_STEP == 0 && *offset < KASLR_END);
+    offset.ok_or(Reason::Wants("a multiple of 2M below 8192G, as in kaslr=0x40000000"))
 }
 
 /// A number, decimal or `0x` hexadecimal, perhaps followed by K, M or G.

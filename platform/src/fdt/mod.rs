@@ -4,6 +4,7 @@
 //! out what the kernel uses. Nothing is assumed: what the kernel cannot do without and the tree does not name is an
 //! error that says so. [`walk`] follows nodes through their buses; [`read`] turns properties into numbers.
 
+mod first;
 mod read;
 mod walk;
 
@@ -13,6 +14,8 @@ use arrayvec::{ArrayString, ArrayVec};
 use dtoolkit::error::FdtParseError;
 use dtoolkit::fdt::Fdt;
 use units::{PhysAddr, PhysRange};
+
+pub use first::bootargs;
 
 /// CPUs taken from the tree; more are counted in [`Platform::cpus_left_out`].
 pub const MAX_CPUS: usize = 8;
