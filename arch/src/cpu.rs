@@ -38,6 +38,13 @@ pub unsafe fn set_block<T>(block: *const T) {
     unsafe { asm!("msr tpidr_el1, {}", in(reg) block, options(nostack, preserves_flags)) };
 }
 
+/// Says that this CPU only waits for another: a hint to those it shares a core, or an emulator's thread, with.
+#[inline]
+pub fn relax() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nostack, preserves_flags)) };
+}
+
 macro_rules! id_register {
     ($($(#[$doc:meta])* $name:ident = $register:literal,)*) => {
         $($(#[$doc])*

@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use mm::desc;
 
+use crate::secondary;
+
 /// Entered at EL1, as `el2_setup` answers it (Linux: `BOOT_CPU_MODE_EL1`).
 const MODE_EL1: u32 = 0xe11;
 /// Entered at EL2 (Linux: `BOOT_CPU_MODE_EL2`).
@@ -45,6 +47,7 @@ const _: () = assert!(SCTLR_EL1_ON & (1 << 25 | 1 << 24 | 1 << 19) == 0, "little
 global_asm!(
     include_str!("head.s"),
     include_str!("el3.s"),
+    include_str!("secondary.s"),
     MODE_EL1 = const MODE_EL1,
     MODE_EL2 = const MODE_EL2,
     SCTLR_EL1_OFF = const SCTLR_EL1_OFF,
@@ -64,6 +67,9 @@ global_asm!(
     TREE_WINDOW = const TREE_WINDOW,
     TREE_BLOCKS = const TREE_BLOCKS,
     AFFINITY = const AFFINITY,
+    CPUS = const arch::cpu::MAX_CPUS,
+    PLACES = sym secondary::PLACES,
+    SECONDARY_SWITCHED = sym secondary::SECONDARY_SWITCHED,
 );
 
 /// TCR_EL1 less IPS and AS, which `cpu_setup` takes from ID_AA64MMFR0_EL1.
@@ -94,10 +100,26 @@ pub fn boot_args() -> [u64; 4] {
 pub enum BootMode {
     /// EL1: no hypervisor part of ours.
     El1,
-    /// EL2: `el2.s` stays resident there.
+    /// EL2: vectors of ours stay resident there.
     El2,
-    /// Some CPUs at one, some at the other (Linux: `is_hyp_mode_mismatched`).
+    /// Some CPUs at one, some at the other.
     Mismatched,
+}
+
+impl BootMode {
+    /// What the two words of `__boot_cpu_mode` say.
+    pub const fn of(flags: [u32; 2]) -> Self {
+        match flags {
+            [MODE_EL1, MODE_EL1] => Self::El1,
+            [MODE_EL2, MODE_EL2] => Self::El2,
+            _ => Self::Mismatched,
+        }
+    }
+
+    /// The mode that `el2_setup` answered on one CPU.
+    pub const fn of_cpu(mode: u32) -> Self {
+        Self::of([mode, mode])
+    }
 }
 
 /// The two words of `__boot_cpu_mode`: each CPU writes its mode into the one that stands for the other mode, so they
@@ -110,11 +132,12 @@ pub fn mode_flags() -> [u32; 2] {
 
 /// What the CPUs that came up so far agree on.
 pub fn boot_mode() -> BootMode {
-    match mode_flags() {
-        [MODE_EL1, MODE_EL1] => BootMode::El1,
-        [MODE_EL2, MODE_EL2] => BootMode::El2,
-        _ => BootMode::Mismatched,
-    }
+    BootMode::of(mode_flags())
+}
+
+/// Whether some CPUs were entered at EL2 and some at EL1 (Linux's name).
+pub fn is_hyp_mode_mismatched() -> bool {
+    boot_mode() == BootMode::Mismatched
 }
 
 /// The steps of `_start` in their order, each named after its routine.

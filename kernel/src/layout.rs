@@ -2,6 +2,8 @@
 
 use units::{ByteLen, PhysAddr, PhysRange, VirtAddr, VirtRange};
 
+use crate::task::stack;
+
 /// Linear map of RAM and pmem: this plus the physical address.
 pub(crate) use boot::LINEAR_BASE;
 /// The end of the linear map: 47 bits of physical address.
@@ -10,7 +12,7 @@ pub(crate) const LINEAR_END: u64 = 0xffff_8000_0000_0000;
 pub(crate) const MMIO_BASE: u64 = 0xffff_9000_0000_0000;
 /// Bytes of the window of device registers.
 pub(crate) const MMIO_SIZE: u64 = 1 << 30;
-/// Kernel stacks of tasks, each in a slot of its own with an unmapped half below.
+/// Kernel stacks of CPUs and tasks, each in a slot of its own with an unmapped half below.
 pub(crate) const STACKS_BASE: u64 = 0xffff_a000_0000_0000;
 /// Bytes of the window of kernel stacks.
 pub(crate) const STACKS_SIZE: u64 = 1 << 30;
@@ -86,7 +88,8 @@ pub(crate) fn describe(va: VirtAddr) -> &'static str {
         _ if between(boot_stack_start(), boot_stack_end()) => "the boot stack",
         _ if between(data_end(), boot_stack_start()) => "the guard below the boot stack",
         _ if within(MMIO_BASE, MMIO_SIZE) => "device registers",
-        _ if within(STACKS_BASE, STACKS_SIZE) && va.get() & crate::task::stack::SIZE == 0 => "a guard below a kernel stack",
+        _ if within(STACKS_BASE, STACKS_SIZE) && va.get() & stack::SIZE == 0 => "a guard below a kernel stack",
+        _ if within(STACKS_BASE, stack::OVERFLOW_SLOTS * stack::SLOT) => "a CPU's stack for overflows",
         _ if within(STACKS_BASE, STACKS_SIZE) => "a kernel stack",
         _ => "nothing the kernel has mapped",
     }

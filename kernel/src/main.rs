@@ -45,6 +45,7 @@ rooms! {
     pmem
     ram
     rng
+    smp
     space
     start
     syscall

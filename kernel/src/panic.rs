@@ -95,6 +95,11 @@ type Registers<'a> = Option<(&'a TrapFrame, Option<Esr>)>;
 fn report(level: u32, message: fmt::Arguments<'_>, registers: Registers<'_>, frame_pointer: u64) -> ! {
     let out = &mut Out;
     if level == 0 {
+        if !crate::testing::in_test() {
+            for cpu in crate::smp::stop::stop_others() {
+                let _ = writeln!(out, "\nCPU {cpu} does not stop");
+            }
+        }
         // The early console never fails, here and below.
         if !crate::testing::expects_death() {
             let _ = writeln!(out, "\npanic on CPU {}: {message}", arch::cpu::index());

@@ -16,7 +16,7 @@ use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::bootchart::{self, mark};
 use crate::{
-    bench, console, exec, features, heap, irq, kaslr, log, mmu, paging, percpu, pmem, ram, rng, testing, timer,
+    bench, console, exec, features, heap, irq, kaslr, log, mmu, paging, percpu, pmem, ram, rng, smp, testing, timer,
 };
 
 /// Heap that the first tasks take.
@@ -48,9 +48,12 @@ extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
 /// parsed device tree among it, is gone before the first program is loaded on the same stack.
 #[inline(never)]
 fn bring_up(tree: u64, loaded: u64) {
-    percpu::init(0);
+    percpu::init();
     features::record_cpu();
     paging::init(PhysAddr::new(loaded));
+    if percpu::init_overflow_stack().is_err() {
+        refuse(status::REFUSED, format_args!("memory: too little to run in"));
+    }
     mark("paging");
     let blob = read_platform(PhysAddr::new(tree));
     mark("device tree");
@@ -84,8 +87,10 @@ fn bring_up(tree: u64, loaded: u64) {
     must("console: ", console::enable_input(&platform.uart));
     arch::irq::enable();
     mark("first task");
+    smp::bring_up(platform);
+    mark("other CPUs");
     features::settle();
-    features::enable_cpu();
+    smp::on_each(features::enable_cpu);
     mark("features");
     rng::init(&platform.rng_seed);
     mark("random numbers");

@@ -121,7 +121,7 @@ fn finish(done: Arc<Completion>) {
 }
 
 /// Whether the task that runs here is the running test's.
-fn in_test() -> bool {
+pub(crate) fn in_test() -> bool {
     // SAFETY: null, or the task that runs here.
     let task = unsafe { crate::percpu::current_or_null().as_ref() };
     let tid = RUNNING.tid.load(Ordering::Relaxed);

@@ -14,7 +14,7 @@ use safe_mmio::SharedMmioPointer;
 use safe_mmio::fields::ReadPure;
 use units::PhysRange;
 
-use crate::{irq, mmio, task};
+use crate::{irq, mmio, percpu, task};
 
 const NANOS: u64 = 1_000_000_000;
 /// No time at all: what is not set never comes.
@@ -88,6 +88,7 @@ pub(crate) fn set_deadline(at: Option<Duration>) {
 fn interrupt() {
     // The line stays up until the comparator moves; the scheduler sets the next deadline.
     set_deadline(None);
+    percpu::this().timer_interrupts.fetch_add(1, Ordering::Relaxed);
     task::sched::on_timer();
 }
 

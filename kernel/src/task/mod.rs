@@ -24,6 +24,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::signal::Sigset;
 use sync::{Mutex, Rank};
+use units::VirtAddr;
 
 use crate::heap::OutOfMemory;
 use crate::percpu;
@@ -188,6 +189,11 @@ impl Task {
     /// The task is the current one, runs a program, and no other reference to its frame is used meanwhile.
     pub(crate) unsafe fn program_frame(&self) -> *mut TrapFrame {
         core::ptr::with_exposed_provenance_mut(self.stack.top().get() as usize - TrapFrame::SIZE)
+    }
+
+    /// The address behind the kernel stack.
+    pub(crate) fn stack_top(&self) -> VirtAddr {
+        self.stack.top()
     }
 
     /// The absolute path of the program, once there is one (`/proc/self/exe`).

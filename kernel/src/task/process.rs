@@ -41,6 +41,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    fn new(pid: u32, parent: u32, actions: Actions, exe: Arc<[u8]>) -> Self {
+        Self {
+            pid,
+            parent: AtomicU32::new(parent),
+            actions: Mutex::new(Rank::Process, actions),
+            exe: Mutex::new(Rank::Process, exe),
+            children: WaitQueue::new(),
+            threads: WaitQueue::new(),
+        }
+    }
+
     /// The process that waits for this one, or 0.
     #[inline]
     pub(crate) fn parent(&self) -> u32 {
@@ -110,16 +121,14 @@ pub(crate) fn fresh_id() -> Result<u32, OutOfMemory> {
     TREE.lock().fresh_id().ok_or(OutOfMemory)
 }
 
+/// The process of the CPUs' idle tasks, which nobody finds (Linux: `swapper`). Needs 8 KiB of heap reserved.
+pub(crate) fn idle() -> Arc<Process> {
+    Arc::new(Process::new(0, 0, NO_ACTIONS, Arc::from(&b""[..])))
+}
+
 /// A process without threads, child of `parent`, or of nobody (0). Needs 8 KiB of heap reserved.
 pub(crate) fn create(pid: u32, parent: u32, actions: Actions, exe: Arc<[u8]>) -> Arc<Process> {
-    let process = Arc::new(Process {
-        pid,
-        parent: AtomicU32::new(parent),
-        actions: Mutex::new(Rank::Process, actions),
-        exe: Mutex::new(Rank::Process, exe),
-        children: WaitQueue::new(),
-        threads: WaitQueue::new(),
-    });
+    let process = Arc::new(Process::new(pid, parent, actions, exe));
     let entry = Entry { process: process.clone(), threads: Vec::new(), life: Life::Running };
     TREE.lock().entries.insert(pid, entry);
     process

@@ -1,6 +1,7 @@
 //! Who runs: one queue of ready tasks, round robin, and the tasks that sleep until a time.
 //!
-//! A CPU without a ready task waits for interrupts on the stack of the task that ran last. A task is in the queue at
+//! All of them run on one CPU, [`HOME`]; the others have an idle task each, and answer calls (`smp`). Waking a task works
+//! from any of them. A CPU without a ready task waits for interrupts on the stack of the task that ran last. A task is in the queue at
 //! most once, and room for all of them is made when a task is born, so that waking one never needs memory.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -12,7 +13,10 @@ use sync::{Mutex, Rank};
 
 use super::{Context, Task, current, flag};
 use crate::heap::OutOfMemory;
-use crate::{counters, percpu, timer};
+use crate::{counters, percpu, smp, timer};
+
+/// The CPU that runs the tasks of the queue.
+pub(crate) const HOME: usize = 0;
 
 /// How long a program runs while others are ready.
 const SLICE: Duration = Duration::from_millis(10);
@@ -91,11 +95,18 @@ impl Queue {
         if !task.schedule.on_cpu.get() {
             self.ready.push_back(task.clone());
             self.arm_timer();
+        } else if arch::cpu::index() != HOME {
+            // It waits for interrupts on its own stack.
+            smp::nudge(HOME);
         }
     }
 
-    /// The next moment the scheduler has business: a sleeper's, or the end of the slice while others are ready.
+    /// The next moment the scheduler has business: a sleeper's, or the end of the slice while others are ready. On
+    /// another CPU than its own, has that one see to it.
     fn arm_timer(&self) {
+        if arch::cpu::index() != HOME {
+            return smp::nudge(HOME);
+        }
         let sleeper = self.sleepers.first_key_value().map(|((at, _), _)| *at);
         let slice = (!self.ready.is_empty()).then(|| timer::now() + SLICE);
         timer::set_deadline(match (sleeper, slice) {
@@ -116,8 +127,11 @@ impl Queue {
     }
 }
 
-/// The timer went off (interrupt).
+/// The timer went off, or another CPU has made a task ready (interrupt).
 pub(crate) fn on_timer() {
+    if arch::cpu::index() != HOME {
+        return;
+    }
     let mut queue = QUEUE.lock();
     queue.wake_sleepers();
     if !queue.ready.is_empty() {

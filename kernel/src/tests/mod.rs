@@ -1,6 +1,7 @@
 //! Tests that need the real machine: one file a room.
 
 mod boot;
+mod cpus;
 mod drivers;
 mod memory;
 mod tasks;

@@ -6,7 +6,6 @@
 //! our own bug and panics.
 
 use core::arch::global_asm;
-use core::cell::UnsafeCell;
 
 use abi::signal;
 use arch::esr::Esr;
@@ -25,20 +24,8 @@ global_asm!(
     CALLS = sym crate::syscall::CALLS,
     CALL_COUNT = const crate::syscall::LINUX,
     PERCPU_CURRENT = const core::mem::offset_of!(PerCpu, current),
-    OVERFLOW_STACK = sym OVERFLOW_STACK,
-    OVERFLOW_SIZE = const OVERFLOW_SIZE,
+    PERCPU_OVERFLOW = const core::mem::offset_of!(PerCpu, overflow_stack),
 );
-
-const OVERFLOW_SIZE: usize = 8192;
-
-/// The stack on which a stack overflow is told.
-#[repr(C, align(16))]
-struct OverflowStack(UnsafeCell<[u8; OVERFLOW_SIZE]>);
-
-// SAFETY: used once, by the CPU that panics.
-unsafe impl Sync for OverflowStack {}
-
-static OVERFLOW_STACK: OverflowStack = OverflowStack(UnsafeCell::new([0; OVERFLOW_SIZE]));
 
 /// Linux's signal for a fault, and the sub-code of its `siginfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,6 +122,9 @@ extern "C" fn trap_kernel_fault(frame: &mut TrapFrame, esr: u64) {
     }
     if let Some(target) = crate::pmem::fixup(frame.elr) {
         frame.elr = target;
+        return;
+    }
+    if crate::smp::psci::answer_undefined(frame, decoded) {
         return;
     }
     crate::panic::kernel_fault(frame, esr, far)

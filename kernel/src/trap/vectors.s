@@ -215,15 +215,18 @@ el1_bad:
 	b	.
 	.size el1_bad, . - el1_bad
 
-// sp + x0 is in sp, sp in x0: the stack is full. Tell it from a stack of its own; nothing returns from here, so the
-// x0 of the report may be the stack pointer.
+// sp + x0 is in sp, sp in x0: the stack is full. Tell it from a stack of this CPU's own. Nothing returns from here, so two
+// registers of the program are free to hold these while x0 finds that stack.
 	.type el1_overflow, %function
 el1_overflow:
-	msr	tpidrro_el0, x0		// scratch: a register no program of ours reads
-	adrp	x0, {OVERFLOW_STACK}
-	add	x0, x0, :lo12:{OVERFLOW_STACK}
-	add	sp, x0, #{OVERFLOW_SIZE}
-	sub	sp, sp, #{FRAME}
+	sub	sp, sp, x0
+	msr	tpidrro_el0, x0
+	mov	x0, sp
+	msr	tpidr_el0, x0
+	mrs	x0, tpidr_el1
+	ldr	x0, [x0, #{PERCPU_OVERFLOW}]
+	sub	sp, x0, #{FRAME}
+	mrs	x0, tpidr_el0
 	save_registers 1
 	mrs	x0, tpidrro_el0
 	str	x0, [sp, #248]		// TrapFrame::sp: where the stack stood

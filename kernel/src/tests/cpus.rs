@@ -1,0 +1,171 @@
+//! All CPUs of the machine: each is there, has what is its own, and does what it is asked.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
+
+use arch::cpu::MAX_CPUS;
+use boot::BootMode;
+use platform::fdt::{AFFINITY, Interrupt, Trigger};
+
+use crate::smp::{self, NotOnline};
+use crate::task::wait::WaitQueue;
+use crate::task::{self, stack};
+use crate::testing::kernel_test;
+use crate::{irq, layout, percpu, start, timer};
+
+/// How long anything here may take, at most: for a machine that hangs, not for one that is slow.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What every CPU says of itself, by its number.
+type Answers = [AtomicU64; MAX_CPUS];
+
+/// Has every CPU answer `question`, and gives the answers with the CPUs' numbers.
+fn ask(question: fn() -> u64) -> impl Iterator<Item = (usize, u64)> {
+    static QUESTION: AtomicUsize = AtomicUsize::new(0);
+    static ANSWERS: Answers = [const { AtomicU64::new(0) }; MAX_CPUS];
+    QUESTION.store((question as *const ()).expose_provenance(), Ordering::Relaxed);
+    smp::on_each(|| {
+        let question = core::ptr::with_exposed_provenance::<()>(QUESTION.load(Ordering::Relaxed));
+        // SAFETY: the function stored above.
+        let question = unsafe { core::mem::transmute::<*const (), fn() -> u64>(question) };
+        ANSWERS[arch::cpu::index()].store(question(), Ordering::Relaxed);
+    });
+    smp::online().map(|cpu| (cpu, ANSWERS[cpu].load(Ordering::Relaxed)))
+}
+
+/// Waits until `condition` holds.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = timer::now();
+    while !condition() {
+        assert!(timer::now() - start < LIMIT, "{what}");
+        arch::cpu::relax();
+    }
+}
+
+kernel_test! {
+    /// Every CPU that the tree names runs, and the first is the one that booted.
+    fn all_cpus_of_the_tree_run() {
+        let platform = start::platform();
+        assert_eq!(smp::online().count(), platform.cpus.len());
+        assert!(smp::online().all(|cpu| platform.cpus.iter().any(|one| Some(one.mpidr) == smp::affinity(cpu))));
+        assert!(!smp::is_online(MAX_CPUS));
+    }
+
+    /// Each CPU knows its number and sits where the tree says.
+    fn each_cpu_is_the_one_it_takes_itself_for() {
+        assert!(ask(|| arch::cpu::index() as u64).all(|(cpu, index)| index == cpu as u64));
+        assert!(ask(|| arch::cpu::mpidr() & AFFINITY).all(|(cpu, affinity)| Some(affinity) == smp::affinity(cpu)));
+    }
+
+    /// Each CPU has a block, a stack and an overflow stack that no other has, the stacks mapped down to a guard.
+    fn each_cpu_has_its_own_block_and_stacks() {
+        let block = || arch::cpu::block::<u8>().addr() as u64;
+        fn stack_here() -> u64 {
+            let local = core::hint::black_box(0_u8);
+            (core::ptr::from_ref(&local).addr() as u64 - 1) / stack::SLOT
+        }
+        for question in [block as fn() -> u64, stack_here, || percpu::this().overflow_stack.get() / stack::SLOT] {
+            let answers: alloc::vec::Vec<_> = ask(question).collect();
+            for (cpu, answer) in &answers {
+                assert_ne!(*answer, 0);
+                assert!(answers.iter().all(|(other, same)| other == cpu || same != answer), "CPU {cpu}");
+            }
+        }
+    }
+
+    /// `current()` holds everywhere: the others run idle tasks of their own.
+    fn each_cpu_has_a_task() {
+        let here = arch::cpu::index();
+        for (cpu, tid) in ask(|| u64::from(task::current().tid)) {
+            assert_eq!(tid == 0, cpu != here, "CPU {cpu} runs task {tid}");
+        }
+    }
+
+    /// The system registers are the same on every CPU.
+    fn every_cpu_is_set_up_alike() {
+        let empty = crate::paging::image_phys(layout::reserved_pg_dir()).get();
+        for question in [arch::cpu::sctlr as fn() -> u64, arch::cpu::tcr, arch::cpu::ttbr1, || arch::cpu::ttbr0()] {
+            let mut answers = ask(question);
+            let (_, first) = answers.next().unwrap();
+            assert!(answers.all(|(_, answer)| answer == first));
+        }
+        assert!(ask(arch::cpu::ttbr0).all(|(_, root)| root & mm::desc::ADDRESS_MASK == empty), "the identity map is live");
+    }
+
+    /// All were entered at the same level; flags that say otherwise are seen.
+    fn the_boot_modes_agree() {
+        assert!(!boot::is_hyp_mode_mismatched());
+        let (el1, el2) = (0xe11, 0xe12);
+        assert_eq!((BootMode::of([el1; 2]), BootMode::of([el2; 2])), (BootMode::El1, BootMode::El2));
+        // As they begin, when CPUs of both kinds came, and what nobody writes.
+        for flags in [[el2, el1], [el1, el2], [0, 0]] {
+            assert_eq!(BootMode::of(flags), BootMode::Mismatched);
+        }
+    }
+
+    /// A call runs where it is sent, and is over when it returns.
+    fn a_call_runs_on_the_cpu_that_is_meant() {
+        static SEEN: AtomicUsize = AtomicUsize::new(0);
+        for round in 0..200 {
+            for cpu in smp::online() {
+                let run = |argument| SEEN.store(argument * MAX_CPUS + arch::cpu::index(), Ordering::Relaxed);
+                assert_eq!(smp::call(cpu, run, round), Ok(()));
+                assert_eq!(SEEN.load(Ordering::Relaxed), round * MAX_CPUS + cpu);
+            }
+        }
+        assert_eq!(smp::call(MAX_CPUS, |_| (), 0), Err(NotOnline));
+        let absent = (0..MAX_CPUS).find(|&cpu| !smp::is_online(cpu));
+        assert!(absent.is_none_or(|cpu| smp::call(cpu, |_| unreachable!("nobody is there"), 0) == Err(NotOnline)));
+    }
+
+    /// `on_each` runs once on every CPU.
+    fn a_call_to_all_reaches_each_once() {
+        static COUNTS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+        for _ in 0..200 {
+            smp::on_each(|| _ = COUNTS[arch::cpu::index()].fetch_add(1, Ordering::Relaxed));
+        }
+        for (cpu, count) in COUNTS.iter().enumerate() {
+            assert_eq!(count.load(Ordering::Relaxed), if smp::is_online(cpu) { 200 } else { 0 });
+        }
+    }
+
+    /// The timer of each CPU goes off there.
+    fn the_timer_fires_on_each_cpu() {
+        let others = || smp::online().filter(|&cpu| cpu != arch::cpu::index());
+        for cpu in others() {
+            let before = percpu::timer_interrupts(cpu);
+            smp::call(cpu, |_| timer::set_deadline(Some(timer::now())), 0).unwrap();
+            wait_until("the timer did not fire", || percpu::timer_interrupts(cpu) > before);
+            assert_eq!(percpu::timer_interrupts(cpu), before + 1);
+        }
+    }
+
+    /// A task that waits is woken from any CPU.
+    fn any_cpu_wakes_a_task() {
+        const ID: u32 = 13;
+        static QUEUE: WaitQueue = WaitQueue::new();
+        static SAID: AtomicUsize = AtomicUsize::new(usize::MAX);
+        fn handler() {
+            // Meanwhile the task begins to wait, and its CPU sleeps.
+            let start = timer::now();
+            while timer::now() - start < Duration::from_millis(3) {}
+            SAID.store(arch::cpu::index(), Ordering::Release);
+            QUEUE.wake_all();
+        }
+        irq::register(Interrupt { id: ID, trigger: Trigger::Edge }, handler).unwrap();
+        for cpu in smp::online().filter(|&cpu| cpu != arch::cpu::index()) {
+            // Sent to oneself, it is taken when the call has ended.
+            let run = |_| irq::enable(ID).and_then(|()| irq::send(ID, arch::cpu::mpidr() & AFFINITY)).unwrap();
+            smp::call(cpu, run, 0).unwrap();
+            let said = QUEUE.wait_until(|| Some(SAID.load(Ordering::Acquire)).filter(|&said| said == cpu));
+            assert_eq!(said, Ok(cpu));
+        }
+    }
+
+    /// A call with a lock held is caught, before it can wait for ever.
+    fn a_call_with_a_lock_held_is_caught() dies {
+        static LOCK: sync::Mutex<()> = sync::Mutex::new(sync::Rank::Files, ());
+        let _held = LOCK.lock();
+        smp::on_each(|| ());
+    }
+}
