@@ -14,7 +14,7 @@ routine entered_at_el3
 	mrs	x0, mpidr_el1			// without firmware every CPU may come; the first speaks
 	mov_q	x1, {AFFINITY}
 	tst	x0, x1
-	b.ne	2f
+	b.ne	1f
 	adr_l	x24, _text
 	mov_link_base x23
 	sub	x23, x24, x23
@@ -23,13 +23,11 @@ routine entered_at_el3
 	adr_l	x0, boot_stack_top
 	mov	sp, x0
 	mov	x29, xzr
-	adr_l	x0, __bss_start
-	adr_l	x1, __bss_end
-1:	stp	xzr, xzr, [x0], #16
-	cmp	x0, x1
-	b.lo	1b
+	adr_l	x1, __bss_start
+	adr_l	x2, __bss_end
+	bl	zero_lines
 	mov	x0, x21
 	bl	refuse_el3
-2:	wfe
-	b	2b
+1:	wfe
+	b	1b
 	.size entered_at_el3, . - entered_at_el3

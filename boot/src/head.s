@@ -114,6 +114,17 @@ invalidate_dcache:
 	ret
 	.size invalidate_dcache, . - invalidate_dcache
 
+// zero_lines: clears [x1, x2), whole units of 64 bytes.   uses x1
+zero_lines:
+	.irp	at, 0, 16, 32, 48
+	stp	xzr, xzr, [x1, #\at]
+	.endr
+	add	x1, x1, #64
+	cmp	x1, x2
+	b.lo	zero_lines
+	ret
+	.size zero_lines, . - zero_lines
+
 // el2_setup: at EL2, makes EL1 a place a kernel can run in and goes there; at EL1, stays.
 //   out w0 = mode   uses x0, x1, x2   returns with all of DAIF masked, at EL1h, MMU off
 routine el2_setup
@@ -209,10 +220,7 @@ alias __create_page_tables, create_page_tables
 	bl	invalidate_dcache
 	adr_l	x1, boot_tables
 	adr_l	x2, boot_tables_end
-1:	stp	xzr, xzr, [x1], #16
-	stp	xzr, xzr, [x1], #16
-	cmp	x1, x2
-	b.lo	1b
+	bl	zero_lines
 	adr_l	x5, boot_tables_pool
 
 	.irp	root, idmap_pg_dir, reloc_pg_dir
@@ -314,11 +322,15 @@ map_range:
 	add	x3, x3, #0x200000
 	b	map_range
 1:	descend	x8, x1, 21
-	ubfx	x6, x1, #12, #9
+2:	ubfx	x6, x1, #12, #9
 	orr	x9, x4, x3
 	str	x9, [x8, x6, lsl #3]
 	add	x1, x1, #0x1000
 	add	x3, x3, #0x1000
+	cmp	x1, x2
+	b.hs	9f
+	tst	x1, #0x1fffff
+	b.ne	2b				// the same table
 	b	map_range
 9:	ret
 	.size map_range, . - map_range
@@ -418,7 +430,7 @@ switch_again:
 // relocate_kernel: adds to every pointer in the image what it lacks. They are listed in the linker's RELR form: an even
 // word is the linked address of a pointer, an odd one a bitmap of which of the next 63 words are pointers. They are
 // reached by their physical addresses, read-only ones too: in the kernel's own map those never are writable.
-//   in x23 = the displacement wanted, x26 = the one they have   out x26 = x23   uses x0..x7
+//   in x23 = the displacement wanted, x26 = the one they have   out x26 = x23   uses x0..x6
 routine relocate_kernel
 alias __relocate_kernel, relocate_kernel
 	sub	x3, x23, x26
@@ -437,16 +449,16 @@ alias __relocate_kernel, relocate_kernel
 	add	x6, x6, x3
 	str	x6, [x5], #8
 	b	1b
-2:	mov	x7, x5
-	add	x5, x5, #(63 * 8)
-3:	lsr	x4, x4, #1
-	cbz	x4, 1b
-	tbz	x4, #0, 4f
-	ldr	x6, [x7]
+2:	.set	bit, 1
+	.rept	63
+	tbz	x4, #bit, 3f
+	ldr	x6, [x5, #(8 * (bit - 1))]
 	add	x6, x6, x3
-	str	x6, [x7]
-4:	add	x7, x7, #8
-	b	3b
+	str	x6, [x5, #(8 * (bit - 1))]
+3:	.set	bit, bit + 1
+	.endr
+	add	x5, x5, #(8 * 63)
+	b	1b
 5:	ret
 	.size relocate_kernel, . - relocate_kernel
 
@@ -465,25 +477,22 @@ alias __primary_switched, primary_switched
 	adr_l	x0, el1_vectors
 	msr	vbar_el1, x0
 	msr	tpidr_el1, xzr
-	adr_l	x0, __bss_start
-	adr_l	x1, __bss_end
-1:	cmp	x0, x1
-	b.hs	2f
-	stp	xzr, xzr, [x0], #16
-	b	1b
-2:	tst	x23, #~0x1fffff
-	b.ne	3f				// this is the second pass
+	adr_l	x1, __bss_start
+	adr_l	x2, __bss_end
+	bl	zero_lines
+	tst	x23, #~0x1fffff
+	b.ne	1f				// this is the second pass
 	mov_q	x0, {TREE_WINDOW}
 	bfxil	x0, x21, #0, #21
 	bl	choose_displacement
-	cbz	x0, 3f
+	cbz	x0, 1f
 	add	x23, x23, x0
 	adr_l	x8, switch_again
 	adr_l	x9, _text
 	sub	x8, x8, x9
 	add	x8, x8, x24
 	br	x8
-3:	adr_l	x0, reserved_pg_dir		// an empty table: physical = virtual - _text + x24
+1:	adr_l	x0, reserved_pg_dir		// an empty table: physical = virtual - _text + x24
 	adr_l	x1, _text
 	sub	x0, x0, x1
 	add	x0, x0, x24
@@ -492,11 +501,9 @@ alias __primary_switched, primary_switched
 	tlbi	vmalle1
 	dsb	nsh
 	isb
-	adr_l	x0, reloc_pg_dir
-	add	x1, x0, #4096
-4:	stp	xzr, xzr, [x0], #16
-	cmp	x0, x1
-	b.lo	4b
+	adr_l	x1, reloc_pg_dir
+	add	x2, x1, #4096
+	bl	zero_lines
 	mark	6
 	mov	x0, x21
 	mov	x1, x24
