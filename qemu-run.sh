@@ -12,7 +12,8 @@ root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd) || exit 125
 usage() {
     cat <<'TXT'
 qemu-run.sh [OPTION]... [-- QEMU ARGS]
-  --kernel ELF     what to boot (target/vitrine.elf beside this script)
+  --kernel FILE    what to boot, an ELF file or a flat image (target/vitrine.elf beside this script)
+  --at ADDRESS     where a flat image is loaded, a multiple of 64 KiB (0x40200000)
   --pmem FILE      a persistent memory device kept in FILE; may be given several times
   --carrier K      how the devices are attached: nvdimm (default), numa
   --smp N          CPUs (1)
@@ -35,6 +36,7 @@ refuse() {
 # --- The words -------------------------------------------------------------------------------------------------------
 
 kernel=$root/target/vitrine.elf
+address=
 carrier=nvdimm
 cpus=1
 ram=512M
@@ -49,10 +51,11 @@ extra=()
 
 while (($#)); do
     case $1 in
-    --kernel | --pmem | --carrier | --smp | --mem | --cpu | --el | --timeout | --append)
+    --kernel | --at | --pmem | --carrier | --smp | --mem | --cpu | --el | --timeout | --append)
         (($# > 1)) || refuse "$1 wants a value (see --help)"
         case $1 in
         --kernel) kernel=$2 ;;
+        --at) address=$2 ;;
         --pmem) media+=("$2") ;;
         --carrier) carrier=$2 ;;
         --smp) cpus=$2 ;;
@@ -112,6 +115,13 @@ command -v qemu-system-aarch64 >/dev/null ||
     refuse "qemu-system-aarch64 is missing: install it (Debian: apt-get install qemu-system-arm)"
 [[ -f $kernel && -r $kernel ]] || refuse "no kernel at $kernel (make build makes one)"
 
+# A flat image has the arm64 header: `ARM\x64` at byte 56.
+flat=
+[[ $(dd if="$kernel" bs=1 skip=56 count=4 2>/dev/null | tr '\0' ' ') != ARMd ]] || flat=yes
+[[ -z $address || -n $flat ]] || refuse "--at is for a flat image, which $kernel is not"
+[[ -z $address || $address =~ ^0x[0-9a-fA-F]{1,12}$ ]] || refuse "--at wants an address such as 0x40210000, not '$address'"
+((${address:-0} % 65536 == 0)) || refuse "--at wants a multiple of 64 KiB, not '$address'"
+
 # Locks each medium for as long as QEMU, which inherits the descriptors, is alive.
 locks=()
 sizes=()
@@ -147,8 +157,15 @@ backend() { # INDEX
     printf 'memory-backend-file,id=pm%d,share=on,mem-path=%s,size=%d' "$1" "$(quoted "${media[$1]}")" "${sizes[$1]}"
 }
 
-# Without firmware QEMU has no ACPI tables, and without those no NVDIMM. An empty firmware satisfies it; the kernel
-# then comes in through the loader device, and `-kernel` is there only because QEMU demands it beside `-append`.
+# The kernel comes in through the loader device, under an empty firmware; `-kernel` is there only because QEMU demands it
+# beside `-append`.
+load_by_device() {
+    local where=
+    [[ -z $flat ]] || where=,addr=${address:-0x40200000},force-raw=on
+    load=(-bios /dev/null -device "loader,file=$(quoted "$kernel")$where,cpu-num=0" -kernel "${BASH_SOURCE[0]}")
+}
+
+# Without firmware QEMU has no ACPI tables, and without those no NVDIMM. An empty one satisfies it.
 attach_nvdimms() {
     local i room=$ram_bytes
     machine+=,nvdimm=on
@@ -157,8 +174,7 @@ attach_nvdimms() {
         room=$((room + sizes[i] + (2 << 30)))
     done
     memory=(-m "size=$((ram_bytes >> 20))M,slots=${#media[@]},maxmem=$(((room >> 30) + 1))G")
-    load=(-bios /dev/null -device "loader,file=$(quoted "$kernel"),cpu-num=0")
-    [[ -z $append ]] || load+=(-kernel "${BASH_SOURCE[0]}")
+    load_by_device
 }
 
 # Each medium is the memory of a NUMA node of its own, right behind RAM; the kernel is told where.
@@ -176,6 +192,7 @@ attach_nodes() {
 }
 
 memory=(-m "$((ram_bytes >> 20))M")
+[[ -z $address ]] || load_by_device
 if ((${#media[@]})); then
     case $carrier in
     nvdimm) attach_nvdimms ;;
