@@ -44,6 +44,8 @@ counters! {
     FAULTS = "faults",
     /// Context switches.
     SWITCHES = "switches",
+    /// Times that the UART had more bytes than it could keep, each with at least one lost.
+    CONSOLE_OVERRUNS = "console_overruns",
     /// System calls nobody knows.
     UNKNOWN_CALLS = "unknown_calls",
 }

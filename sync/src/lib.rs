@@ -54,9 +54,9 @@ ranks! {
     WaitQueue,
     /// Runnable tasks.
     RunQueue,
-    /// The terminal's input line.
+    /// The terminal's line discipline.
     Terminal,
-    /// A device's registers.
+    /// A device's registers, and what was received from it.
     Device,
     /// Free frames; freeing one may take heap.
     Frames,

@@ -6,4 +6,3 @@ mod drivers;
 mod memory;
 mod tasks;
 mod vfs;
-mod words;

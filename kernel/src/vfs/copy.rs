@@ -51,23 +51,3 @@ pub(crate) fn produce<K: Sink>(sink: &mut K, len: usize, mut fill: impl FnMut(&m
     }
     Ok(done)
 }
-
-/// Hands `len` bytes of `source` to `eat`, chunk by chunk; answers how many.
-///
-/// # Errors
-/// [`BadAddress`] where the first chunk cannot be read.
-pub(crate) fn consume<S: Source>(source: &mut S, len: usize, mut eat: impl FnMut(&[u8])) -> Result<usize, BadAddress> {
-    let mut buffer = [0; CHUNK];
-    let len = len.min(source.remaining());
-    let mut done = 0;
-    while done < len {
-        let chunk = &mut buffer[..CHUNK.min(len - done)];
-        match take(source, chunk) {
-            Ok(()) => eat(chunk),
-            Err(BadAddress) if done > 0 => return Ok(done),
-            Err(BadAddress) => return Err(BadAddress),
-        }
-        done += chunk.len();
-    }
-    Ok(done)
-}

@@ -11,6 +11,7 @@ use super::error::errno;
 use super::position::{Position, Turn};
 use super::special::{Special, What};
 use super::{Node, Vnode, WriteAccess};
+use crate::console::terminal::Patience;
 use crate::heap;
 use abi::Errno;
 use abi::file::OpenFlags;
@@ -149,6 +150,9 @@ impl File {
     /// `EBADF`, `EISDIR`, `EFAULT`, `EIO`, `EINTR`.
     pub(crate) fn read<K: Sink>(&self, len: usize, sink: &mut K) -> Result<usize, Errno> {
         self.check_readable()?;
+        if self.is_terminal() {
+            return self.read_from(0, len, sink);
+        }
         let turn = self.turn()?;
         let done = self.read_from(turn.get(), len, sink)?;
         turn.set(turn.get() + done as u64);
@@ -171,6 +175,9 @@ impl File {
     /// `EBADF`, `EINVAL`, `EFBIG`, `ENOSPC`, `EFAULT`, `EIO`, `EINTR`; of a regular file nothing has changed then.
     pub(crate) fn write<S: Source>(&self, source: &mut S) -> Result<usize, Errno> {
         self.check_writable()?;
+        if self.is_terminal() {
+            return self.write_to(0, source).map(|(done, _)| done);
+        }
         let turn = self.turn()?;
         let (done, end) = self.write_to(turn.get(), source)?;
         turn.set(end);
@@ -227,6 +234,12 @@ impl File {
         }
     }
 
+    /// Whether a read or write may wait for whoever sits at the other end.
+    fn patience(&self) -> Patience {
+        if self.flags().contains(OpenFlags::NONBLOCK) { Patience::Never } else { Patience::Waits }
+    }
+
+    /// The right to move the position. The terminal has none: a thread that writes must not wait for one that reads.
     fn turn(&self) -> Result<Turn<'_>, Errno> {
         Ok(self.position.turn()?)
     }
@@ -262,7 +275,7 @@ impl File {
                 let rest = usize::try_from(at).ok().and_then(|at| self.text.get(at..)).unwrap_or(&[]);
                 copy::give(sink, &rest[..len.min(rest.len())]).map_err(|_| Errno::EFAULT)
             }
-            (Behaviour::Terminal, _) => device::read_terminal(len, sink),
+            (Behaviour::Terminal, _) => device::read_terminal(len, self.patience(), sink),
             (Behaviour::Device(special), _) => device::read(special, len, sink),
             (Behaviour::Directory, _) => Err(Errno::EISDIR),
             (Behaviour::Place | Behaviour::Regular, _) => Err(Errno::EBADF),
@@ -282,7 +295,7 @@ impl File {
                 let written = node.write(place, source, super::now()).map_err(errno)?;
                 Ok((written.len, written.end.get()))
             }
-            (Behaviour::Terminal, _) => device::write_terminal(source).map(|done| (done, at)),
+            (Behaviour::Terminal, _) => device::write_terminal(source, self.patience()).map(|done| (done, at)),
             (Behaviour::Device(special), _) => device::write(special, source).map(|done| (done, at)),
             (Behaviour::Directory, _) => Err(Errno::EISDIR),
             (Behaviour::Text | Behaviour::Place | Behaviour::Regular, _) => Err(Errno::EBADF),

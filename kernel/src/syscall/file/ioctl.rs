@@ -1,11 +1,11 @@
 //! `ioctl`: what can be asked of the terminal, and of every descriptor.
 
 use super::{Args, fd, int, ptr};
-use crate::console::{self, Flush};
+use crate::console::terminal::{Flush, TERMINAL};
 use crate::task::current;
-use crate::uaccess::{read_user, write_user};
+use crate::uaccess::{UserPtr, read_user, write_user};
 use abi::Errno;
-use abi::tty::{FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGWINSZ, TIOCSWINSZ, Termios, Winsize};
+use abi::tty;
 
 /// `FIONCLEX`: the descriptor outlives `execve`.
 const FIONCLEX: u32 = 0x5450;
@@ -23,21 +23,37 @@ pub(crate) fn sys_ioctl(a: &Args) -> Result<u64, Errno> {
     match request {
         FIOCLEX | FIONCLEX => files.set_cloexec(fd(a, 0), request == FIOCLEX)?,
         _ if !file.is_terminal() => return Err(Errno::ENOTTY),
-        TCGETS => write_user(ptr(a, 2), &console::settings())?,
-        TCSETS | TCSETSW | TCSETSF => {
-            let settings: Termios = read_user(ptr(a, 2))?;
-            console::set(settings, if request == TCSETSF { Flush::Input } else { Flush::Nothing });
-        }
-        FIONREAD => {
-            let readable = console::readable() as u32;
-            write_user(ptr(a, 2), &readable)?;
-        }
-        // A serial line does not know how large the window at its other end is.
-        TIOCGWINSZ => write_user(ptr(a, 2), &Winsize::default())?,
-        TIOCSWINSZ => {
-            let _: Winsize = read_user(ptr(a, 2))?;
-        }
-        _ => return Err(Errno::ENOTTY),
+        _ => ask_terminal(request, a.a[2], ptr(a, 2))?,
     }
     Ok(0)
+}
+
+fn ask_terminal(request: u32, number: u64, at: UserPtr) -> Result<(), Errno> {
+    match request {
+        tty::TCGETS => write_user(at, &TERMINAL.settings())?,
+        // Output is on the wire when it is written: there is nothing to wait for.
+        tty::TCSETS | tty::TCSETSW => TERMINAL.set(read_user(at)?, Flush::Nothing),
+        tty::TCSETSF => TERMINAL.set(read_user(at)?, Flush::Input),
+        // A break cannot be sent to a terminal that is a pipe, and to no other is one meant.
+        tty::TCSBRK => {}
+        tty::TCFLSH => match number as u32 {
+            tty::TCIFLUSH | tty::TCIOFLUSH => TERMINAL.flush_input(),
+            tty::TCOFLUSH => {}
+            _ => return Err(Errno::EINVAL),
+        },
+        tty::TCXONC => match number as u32 {
+            tty::TCOOFF => TERMINAL.stop(),
+            tty::TCOON => TERMINAL.start(),
+            tty::TCIOFF => TERMINAL.ask(tty::VSTOP),
+            tty::TCION => TERMINAL.ask(tty::VSTART),
+            _ => return Err(Errno::EINVAL),
+        },
+        tty::FIONREAD => write_user(at, &(TERMINAL.readable() as u32))?,
+        tty::TIOCOUTQ => write_user(at, &0u32)?,
+        tty::TIOCSTI => TERMINAL.types(read_user(at)?).map_err(|_| Errno::EAGAIN)?,
+        tty::TIOCGWINSZ => write_user(at, &TERMINAL.size())?,
+        tty::TIOCSWINSZ => _ = TERMINAL.resize(read_user(at)?),
+        _ => return Err(Errno::ENOTTY),
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use abi::signal::Sigset;
 use abi::time::Timespec;
 use alloc::vec::Vec;
 
-use crate::console;
+use crate::console::terminal::TERMINAL;
 use crate::heap;
 use crate::syscall::{Args, time};
 use crate::task::current;
@@ -64,7 +64,7 @@ fn wait(asked: &mut [PollFd], deadline: Option<Duration>) -> Result<u64, Errno> 
     if ready > 0 || deadline.is_some_and(|deadline| deadline <= timer::now()) {
         return Ok(ready);
     }
-    match console::wait_for_input(deadline, || Some(look(asked)).filter(|ready| *ready > 0)) {
+    match TERMINAL.wait_for_input(deadline, || Some(look(asked)).filter(|ready| *ready > 0)) {
         Ok(ready) => Ok(ready),
         Err(Ended::TimedOut) => Ok(0),
         Err(Ended::Interrupted) => Err(Errno::EINTR),
@@ -87,7 +87,11 @@ fn events(one: &PollFd) -> i16 {
     }
     match current().files.get(one.fd) {
         Err(_) => POLLNVAL,
-        Ok(file) if file.is_terminal() && console::readable() == 0 => one.events & POLLOUT,
+        Ok(file) if file.is_terminal() => {
+            let readable = if TERMINAL.ready_to_read() { POLLIN } else { 0 };
+            let writable = if TERMINAL.ready_to_write() { POLLOUT } else { 0 };
+            one.events & (readable | writable)
+        }
         Ok(_) => one.events & (POLLIN | POLLOUT),
     }
 }

@@ -1,8 +1,9 @@
 //! What the terminal and the small devices of `/dev` answer.
 
+use crate::console::terminal::{Patience, Refused, TERMINAL};
+use crate::rng;
 use crate::vfs::copy;
 use crate::vfs::special::Special;
-use crate::{console, rng};
 use abi::Errno;
 use alloc::vec::Vec;
 use pmem::medium::{Sink, Source};
@@ -13,8 +14,8 @@ const LINE_MAX: usize = 4096;
 /// Reads a line, or what is left of one.
 ///
 /// # Errors
-/// `EINTR`, `EFAULT`, `ENOMEM`.
-pub(super) fn read_terminal<K: Sink>(len: usize, sink: &mut K) -> Result<usize, Errno> {
+/// `EINTR`, `EAGAIN`, `EFAULT`, `ENOMEM`.
+pub(super) fn read_terminal<K: Sink>(len: usize, patience: Patience, sink: &mut K) -> Result<usize, Errno> {
     if len == 0 {
         return Ok(0);
     }
@@ -22,17 +23,36 @@ pub(super) fn read_terminal<K: Sink>(len: usize, sink: &mut K) -> Result<usize, 
     let len = len.min(LINE_MAX);
     line.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
     line.resize(len, 0);
-    let got = console::read(&mut line)?;
+    let got = TERMINAL.read(&mut line, patience)?;
     copy::give(sink, &line[..got]).map_err(|_| Errno::EFAULT)
 }
 
 /// Sends bytes to the terminal, unchanged.
 ///
 /// # Errors
-/// `EFAULT`.
-pub(super) fn write_terminal<S: Source>(source: &mut S) -> Result<usize, Errno> {
-    let len = source.remaining();
-    copy::consume(source, len, console::write).map_err(|_| Errno::EFAULT)
+/// `EFAULT`; `EINTR` and `EAGAIN` where output is stopped.
+pub(super) fn write_terminal<S: Source>(source: &mut S, patience: Patience) -> Result<usize, Errno> {
+    let mut buffer = [0; copy::CHUNK];
+    let mut done = 0;
+    while source.remaining() > 0 {
+        let chunk = &mut buffer[..copy::CHUNK.min(source.remaining())];
+        let taken = copy::take(source, chunk).map_err(|_| Errno::EFAULT);
+        match taken.and_then(|()| Ok(TERMINAL.write(chunk, patience)?)) {
+            Ok(()) => done += chunk.len(),
+            Err(_) if done > 0 => return Ok(done),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+impl From<Refused> for Errno {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Interrupted => Self::EINTR,
+            Refused::WouldWait => Self::EAGAIN,
+        }
+    }
 }
 
 /// Reads `/dev/null` and its kin.
