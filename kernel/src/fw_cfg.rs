@@ -132,7 +132,7 @@ pub(crate) fn init(registers: PhysRange) -> Result<(), FwCfgError> {
     if registers.len().get() < size_of::<Registers>() as u64 {
         return Err(FwCfgError::Signature);
     }
-    let registers = mmio::map(registers.start(), registers.len()).map_err(FwCfgError::Map)?.cast();
+    let registers = mmio::map(registers.start(), registers.len(), "the registers of fw_cfg").map_err(FwCfgError::Map)?.cast();
     let mut slot = DEVICE.lock();
     let device = slot.insert(Device { registers });
     let answer = device.check();

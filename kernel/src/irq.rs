@@ -92,14 +92,14 @@ static HANDLERS: [AtomicPtr<()>; LINES] = [const { AtomicPtr::new(core::ptr::nul
 /// # Errors
 /// [`IrqError`].
 pub(crate) fn init(gic: &fdt::Gic) -> Result<(), IrqError> {
-    let registers = mmio::map(gic.distributor.start(), gic.distributor.len())?;
+    let registers = mmio::map(gic.distributor.start(), gic.distributor.len(), "the registers of the GIC's distributor")?;
     // SAFETY: the device tree says that a GICv3 distributor lies here; it is mapped once and for ever.
     let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(registers.cast::<Gicd>()) });
     distributor.configure_default_settings();
     let mut regions = ArrayVec::new();
     for range in &gic.redistributors {
         let len = range.len().min(ByteLen::new(REDISTRIBUTOR * MAX_CPUS as u64));
-        regions.push((mmio::map(range.start(), len)?.cast::<GicrSgi>(), len));
+        regions.push((mmio::map(range.start(), len, "the registers of the GIC's redistributors")?.cast::<GicrSgi>(), len));
     }
     *CONTROLLER.lock() = Some(Controller { distributor, regions, redistributors: [None; MAX_CPUS] });
     init_cpu()

@@ -2,6 +2,7 @@
 
 use units::{ByteLen, PhysAddr, PhysRange, VirtAddr, VirtRange};
 
+use crate::regions;
 use crate::task::stack;
 
 /// Linear map of RAM and pmem: this plus the physical address.
@@ -46,6 +47,7 @@ linker_symbols! {
     relr_start = __relr_start;
     relr_end = __relr_end;
     init_pg_dir = init_pg_dir;
+    idmap_pg_dir = idmap_pg_dir;
     reloc_pg_dir = reloc_pg_dir;
     reserved_pg_dir = reserved_pg_dir;
 }
@@ -68,29 +70,47 @@ pub(crate) fn linear_range(range: PhysRange) -> VirtRange {
     VirtRange::new(at(range.start()), at(range.end())).unwrap_or_else(|| unreachable!("the ends keep their order"))
 }
 
-/// The physical range of `[start, end)`, two of the linker's symbols, in an image loaded with `_text` at `loaded`.
-pub(crate) fn image_range(start: VirtAddr, end: VirtAddr, loaded: PhysAddr) -> PhysRange {
-    let phys = |va: VirtAddr| PhysAddr::new(va.get() - text_start().get() + loaded.get());
-    PhysRange::new(phys(start), phys(end)).unwrap_or_else(|| unreachable!("the linker's symbols rise"))
+/// The whole image, from text to the boot stack.
+pub(crate) fn image() -> VirtRange {
+    part(text_start(), image_end())
+}
+
+/// Text, which is executed and not written.
+pub(crate) fn text() -> VirtRange {
+    part(text_start(), text_end())
+}
+
+/// Constants.
+pub(crate) fn rodata() -> VirtRange {
+    part(rodata_start(), rodata_end())
+}
+
+/// What is written, tables of `boot` included.
+pub(crate) fn data() -> VirtRange {
+    part(data_start(), data_end())
+}
+
+/// The stack of the first CPU until its first program runs.
+pub(crate) fn boot_stack() -> VirtRange {
+    part(boot_stack_start(), boot_stack_end())
+}
+
+fn part(start: VirtAddr, end: VirtAddr) -> VirtRange {
+    VirtRange::new(start, end).unwrap_or_else(|| unreachable!("the linker's symbols rise"))
 }
 
 /// What `va` belongs to, in words.
 pub(crate) fn describe(va: VirtAddr) -> &'static str {
+    if let Some(region) = regions::find(va) {
+        return region.name;
+    }
     let within = |start: u64, len: u64| va.get().wrapping_sub(start) < len;
-    let between = |start: VirtAddr, end: VirtAddr| start <= va && va < end;
     match va.get() {
         0..0x1000 => "the null page",
         0x1000..USER_END => "a program's memory",
-        LINEAR_BASE..LINEAR_END => "the linear map",
-        _ if between(text_start(), text_end()) => "kernel text",
-        _ if between(rodata_start(), rodata_end()) => "kernel read-only data",
-        _ if between(data_start(), data_end()) => "kernel data",
-        _ if between(boot_stack_start(), boot_stack_end()) => "the boot stack",
-        _ if between(data_end(), boot_stack_start()) => "the guard below the boot stack",
-        _ if within(MMIO_BASE, MMIO_SIZE) => "device registers",
+        LINEAR_BASE..LINEAR_END => "the linear map, where nothing is mapped",
+        _ if data_end() <= va && va < boot_stack_start() => "the guard below the boot stack",
         _ if within(STACKS_BASE, STACKS_SIZE) && va.get() & stack::SIZE == 0 => "a guard below a kernel stack",
-        _ if within(STACKS_BASE, stack::OVERFLOW_SLOTS * stack::SLOT) => "a CPU's stack for overflows",
-        _ if within(STACKS_BASE, STACKS_SIZE) => "a kernel stack",
         _ => "nothing the kernel has mapped",
     }
 }

@@ -44,6 +44,7 @@ rooms! {
     percpu
     pmem
     ram
+    regions
     rng
     smp
     space

@@ -17,11 +17,12 @@ use units::{ByteLen, HUGE_SIZE, PAGE_SIZE, Pfn, PhysAddr, PhysRange, VirtAddr, V
 use crate::heap::OutOfMemory;
 use crate::layout::{self, MMIO_BASE, MMIO_SIZE};
 use crate::mmu::{KernelFrames, KernelMmu};
+use crate::regions::{self, Full, Region};
 
 type KernelTables = Tables<KernelFrames, KernelMmu>;
 
 static INIT_MM: Once<Mutex<KernelTables>> = Once::new();
-/// Bytes of the window of device registers in use.
+/// Bytes of the window of device registers in use. Changed under the lock of the tables.
 static MMIO_USED: AtomicU64 = AtomicU64::new(0);
 /// The physical address of `_text`.
 static LOADED: AtomicU64 = AtomicU64::new(0);
@@ -32,7 +33,13 @@ fn init_mm() -> &'static Mutex<KernelTables> {
 
 /// The physical range of the whole image, its stack included.
 pub(crate) fn image() -> PhysRange {
-    layout::image_range(layout::text_start(), layout::image_end(), PhysAddr::new(LOADED.load(Ordering::Relaxed)))
+    image_part(layout::image())
+}
+
+/// The physical range of a part of the kernel image.
+pub(crate) fn image_part(part: VirtRange) -> PhysRange {
+    let (start, end) = (image_phys(part.start()), image_phys(part.end()));
+    PhysRange::new(start, end).unwrap_or_else(|| unreachable!("the ends keep their order"))
 }
 
 /// The physical address of something in the kernel image.
@@ -73,6 +80,8 @@ pub(crate) enum MapError {
     NoRoom,
     /// Something is there already.
     Occupied,
+    /// More regions than there are names for.
+    TooMany,
 }
 
 impl core::fmt::Display for MapError {
@@ -81,6 +90,7 @@ impl core::fmt::Display for MapError {
             Self::OutOfMemory => "out of memory",
             Self::NoRoom => "outside what the kernel can map",
             Self::Occupied => "something is mapped there already",
+            Self::TooMany => "too many regions",
         })
     }
 }
@@ -94,12 +104,18 @@ impl From<TableError> for MapError {
     }
 }
 
-/// Shows `range`, of RAM or pmem, in the linear map; whole pages, in the largest entries that fit. The image is there
-/// already (`boot`), text and read-only data read-only.
+impl From<Full> for MapError {
+    fn from(Full: Full) -> Self {
+        Self::TooMany
+    }
+}
+
+/// Shows `range`, of RAM or pmem, in the linear map, as the region `name`; whole pages, in the largest entries that fit.
+/// The image is there already (`boot`), text and read-only data read-only.
 ///
 /// # Errors
 /// [`MapError`].
-pub(crate) fn map_linear(range: PhysRange) -> Result<(), MapError> {
+pub(crate) fn map_linear(range: PhysRange, name: &'static str) -> Result<(), MapError> {
     let (start, end) = (range.start().align_down(PAGE_SIZE), range.end().align_up(PAGE_SIZE));
     let range = end.and_then(|end| PhysRange::new(start, end)).ok_or(MapError::NoRoom)?;
     if range.end().get() > layout::LINEAR_END - layout::LINEAR_BASE {
@@ -112,36 +128,44 @@ pub(crate) fn map_linear(range: PhysRange) -> Result<(), MapError> {
     };
     for part in [before, after].into_iter().flatten().filter(|part| !part.is_empty()) {
         let shown = layout::linear_range(part);
-        init_mm().lock().map(shown, part.start(), Attributes::KERNEL_DATA, Owner::Other, Level::Pud)?;
+        let attributes = Attributes::KERNEL_DATA;
+        init_mm().lock().map(shown, part.start(), attributes, Owner::Other, Level::Pud)?;
+        regions::add(Region { name, range: shown, attributes })?;
     }
     Ok(())
 }
 
-/// Maps `len` bytes of device registers at `base` (Linux: `ioremap`); answers where they are seen.
+/// Maps `len` bytes of device registers at `base` (Linux: `ioremap`), as the region `name`; answers where they are seen.
 ///
 /// # Errors
 /// [`MapError`].
-pub(crate) fn map_device(base: PhysAddr, len: ByteLen) -> Result<NonNull<u8>, MapError> {
-    map_window(base, len, Attributes::KERNEL_DEVICE)
+pub(crate) fn map_device(base: PhysAddr, len: ByteLen, name: &'static str) -> Result<NonNull<u8>, MapError> {
+    map_window(base, len, Attributes::KERNEL_DEVICE, name)
 }
 
-/// Shows `len` bytes that the firmware left at `base` in RAM, before there is a linear map.
+/// Shows `len` bytes that the firmware left at `base` in RAM, before there is a linear map, as the region `name`.
 ///
 /// # Errors
 /// [`MapError`].
-pub(crate) fn map_blob(base: PhysAddr, len: ByteLen) -> Result<&'static [u8], MapError> {
-    let start = map_window(base, len, Attributes::KERNEL_RODATA)?;
+pub(crate) fn map_blob(base: PhysAddr, len: ByteLen, name: &'static str) -> Result<&'static [u8], MapError> {
+    let start = map_window(base, len, Attributes::KERNEL_RODATA, name)?;
     // SAFETY: mapped for ever; the blob's memory is reserved, so nobody writes it.
     Ok(unsafe { core::slice::from_raw_parts(start.as_ptr(), len.get() as usize) })
 }
 
 /// Maps `len` bytes at `base` at the next free place of the window.
-fn map_window(base: PhysAddr, len: ByteLen, attributes: Attributes) -> Result<NonNull<u8>, MapError> {
+fn map_window(
+    base: PhysAddr,
+    len: ByteLen,
+    attributes: Attributes,
+    name: &'static str,
+) -> Result<NonNull<u8>, MapError> {
     let offset = base.page_offset();
     let pages = ByteLen::new(offset.checked_add(len.get()).ok_or(MapError::NoRoom)?).pages_up();
     let bytes = pages.bytes().ok_or(MapError::NoRoom)?;
     // Large windows begin where a block descriptor may.
     let align = if bytes.get() >= HUGE_SIZE { HUGE_SIZE } else { PAGE_SIZE };
+    let mut tables = init_mm().lock();
     let used = MMIO_USED.load(Ordering::Relaxed).next_multiple_of(align);
     if bytes.get() > MMIO_SIZE - used.min(MMIO_SIZE) {
         return Err(MapError::NoRoom);
@@ -149,8 +173,9 @@ fn map_window(base: PhysAddr, len: ByteLen, attributes: Attributes) -> Result<No
     let start = VirtAddr::new(MMIO_BASE + used);
     let range = VirtRange::with_len(start, bytes).ok_or(MapError::NoRoom)?;
     let device = base.align_down(PAGE_SIZE);
-    init_mm().lock().map(range, device, attributes, Owner::Other, Level::Pmd)?;
+    tables.map(range, device, attributes, Owner::Other, Level::Pmd)?;
     MMIO_USED.store(used + bytes.get(), Ordering::Relaxed);
+    regions::add(Region { name, range, attributes })?;
     NonNull::new(core::ptr::with_exposed_provenance_mut((start.get() + offset) as usize)).ok_or(MapError::NoRoom)
 }
 
@@ -172,6 +197,17 @@ pub(crate) fn map_fresh(range: VirtRange) -> Result<(), OutOfMemory> {
         page = page.checked_add(ByteLen::new(PAGE_SIZE)).ok_or(OutOfMemory)?;
     }
     Ok(())
+}
+
+/// Shows every leaf of the kernel's tables, in rising order of address, under their lock: `each` may take none before
+/// `Frames`.
+pub(crate) fn each_leaf(mut each: impl FnMut(mm::table::Leaf)) {
+    init_mm().lock().each_leaf(&mut each);
+}
+
+/// The level-0 table of the kernel's half.
+pub(crate) fn root() -> Pfn {
+    init_mm().lock().root()
 }
 
 /// What the kernel's tables say of `va`.

@@ -40,7 +40,7 @@ pub(crate) fn init(platform: &Platform, ram: Ram, held: &[PhysRange]) -> Result<
     let held = Held { image: paging::image(), others: held };
     let plan = ram::plan(platform, ram, arch::cpu::mpidr(), held).map_err(RamError::Plan)?;
     for range in &plan.mapped {
-        paging::map_linear(*range).map_err(|error| RamError::Map(*range, error))?;
+        paging::map_linear(*range, "RAM").map_err(|error| RamError::Map(*range, error))?;
     }
     let all_frames = platform.memory.iter().map(|memory| memory.range.len().get()).sum::<u64>() / PAGE_SIZE;
     // SAFETY: the heap is mapped above, was taken out of the free ranges, and nobody else has it.

@@ -101,11 +101,11 @@ fn bring_up(tree: u64, loaded: u64) {
 
 /// Parses the device tree at `tree` and keeps what it says; answers where it lies.
 fn read_platform(tree: PhysAddr) -> PhysRange {
-    let header = must("device tree: ", paging::map_blob(tree, ByteLen::new(fdt::HEADER as u64)));
+    let header = must("device tree: ", paging::map_blob(tree, ByteLen::new(fdt::HEADER as u64), "the device tree's header"));
     let mut first = [0; fdt::HEADER];
     first.copy_from_slice(header);
     let len = ByteLen::new(must("", fdt::blob_len(first)) as u64);
-    let blob = must("device tree: ", paging::map_blob(tree, len));
+    let blob = must("device tree: ", paging::map_blob(tree, len, "the device tree"));
     match Platform::parse(blob) {
         Ok(platform) => PLATFORM.call_once(|| platform),
         Err(error) => {

@@ -46,7 +46,7 @@ pub(crate) fn init_cpu(timer: &fdt::Timer) -> Result<(), irq::IrqError> {
 /// # Errors
 /// Where its registers cannot be mapped.
 pub(crate) fn init_wall_clock(rtc: PhysRange) -> Result<(), mmio::MapError> {
-    let registers = mmio::map(rtc.start(), rtc.len())?;
+    let registers = mmio::map(rtc.start(), rtc.len(), "the registers of the clock")?;
     // SAFETY: the device tree says that a PL031 lies here, whose first register, RTCDR, counts seconds and is only
     // read; the mapping stays.
     let seconds = unsafe { SharedMmioPointer::<ReadPure<u32>>::from(&*registers.cast().as_ptr()) }.read();

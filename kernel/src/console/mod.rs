@@ -31,7 +31,7 @@ static UART: Mutex<Option<Uart<'static>>> = Mutex::new(Rank::Console, None);
 /// # Errors
 /// Where its registers cannot be mapped.
 pub(crate) fn init(uart: &fdt::Uart) -> Result<(), mmio::MapError> {
-    let registers = mmio::map(uart.registers.start(), uart.registers.len())?;
+    let registers = mmio::map(uart.registers.start(), uart.registers.len(), "the registers of the UART")?;
     // SAFETY: the device tree says that a PL011 lies here; device mappings are never taken back.
     unsafe { early::attach(registers) };
     // SAFETY: as above. The early console writes to the same registers, but only to the data register, whole.
@@ -46,7 +46,7 @@ pub(crate) fn init(uart: &fdt::Uart) -> Result<(), mmio::MapError> {
 /// # Errors
 /// Where its registers cannot be mapped.
 pub(crate) fn early_init(registers: PhysRange) -> Result<(), mmio::MapError> {
-    let registers = mmio::map(registers.start(), registers.len())?;
+    let registers = mmio::map(registers.start(), registers.len(), "the registers of the UART")?;
     // SAFETY: the device tree says that a PL011 lies here; device mappings are never taken back.
     unsafe { early::attach(registers) };
     Ok(())

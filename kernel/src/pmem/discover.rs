@@ -150,7 +150,7 @@ impl Found<'_> {
         if let Some(other) = before.into_iter().find(|other| other.overlaps(range)) {
             return Err(Refusal::Overlaps("another device", other));
         }
-        paging::map_linear(range).map_err(Refusal::Map)?;
+        paging::map_linear(range, "persistent memory").map_err(Refusal::Map)?;
         let geometry = Geometry {
             phys_addr: range.start(),
             virt_addr: VirtAddr::new(layout::linear(range.start()).expose_provenance() as u64),

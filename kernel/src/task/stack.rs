@@ -7,6 +7,7 @@
 //! that one is met by the same test.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arch::cpu::MAX_CPUS;
 use sync::{Mutex, Rank};
@@ -25,13 +26,12 @@ pub(crate) const OVERFLOW_SLOTS: u64 = MAX_CPUS as u64;
 /// Bytes of a stack for telling of an overflow.
 const OVERFLOW_SIZE: u64 = 16 << 10;
 
-struct Slots {
-    /// Slots of tasks in use, or free but mapped.
-    made: u64,
-    free: Vec<VirtAddr>,
-}
-
-static SLOTS: Mutex<Slots> = Mutex::new(Rank::Stacks, Slots { made: 0, free: Vec::new() });
+/// Stacks that were given back.
+static FREE: Mutex<Vec<VirtAddr>> = Mutex::new(Rank::Stacks, Vec::new());
+/// Slots of tasks that are mapped. Changed under the lock of [`FREE`].
+static MADE: AtomicU64 = AtomicU64::new(0);
+/// CPUs whose slots are mapped, one bit each.
+static CPUS: AtomicU32 = AtomicU32::new(0);
 
 /// A mapped stack, and the guard below it.
 pub(crate) struct KernelStack {
@@ -44,20 +44,21 @@ impl KernelStack {
     /// # Errors
     /// [`OutOfMemory`] where frames, tables, heap or the window of stacks are used up.
     pub(crate) fn new() -> Result<Self, OutOfMemory> {
-        let mut slots = SLOTS.lock();
-        if let Some(top) = slots.free.pop() {
+        let mut free = FREE.lock();
+        if let Some(top) = free.pop() {
             return Ok(Self { top });
         }
-        let index = slots.made;
+        let index = MADE.load(Ordering::Relaxed);
         if (OVERFLOW_SLOTS + index + 1) * SLOT > STACKS_SIZE {
             return Err(OutOfMemory);
         }
         // Giving a stack back must never need memory: there is room for every one ever made.
-        let room = index as usize + 1 - slots.free.len();
-        slots.free.try_reserve(room).map_err(|_| OutOfMemory)?;
-        let top = map(OVERFLOW_SLOTS + index, SIZE)?;
-        slots.made += 1;
-        Ok(Self { top })
+        let room = index as usize + 1 - free.len();
+        free.try_reserve(room).map_err(|_| OutOfMemory)?;
+        let range = stack_in(OVERFLOW_SLOTS + index, SIZE);
+        paging::map_fresh(range)?;
+        MADE.store(index + 1, Ordering::Relaxed);
+        Ok(Self { top: range.end() })
     }
 
     /// The address behind the last byte.
@@ -71,19 +72,31 @@ impl KernelStack {
 /// # Errors
 /// [`OutOfMemory`].
 pub(crate) fn map_overflow_stack(index: usize) -> Result<VirtAddr, OutOfMemory> {
-    map(index as u64, OVERFLOW_SIZE)
+    let range = stack_in(index as u64, OVERFLOW_SIZE);
+    paging::map_fresh(range)?;
+    CPUS.fetch_or(1 << index, Ordering::Relaxed);
+    Ok(range.end())
 }
 
-/// Maps `size` bytes of `slot`, from above its guard on; answers the address behind them.
-fn map(slot: u64, size: u64) -> Result<VirtAddr, OutOfMemory> {
+/// `size` bytes of a slot, right above its guard.
+fn stack_in(slot: u64, size: u64) -> VirtRange {
     let bottom = VirtAddr::new(STACKS_BASE + slot * SLOT + SIZE);
-    let range = VirtRange::with_len(bottom, ByteLen::new(size)).ok_or(OutOfMemory)?;
-    paging::map_fresh(range)?;
-    Ok(range.end())
+    VirtRange::with_len(bottom, ByteLen::new(size)).unwrap_or_else(|| unreachable!("the window has an end"))
+}
+
+/// The stacks of CPUs that are mapped.
+pub(crate) fn overflow_stacks() -> impl Iterator<Item = VirtRange> {
+    let mapped = CPUS.load(Ordering::Relaxed);
+    (0..OVERFLOW_SLOTS).filter(move |slot| mapped >> slot & 1 != 0).map(|slot| stack_in(slot, OVERFLOW_SIZE))
+}
+
+/// The stacks of tasks that are mapped, whether in use or given back.
+pub(crate) fn task_stacks() -> impl Iterator<Item = VirtRange> {
+    (0..MADE.load(Ordering::Relaxed)).map(|index| stack_in(OVERFLOW_SLOTS + index, SIZE))
 }
 
 impl Drop for KernelStack {
     fn drop(&mut self) {
-        SLOTS.lock().free.push(self.top);
+        FREE.lock().push(self.top);
     }
 }

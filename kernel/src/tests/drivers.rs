@@ -196,7 +196,7 @@ kernel_test! {
     fn an_external_abort_ends_a_copy() {
         // Between the virtio slots and the platform bus of QEMU's board there is nothing.
         let hole = PhysRange::with_len(PhysAddr::new(0x0b00_0000), ByteLen::new(PAGE_SIZE)).unwrap();
-        paging::map_linear(hole).unwrap();
+        paging::map_linear(hole, "a hole that a test touches").unwrap();
         let mut bytes = [0; 64];
         // SAFETY: private memory on one side; on the other a mapped page whose reads are answered with an error, which
         // is what the routine's fix-up is for.

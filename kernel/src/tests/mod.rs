@@ -4,5 +4,6 @@ mod boot;
 mod cpus;
 mod drivers;
 mod memory;
+mod regions;
 mod tasks;
 mod vfs;
