@@ -44,6 +44,8 @@ linker_symbols! {
     boot_stack_start = __stack_start;
     boot_stack_end = __stack_end;
     image_end = _end;
+    symbols_start = __symbols_start;
+    symbols_end = __symbols_end;
     relr_start = __relr_start;
     relr_end = __relr_end;
     init_pg_dir = init_pg_dir;
