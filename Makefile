@@ -64,7 +64,8 @@ kernel:
 	@tools/setup.sh rust cc
 	cargo build -p kernel --profile kernel --target $(KERNEL_TARGET)
 	@mkdir -p target
-	@$(call copy,$(OUT)/$(KERNEL_TARGET)/kernel/vitrine-kernel,target/vitrine.elf)
+	cargo build -p kernel-symbols --release
+	@$(OUT)/release/kernel-symbols $(OUT)/$(KERNEL_TARGET)/kernel/vitrine-kernel target/vitrine.elf
 	@[[ target/vitrine.bin -nt target/vitrine.elf ]] || $(objcopy) -O binary target/vitrine.elf target/vitrine.bin
 
 # The kernel with every check on: lock order, overflow, validate() after each change.
@@ -72,7 +73,8 @@ checked:
 	@tools/setup.sh rust cc
 	cargo build -p kernel --profile checked --target $(KERNEL_TARGET)
 	@mkdir -p target
-	@$(call copy,$(OUT)/$(KERNEL_TARGET)/checked/vitrine-kernel,target/vitrine-checked.elf)
+	cargo build -p kernel-symbols --release
+	@$(OUT)/release/kernel-symbols $(OUT)/$(KERNEL_TARGET)/checked/vitrine-kernel target/vitrine-checked.elf
 
 tool:
 	@tools/setup.sh rust cc

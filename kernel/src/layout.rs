@@ -37,6 +37,8 @@ macro_rules! linker_symbols {
 linker_symbols! {
     text_start = __text_start;
     text_end = __text_end;
+    vectors_start = __vectors_start;
+    vectors_end = __vectors_end;
     rodata_start = __rodata_start;
     rodata_end = __rodata_end;
     data_start = __data_start;

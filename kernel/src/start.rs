@@ -16,7 +16,7 @@ use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::bootchart::{self, mark};
 use crate::{
-    bench, console, exec, features, heap, irq, kaslr, log, mmu, paging, percpu, pmem, ram, rng, smp, testing, timer,
+    bench, console, exec, features, heap, irq, kaslr, log, mmu, paging, panic, percpu, pmem, ram, rng, smp, testing, timer,
 };
 
 /// Heap that the first tasks take.
@@ -49,6 +49,7 @@ extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
 #[inline(never)]
 fn bring_up(tree: u64, loaded: u64) {
     percpu::init();
+    panic::init();
     features::record_cpu();
     paging::init(PhysAddr::new(loaded));
     if percpu::init_overflow_stack().is_err() {

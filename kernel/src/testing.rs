@@ -17,10 +17,22 @@ use alloc::sync::Arc;
 pub(crate) struct KernelTest {
     /// `room::what it shows`.
     pub(crate) name: &'static str,
-    /// Returns where it passes, panics where it fails; the other way round where it `dies`.
+    /// The test itself.
     pub(crate) run: fn(),
-    /// Shows that something is fatal: a panic or a fault is what is expected, and is not reported.
-    pub(crate) dies: bool,
+    /// How it ends when all is well.
+    pub(crate) end: End,
+}
+
+/// How a test ends when all is well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// It returns.
+    Returns,
+    /// Its task dies: a panic or a fault is what is expected, and is not reported.
+    Dies,
+    /// The machine does, with the report of a panic, for a test of the whole machine to read. It runs only where the command
+    /// line gives its full name, and alone.
+    Machine,
 }
 
 /// Every test of the kernel.
@@ -28,9 +40,12 @@ pub(crate) struct KernelTest {
 pub(crate) static KERNEL_TESTS: [KernelTest];
 
 /// Adds tests: `kernel_test! { /// what it shows \n fn name() { .. } }`; `fn name() dies { .. }` for one that shows a
-/// fault or a panic.
+/// fault or a panic, `fn name() ends { .. }` for one that ends the machine.
 macro_rules! kernel_test {
-    ($($(#[$doc:meta])* fn $name:ident() $($dies:ident)? $body:block)*) => {
+    (@end) => { $crate::testing::End::Returns };
+    (@end dies) => { $crate::testing::End::Dies };
+    (@end ends) => { $crate::testing::End::Machine };
+    ($($(#[$doc:meta])* fn $name:ident() $($end:ident)? $body:block)*) => {
         $(
             $(#[$doc])*
             fn $name() $body
@@ -40,7 +55,7 @@ macro_rules! kernel_test {
                 static TEST: $crate::testing::KernelTest = $crate::testing::KernelTest {
                     name: concat!(module_path!(), "::", stringify!($name)),
                     run: $name,
-                    dies: !stringify!($($dies)?).is_empty(),
+                    end: $crate::testing::kernel_test!(@end $($end)?),
                 };
             };
         )*
@@ -63,7 +78,7 @@ pub(crate) fn run(filter: Filter<'_>) -> usize {
     let (mut passed, mut failed) = (0, 0);
     for test in KERNEL_TESTS {
         let name = test.name.strip_prefix("vitrine_kernel::tests::").unwrap_or(test.name);
-        if !filter.takes(name) {
+        if !filter.takes(name) || test.end == End::Machine && !filter.is(name) {
             continue;
         }
         say(format_args!("test {name} ... "));
@@ -86,11 +101,13 @@ struct Job {
 
 fn run_one(test: &KernelTest) -> bool {
     RUNNING.died.store(false, Ordering::Relaxed);
-    RUNNING.dies.store(test.dies, Ordering::Relaxed);
+    RUNNING.dies.store(test.end == End::Dies, Ordering::Relaxed);
     let done = Arc::new(Completion::new());
     let job = alloc::boxed::Box::new(Job { run: test.run, done: done.clone() });
     let argument = alloc::boxed::Box::into_raw(job).addr();
     match task::spawn_kernel(test_task, argument) {
+        // The panic of a test that ends the machine is the kernel's.
+        Ok(_) if test.end == End::Machine => {}
         Ok(tid) => RUNNING.tid.store(tid, Ordering::Relaxed),
         Err(error) => {
             say(format_args!("no task: {error:?} "));
@@ -100,7 +117,7 @@ fn run_one(test: &KernelTest) -> bool {
     *DONE.lock() = Some(done.clone());
     let waited = done.wait();
     RUNNING.tid.store(0, Ordering::Relaxed);
-    waited.is_ok() && RUNNING.died.load(Ordering::Relaxed) == test.dies
+    waited.is_ok() && RUNNING.died.load(Ordering::Relaxed) == (test.end == End::Dies)
 }
 
 /// The completion of the running test, for the panic that ends it early.

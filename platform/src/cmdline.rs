@@ -106,6 +106,11 @@ impl Filter<'_> {
     pub fn takes(&self, name: &str) -> bool {
         name.contains(self.0)
     }
+
+    /// Whether `name` alone is wanted.
+    pub fn is(&self, name: &str) -> bool {
+        name == self.0
+    }
 }
 
 /// A word that is refused.

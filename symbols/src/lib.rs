@@ -103,31 +103,25 @@ pub struct Function<'s> {
     pub file: &'s str,
 }
 
-/// What a look-up needs beside the table: the state of the decompressor, and room for one block.
-pub struct Scratch {
+/// What a look-up needs beside the table: the state of the decompressor, about 11 KiB, and room for one block.
+pub struct Scratch<'b> {
     inflate: DecompressorOxide,
-    block: [u8; BLOCK],
+    block: &'b mut [u8; BLOCK],
 }
 
-impl Scratch {
-    /// Room for any number of look-ups, one after the other. About 27 KiB: nothing for a small stack.
-    pub fn new() -> Self {
-        Self { inflate: DecompressorOxide::new(), block: [0; BLOCK] }
+impl<'b> Scratch<'b> {
+    /// For any number of look-ups, one after the other.
+    pub fn new(block: &'b mut [u8; BLOCK]) -> Self {
+        Self { inflate: DecompressorOxide::new(), block }
     }
 
     fn inflate(&mut self, bytes: &[u8]) -> Result<&[u8], Damaged> {
         self.inflate.init();
         let flags = TINFL_FLAG_PARSE_ZLIB_HEADER | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-        match decompress(&mut self.inflate, bytes, &mut self.block, 0, flags) {
+        match decompress(&mut self.inflate, bytes, self.block, 0, flags) {
             (TINFLStatus::Done, _, len) => self.block.get(..len).ok_or(Damaged),
             _ => Err(Damaged),
         }
-    }
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -166,7 +160,7 @@ impl<'t> Table<'t> {
     ///
     /// # Errors
     /// [`Damaged`].
-    pub fn find(&self, offset: u32, scratch: &mut Scratch) -> Result<Place, Damaged> {
+    pub fn find(&self, offset: u32, scratch: &mut Scratch<'_>) -> Result<Place, Damaged> {
         let mut found = Place::new();
         if offset >= self.header.text {
             return Ok(found);
@@ -186,7 +180,7 @@ impl<'t> Table<'t> {
     ///
     /// # Errors
     /// [`Damaged`], also where there is no such block.
-    pub fn rows<'s>(&self, block: u32, scratch: &'s mut Scratch) -> Result<Rows<'s>, Damaged> {
+    pub fn rows<'s>(&self, block: u32, scratch: &'s mut Scratch<'_>) -> Result<Rows<'s>, Damaged> {
         if block >= self.header.row_blocks {
             return Err(Damaged);
         }
@@ -198,7 +192,7 @@ impl<'t> Table<'t> {
     ///
     /// # Errors
     /// [`Damaged`], also where there is no such function.
-    pub fn function<'s>(&self, number: u32, scratch: &'s mut Scratch) -> Result<Function<'s>, Damaged> {
+    pub fn function<'s>(&self, number: u32, scratch: &'s mut Scratch<'_>) -> Result<Function<'s>, Damaged> {
         let (blocks, all) = self.function_blocks()?;
         let block = self.last_not_above(number, blocks, all)?.ok_or(Damaged)?;
         let skipped = number - self.first(block)?;
@@ -291,8 +285,10 @@ mod tests {
         assert_eq!(Table::open(&bytes).err(), Some(Refused::Damaged));
         bytes[8] = 32;
         let table = Table::open(&bytes).unwrap();
-        assert_eq!(table.find(0, &mut Scratch::new()), Ok(Place::new()));
-        assert_eq!(table.function(0, &mut Scratch::new()), Err(Damaged));
+        let mut block = [0; BLOCK];
+        let scratch = &mut Scratch::new(&mut block);
+        assert_eq!(table.find(0, scratch), Ok(Place::new()));
+        assert_eq!(table.function(0, scratch), Err(Damaged));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod boot;
 mod cpus;
 mod drivers;
 mod memory;
+mod panics;
 mod regions;
 mod tasks;
 mod vfs;

@@ -98,7 +98,8 @@ impl<'e> Reader<'e> {
     /// Start and end of each executable section, by address.
     fn text(&self) -> Result<Vec<(u64, u64)>> {
         let executable = self.file.sections().filter(|section| section.kind() == SectionKind::Text);
-        let mut ranges: Vec<_> = executable.map(|section| (section.address(), section.address() + section.size())).collect();
+        let mut ranges: Vec<_> =
+            executable.map(|section| (section.address(), section.address() + section.size())).collect();
         ranges.sort_unstable();
         if ranges.first().is_none_or(|first| first.0 < self.base) {
             bail!("{BASE} is not where its code begins");
@@ -138,7 +139,10 @@ impl<'e> Reader<'e> {
 
     fn name(&self, mangled: &str) -> Rc<str> {
         let mut names = self.names.borrow_mut();
-        names.entry(mangled.to_owned()).or_insert_with(|| cut(format!("{:#}", rustc_demangle::demangle(mangled)))).clone()
+        names
+            .entry(mangled.to_owned())
+            .or_insert_with(|| cut(format!("{:#}", rustc_demangle::demangle(mangled))))
+            .clone()
     }
 
     fn source(&self, path: &str) -> (Rc<str>, bool) {

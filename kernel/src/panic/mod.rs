@@ -3,6 +3,9 @@
 //! Everything goes through the early console: no lock, no heap. A fault inside the report starts a shorter one, and a
 //! fault in that ends the machine at once. The message stays under the symbol [`VITRINE_PANIC`] for a debugger.
 
+mod backtrace;
+mod symbols;
+
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
@@ -15,9 +18,9 @@ use units::VirtAddr;
 use crate::console::early;
 use crate::exit::{self, status};
 use crate::layout;
+use symbols::Code;
+pub(crate) use symbols::init;
 
-/// Return addresses printed at most.
-const DEPTH: usize = 32;
 /// Log lines repeated at most.
 const LOG_LINES: usize = 16;
 /// Bytes of the message that are kept.
@@ -121,11 +124,12 @@ fn show(out: &mut Out, registers: Registers<'_>, frame_pointer: u64) -> fmt::Res
     if let Some((frame, esr)) = registers {
         show_registers(out, frame, esr)?;
     }
-    writeln!(out, "backtrace:")?;
+    let complaint = symbols::complaint();
+    writeln!(out, "backtrace:{}{}", if complaint.is_some() { " " } else { "" }, complaint.unwrap_or_default())?;
     if let Some((frame, _)) = registers {
-        show_address(out, frame.elr)?;
+        symbols::show(out, frame.elr, Code::Exact)?;
     }
-    backtrace(frame_pointer, |address| show_address(out, address))?;
+    backtrace::show(out, frame_pointer)?;
     writeln!(out, "last log lines:")?;
     crate::log::last_lines(LOG_LINES, &mut |byte| early::write(&[byte]));
     writeln!(out, "end of panic report")
@@ -147,53 +151,6 @@ fn show_registers(out: &mut Out, frame: &TrapFrame, esr: Option<Esr>) -> fmt::Re
         writeln!(out, "  far  {far:#018x}: {}", layout::describe(VirtAddr::new(far)))?;
     }
     Ok(())
-}
-
-fn show_address(out: &mut Out, address: u64) -> fmt::Result {
-    writeln!(out, "  {address:#018x} in {}", layout::describe(VirtAddr::new(address)))
-}
-
-/// Follows the frame records from `frame_pointer` up (AAPCS64 6.4.6) and shows each return address, until one does not
-/// lie on a kernel stack above the one before.
-fn backtrace(mut frame_pointer: u64, mut each: impl FnMut(u64) -> fmt::Result) -> fmt::Result {
-    for _ in 0..DEPTH {
-        if !is_frame_record(frame_pointer) {
-            return Ok(());
-        }
-        let record = core::ptr::with_exposed_provenance::<[u64; 2]>(frame_pointer as usize);
-        // SAFETY: aligned, and on a kernel stack, which is mapped.
-        let [next, address] = unsafe { record.read_volatile() };
-        // The first function has nowhere to return to.
-        if address == 0 {
-            return Ok(());
-        }
-        each(address)?;
-        if next <= frame_pointer {
-            return Ok(());
-        }
-        frame_pointer = next;
-    }
-    writeln!(Out, "  ...")
-}
-
-/// Whether two words can be read there.
-fn is_frame_record(at: u64) -> bool {
-    let stacks = layout::STACKS_BASE..layout::STACKS_BASE + layout::STACKS_SIZE;
-    let boot = layout::boot_stack_start().get()..layout::boot_stack_end().get();
-    // The stack for overflows lies in the kernel's data.
-    let data = layout::data_start().get()..layout::data_end().get();
-    at.is_multiple_of(8) && [stacks, boot, data].iter().any(|range| range.contains(&at)) && is_mapped(at)
-}
-
-/// Whether the kernel can read at `at`, asked of the hardware: it takes no lock and cannot fault.
-fn is_mapped(at: u64) -> bool {
-    let answer: u64;
-    // SAFETY: `at s1e1r` translates and touches no memory; bit 0 of PAR_EL1 says that it failed.
-    unsafe {
-        core::arch::asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) at, out(reg) answer,
-            options(nostack, preserves_flags));
-    }
-    answer & 1 == 0
 }
 
 /// Keeps the message for a debugger.

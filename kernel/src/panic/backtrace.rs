@@ -1,0 +1,79 @@
+//! Who called whom, by the frame records that every function keeps (AAPCS64 6.4.6).
+//!
+//! Nothing on the stack is believed: a record counts where it is aligned, on a kernel stack, above the one before it, and
+//! mapped, as the hardware says.
+
+use core::fmt::{self, Write};
+
+use super::symbols::{self, Code};
+use crate::layout;
+
+/// Calls shown at most: so many of the innermost, so many of the outermost.
+const SHOWN: (usize, usize) = (24, 12);
+
+/// Shows where each frame record from `frame_pointer` up returns to, innermost first.
+pub(super) fn show(out: &mut impl Write, frame_pointer: u64) -> fmt::Result {
+    let count = Records::from(frame_pointer).count();
+    let left_out = SHOWN.0..count.saturating_sub(SHOWN.1).max(SHOWN.0);
+    let mut code = Code::Return;
+    for (index, address) in Records::from(frame_pointer).enumerate() {
+        if !left_out.contains(&index) {
+            symbols::show(out, address, code)?;
+        } else if index == left_out.start {
+            writeln!(out, "  ... {} more ...", left_out.len())?;
+        }
+        // The vectors push a record too: the instruction that the exception came from.
+        let vectors = layout::vectors_start().get()..=layout::vectors_end().get();
+        code = if vectors.contains(&address) { Code::Exact } else { Code::Return };
+    }
+    Ok(())
+}
+
+/// The return addresses of a chain of frame records.
+struct Records {
+    next: u64,
+}
+
+impl Records {
+    fn from(frame_pointer: u64) -> Self {
+        Self { next: frame_pointer }
+    }
+}
+
+impl Iterator for Records {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let here = self.next;
+        if !is_record(here) {
+            return None;
+        }
+        let record = core::ptr::with_exposed_provenance::<[u64; 2]>(here as usize);
+        // SAFETY: aligned, and on a kernel stack, which is mapped.
+        let [above, address] = unsafe { record.read_volatile() };
+        self.next = if above > here { above } else { 0 };
+        // The first function has nowhere to return to.
+        (address != 0).then_some(address)
+    }
+}
+
+/// Whether two words can be read there.
+fn is_record(at: u64) -> bool {
+    let stacks = layout::STACKS_BASE..layout::STACKS_BASE + layout::STACKS_SIZE;
+    let boot = layout::boot_stack_start().get()..layout::boot_stack_end().get();
+    // The stack for overflows lies in the kernel's data.
+    let data = layout::data_start().get()..layout::data_end().get();
+    let on_stack = [stacks, boot, data].iter().any(|range| range.contains(&at) && range.contains(&(at + 15)));
+    at.is_multiple_of(8) && on_stack && is_mapped(at) && is_mapped(at + 8)
+}
+
+/// Whether the kernel can read at `at`, asked of the hardware: it takes no lock and cannot fault.
+fn is_mapped(at: u64) -> bool {
+    let answer: u64;
+    // SAFETY: `at s1e1r` translates and touches no memory; bit 0 of PAR_EL1 says that it failed.
+    unsafe {
+        core::arch::asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) at, out(reg) answer,
+            options(nostack, preserves_flags));
+    }
+    answer & 1 == 0
+}
