@@ -20,7 +20,7 @@ trap 'kill "$qemu" 2>/dev/null' EXIT
 echo "The machine waits at its first instruction; what it prints goes to $log."
 
 gdb-multiarch -q -nx -x tools/gdb/vitrine.py \
-    -ex "python load_symbols('target/vitrine.elf')" \
+    -ex "python kernel.load('target/vitrine.elf')" \
     -ex 'set architecture aarch64' \
     -ex 'set tcp connect-timeout 10' \
     -ex 'target remote 127.0.0.1:1234' \
