@@ -204,6 +204,8 @@ pub const BUS_OBJERR: i32 = 3;
 pub const BUS_MCEERR_AR: i32 = 4;
 /// `ILL_ILLOPC`: no such instruction.
 pub const ILL_ILLOPC: i32 = 1;
+/// `ILL_ILLOPN`: an operand the instruction refuses.
+pub const ILL_ILLOPN: i32 = 2;
 /// `TRAP_BRKPT`: a breakpoint instruction.
 pub const TRAP_BRKPT: i32 = 1;
 

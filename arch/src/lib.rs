@@ -1,6 +1,6 @@
 //! The CPU as functions: system registers, barriers, TLB and cache maintenance, trap frame; no policy.
 //!
-//! [`esr`] and most of [`features`] are plain arithmetic and run anywhere; everything else is for AArch64 alone.
+//! [`esr`], most of [`features`] and [`tlb::plan`] are plain arithmetic and run anywhere; everything else is for AArch64 alone.
 #![no_std]
 
 #[cfg(target_os = "none")]
@@ -19,6 +19,7 @@ pub mod irq;
 #[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
+pub mod pauth;
 pub mod tlb;
 #[cfg(target_os = "none")]
 pub mod user;

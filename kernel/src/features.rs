@@ -37,6 +37,10 @@ pub(crate) fn settle() {
     }
 }
 
+/// SCTLR_EL1, EnIA, EnIB, EnDA, EnDB: pointer authentication with each of the four keys, at EL0 as at EL1.
+const SCTLR_PAUTH: u64 = 1 << 31 | 1 << 30 | 1 << 27 | 1 << 13;
+/// SCTLR_EL1.BT0: at EL0, `paciasp` is a landing for `br x16` and `br x17` alone, as the rules for code with `bti` are.
+const SCTLR_BT0: u64 = 1 << 35;
 /// SCTLR_EL1.DSSBS: what PSTATE.SSBS becomes at an exception.
 const SCTLR_DSSBS: u64 = 1 << 44;
 
@@ -45,6 +49,12 @@ fn control(now: Control) -> Control {
     let Control { mut sctlr, mut tcr, mut ttbr1 } = now;
     // Never stores that bypass a load inside the kernel; a program begins with them allowed, as on Linux.
     sctlr &= !SCTLR_DSSBS;
+    if has(Feature::PauthAddress) {
+        sctlr |= SCTLR_PAUTH;
+    }
+    if has(Feature::Bti) {
+        sctlr |= SCTLR_BT0;
+    }
     let range = physical_range(&common()).min(desc::TCR_IPS_48);
     tcr = tcr & !(0b111 << desc::TCR_IPS_SHIFT | 1 << desc::TCR_AS_SHIFT) | range << desc::TCR_IPS_SHIFT;
     tcr |= desc::TCR_TBI0;
@@ -66,6 +76,15 @@ fn control(now: Control) -> Control {
 /// stands for the same address space everywhere.
 pub(crate) fn common_not_private() -> u64 {
     if has(Feature::Cnp) { desc::TTBR_CNP } else { 0 }
+}
+
+/// SPSR_EL1.SSBS: stores may be bypassed.
+const SPSR_SSBS: u64 = 1 << 12;
+
+/// PSTATE as a new program finds it: EL0, nothing masked, and where the CPU can say so, stores may be bypassed
+/// (Linux: `spectre_v4_enable_task_mitigation` of a task that asked for nothing).
+pub(crate) fn first_state() -> u64 {
+    if has(Feature::Ssbs) { SPSR_SSBS } else { 0 }
 }
 
 /// Switches on, in the CPU that runs this, what the machine has; after [`settle`].

@@ -76,15 +76,15 @@ impl Mmu for KernelMmu {
 
     fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {
         counters::TLBI.add(1);
-        let step = smallest.size() >> PAGE_SHIFT;
+        let stride = smallest.size() >> PAGE_SHIFT;
         let level = match reach {
             Reach::Leaves => arch::tlb::Level::Last,
             Reach::Tables => arch::tlb::Level::All,
         };
         if asid == Asid::GLOBAL {
-            arch::tlb::invalidate_kernel(range);
+            arch::tlb::invalidate_kernel(range, stride, level);
         } else {
-            arch::tlb::invalidate(asid.get(), range, step, level);
+            arch::tlb::invalidate(asid.get(), range, stride, level);
         }
     }
 

@@ -239,6 +239,8 @@ bitflags::bitflags! {
         const WRITE = 2;
         /// `PROT_EXEC`
         const EXEC = 4;
+        /// `PROT_BTI`, beside another right: indirect branches must land on `bti`. For CPUs that have it.
+        const BTI = 0x10;
     }
 }
 
@@ -276,6 +278,9 @@ impl Attributes {
         }
         if !prot.contains(Prot::EXEC) {
             bits |= UXN;
+        }
+        if prot.contains(Prot::BTI) {
+            bits |= GP;
         }
         Self(bits)
     }
@@ -458,6 +463,7 @@ mod tests {
         assert_eq!(text.bits() & (PXN | UXN | AP_USER | AP_READ_ONLY | NG), PXN | AP_USER | AP_READ_ONLY | NG);
         assert!(Attributes::user(Prot::RW).writable());
         assert!(!Attributes::user(Prot::RW).executable());
+        assert_eq!(Attributes::user(Prot::RX.union(Prot::BTI)).bits() ^ text.bits(), GP);
     }
 
     #[test]

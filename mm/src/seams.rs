@@ -77,8 +77,9 @@ pub trait Mmu {
     fn publish(&self);
 
     /// Returns when no CPU holds an entry of `asid` for `range`, nor uses one in an access it has begun: `tlbi` for
-    /// every [`Level::size`] of `smallest` (the smallest entry that lay in the range: one operation drops it whole),
-    /// then `dsb ish`. May drop more than was asked. For [`Asid::GLOBAL`] the entries of all ASIDs are meant.
+    /// every [`Level::size`] of `smallest` (the smallest entry that lay in the range: one operation drops it whole), or
+    /// for the range as a whole, then `dsb ish`. The stores it is about are behind a [`publish`](Self::publish). May
+    /// drop more than was asked. For [`Asid::GLOBAL`] the entries of all ASIDs are meant.
     fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach);
 
     /// The same for everything that belongs to `asid`.

@@ -278,6 +278,7 @@ impl Mmu for Machine {
     }
 
     fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {
+        assert_eq!(*self.published.borrow(), self.leaves(), "invalidated before the stores were published");
         self.walk_all();
         assert_eq!(asid, ASID);
         self.invalidations.set(self.invalidations.get() + 1);

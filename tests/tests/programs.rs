@@ -47,6 +47,32 @@ fn faults_are_the_same_without_the_new_things() {
     all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/fault").run());
 }
 
+/// The CPUs that the kernel is made for: what they have differs, the one binary does not.
+fn features_on(cpu: &str) {
+    let image = Image::fresh();
+    all_pass(&Machine::with(&image).word("--cpu", cpu).init("/bin/features").run());
+}
+
+#[test]
+fn programs_are_told_what_a_cortex_a72_has() {
+    features_on("cortex-a72");
+}
+
+#[test]
+fn programs_are_told_what_a_cortex_a76_has() {
+    features_on("cortex-a76");
+}
+
+#[test]
+fn programs_are_told_what_a_neoverse_n1_has() {
+    features_on("neoverse-n1");
+}
+
+#[test]
+fn programs_are_told_what_the_newest_cpu_has() {
+    features_on("max");
+}
+
 #[test]
 fn the_checked_kernel_finds_nothing_wrong_with_itself() {
     let image = Image::fresh();

@@ -13,6 +13,11 @@ target/user/%: user/c/%.c user/c/check.h user/include/vitrine.h user/c/build.mk
 	@mkdir -p $(@D)
 	$(USER_CC) $(USER_C_FLAGS) -o $@ $< -lm
 
+# Wholly built for branch target identification, so that it carries the linker's note; without a C library.
+target/user/landing: user/c/landing.c user/c/build.mk
+	@mkdir -p $(@D)
+	$(USER_CC) -O2 -static -nostdlib -ffreestanding -mbranch-protection=bti -Wall -Wextra -Werror -o $@ $<
+
 # The benchmark comes from elsewhere and stays as it is, down to what a warning would say about it.
 target/user/bench: user/c/bench.c user/c/build.mk
 	@mkdir -p $(@D)

@@ -51,7 +51,14 @@ const FIRST: &[Row<Hwcap>] = rows! { Hwcap:
     USCAT = Mmfr2[32] >= 1,
     ILRCPC = Isar1[20] >= 2,
     FLAGM = Isar0[52] >= 1,
+    SSBS = Pfr1[4] >= 2,
     SB = Isar1[36] >= 1,
+    PACA = Isar1[4] >= 1,
+    PACA = Isar1[8] >= 1,
+    PACA = Isar2[12] >= 1,
+    PACG = Isar1[24] >= 1,
+    PACG = Isar1[28] >= 1,
+    PACG = Isar2[8] >= 1,
 };
 
 const SECOND: &[Row<Hwcap2>] = rows! { Hwcap2:
@@ -62,6 +69,7 @@ const SECOND: &[Row<Hwcap2>] = rows! { Hwcap2:
     BF16 = Isar1[44] >= 1,
     DGH = Isar1[48] >= 1,
     RNG = Isar0[60] >= 1,
+    BTI = Pfr1[0] >= 1,
     ECV = Mmfr0[60] >= 1,
     AFP = Mmfr1[44] >= 1,
     RPRES = Isar2[4] >= 1,
@@ -72,7 +80,7 @@ const SECOND: &[Row<Hwcap2>] = rows! { Hwcap2:
 impl Capabilities {
     /// What `registers` allow.
     pub fn of(registers: &IdRegisters) -> Self {
-        Self { first: granted(FIRST, registers), second: granted(SECOND, registers) }
+        Self { first: granted(FIRST, registers) | Hwcap::CPUID, second: granted(SECOND, registers) }
     }
 
     /// Linux's words for them, in the order of their bits.

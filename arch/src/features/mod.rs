@@ -83,6 +83,8 @@ features! {
     HardwareAccess = "HAF", [Mmfr1[0] >= 1], For("setting access flags without a fault (TCR_EL1.HA)");
     /// The hardware marks pages dirty.
     HardwareDirty = "HDBS", [Mmfr1[0] >= 2], For("making clean pages with DBM writable without a fault (TCR_EL1.HD)");
+    /// TLB invalidation by range.
+    TlbRange = "TLBIRANGE", [Isar0[56] >= 2], For("up to 8 GiB dropped from the TLBs by at most five operations");
     /// Translations common to the CPUs.
     Cnp = "CnP", [Mmfr2[0] >= 1], For("sharing TLB entries between CPUs, of both halves");
     /// 16-bit address space identifiers.
@@ -93,6 +95,14 @@ features! {
     Bbm2 = "BBM", [Mmfr2[52] >= 2], NotUsed("blocks are split by break-before-make, as on every other CPU");
     /// Level hints of TLB invalidation.
     Ttl = "TTL", [Mmfr2[48] >= 1], NotUsed("a range may hold entries of several levels, and a wrong hint leaves them there");
+    /// Speculative store bypass safe.
+    Ssbs = "SSBS", [Pfr1[4] >= 1], For("off in the kernel, on in programs (PSTATE.SSBS)");
+    /// Pointer authentication of addresses.
+    PauthAddress = "PAuth", [Isar1[4] >= 1, Isar1[8] >= 1, Isar2[12] >= 1], For("programs, with keys of their own; stable Rust builds no kernel with it");
+    /// Pointer authentication of data.
+    PauthGeneric = "PAuth-generic", [Isar1[24] >= 1, Isar1[28] >= 1, Isar2[8] >= 1], For("programs, with a key of their own");
+    /// Branch target identification.
+    Bti = "BTI", [Pfr1[0] >= 1], For("programs: PROT_BTI and the note of the linker");
     /// CRC-32 instructions.
     Crc32 = "CRC32", [Isar0[16] >= 1], For("the checksums of the file system, programs");
     /// The random number register.

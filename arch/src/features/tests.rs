@@ -124,7 +124,7 @@ fn an_old_cpu_beside_a_newer_one_decides() {
     for feature in [Feature::Pan, Feature::Lse, Feature::Dpb, Feature::HardwareDirty, Feature::Cnp, Feature::Asid16] {
         assert!(newer.has(feature), "{feature:?}");
     }
-    assert!(!newer.has(Feature::Dpb2));
+    assert!(!newer.has(Feature::Dpb2) && !newer.has(Feature::TlbRange) && !newer.has(Feature::Bti));
     let both = IdRegisters::in_common([n1(), a72()]);
     let names: Vec<_> = Features::of(&both).rows().map(|row| row.name).collect();
     assert_eq!(names, ["FP", "AdvSIMD", "ASID16", "CRC32"]);
@@ -141,10 +141,18 @@ fn missing_vector_registers_are_a_number_below_zero() {
 }
 
 #[test]
+fn two_algorithms_of_pointer_authentication_are_none() {
+    let with = |shift: u32| IdRegisters::from_fn(|register| u64::from(register == Register::Isar1) << shift);
+    assert!(Features::of(&with(4)).has(Feature::PauthAddress));
+    assert!(Features::of(&with(8)).has(Feature::PauthAddress));
+    assert!(!Features::of(&IdRegisters::in_common([with(4), with(8)])).has(Feature::PauthAddress));
+}
+
+#[test]
 fn the_words_are_linuxs() {
     let words: Vec<_> = Capabilities::of(&n1()).words().map(str::to_lowercase).collect();
-    // Linux 6.1 on a Neoverse N1 prints these, and `evtstrm cpuid ssbs`.
-    let line = "fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp";
+    // Linux 6.1 on a Neoverse N1 prints these, and `evtstrm`, which is the timer's.
+    let line = "fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp ssbs";
     assert_eq!(words.join(" "), line);
     assert_eq!(Capabilities::of(&n1()).second, Hwcap2::empty());
 }

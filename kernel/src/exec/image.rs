@@ -1,8 +1,9 @@
 //! The ELF file: what is mapped where (Linux: `load_elf_binary`).
 
 use abi::Errno;
+use arch::features::{Feature, has};
 use arrayvec::ArrayVec;
-use elf::abi::{EM_AARCH64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_INTERP, PT_LOAD, PT_PHDR};
+use elf::abi::{EM_AARCH64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_PHDR};
 use elf::endian::LittleEndian;
 use elf::file::{Class, FileHeader, parse_ident};
 use elf::segment::{ProgramHeader, SegmentTable};
@@ -10,6 +11,7 @@ use mm::space::{MapError, Place, Request, What};
 use mm::{Prot, VmaFlags};
 use units::{ByteLen, FileOff, PAGE_SHIFT, PAGE_SIZE, VirtAddr};
 
+use super::property::{self, Landings};
 use crate::layout::USER_END;
 use crate::space::{FilePin, Space};
 use crate::uaccess::{UserPtr, clear_user};
@@ -42,6 +44,8 @@ struct Header {
     entry: u64,
     headers_at: u64,
     base: u64,
+    /// A right that its executable segments have beside what they ask for: [`Prot::BTI`] or none.
+    with_exec: Prot,
     segments: ArrayVec<ProgramHeader, MAX_HEADERS>,
 }
 
@@ -62,7 +66,7 @@ impl Image {
         };
         let mut end = 0;
         for segment in header.segments.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz > 0) {
-            let last = image.map_segment(segment, header.base, &backing, size, space)?;
+            let last = image.map_segment(segment, &header, &backing, size, space)?;
             end = end.max(last);
             image.note_headers(segment, &header);
         }
@@ -80,19 +84,19 @@ impl Image {
     fn map_segment(
         &mut self,
         segment: &ProgramHeader,
-        base: u64,
+        header: &Header,
         backing: &FilePin,
         size: u64,
         space: &Space,
     ) -> Result<u64, Errno> {
-        let start = base.checked_add(segment.p_vaddr).ok_or(Errno::ENOEXEC)?;
+        let start = header.base.checked_add(segment.p_vaddr).ok_or(Errno::ENOEXEC)?;
         let end = start.checked_add(segment.p_memsz).filter(|end| *end <= USER_END).ok_or(Errno::ENOEXEC)?;
         let file_end = segment.p_offset.checked_add(segment.p_filesz).ok_or(Errno::ENOEXEC)?;
         let congruent = start % PAGE_SIZE == segment.p_offset % PAGE_SIZE;
         if segment.p_filesz > segment.p_memsz || file_end > size || !congruent {
             return Err(Errno::ENOEXEC);
         }
-        let prot = protection(segment.p_flags);
+        let prot = header.protection(segment.p_flags);
         let first = VirtAddr::new(start).align_down(PAGE_SIZE);
         let bytes_end = start + segment.p_filesz;
         let shown = bytes_end.next_multiple_of(PAGE_SIZE).min(end.next_multiple_of(PAGE_SIZE));
@@ -144,16 +148,6 @@ fn map(space: &Space, at: u64, len: u64, prot: Prot, what: What<FilePin>) -> Res
     }
 }
 
-fn protection(flags: u32) -> Prot {
-    let mut prot = Prot::empty();
-    for (flag, given) in [(PF_R, Prot::READ), (PF_W, Prot::WRITE), (PF_X, Prot::EXEC)] {
-        if flags & flag != 0 {
-            prot |= given;
-        }
-    }
-    prot
-}
-
 impl Header {
     /// Reads and checks the ELF header and the program headers.
     fn read(node: &Node) -> Result<Self, Errno> {
@@ -176,8 +170,34 @@ impl Header {
             return Err(Errno::ENOEXEC);
         }
         let base = if header.e_type == ET_DYN { PIE_BASE } else { 0 };
-        Ok(Self { entry: header.e_entry, headers_at: header.e_phoff, base, segments })
+        let with_exec = read_property(node, &segments)?;
+        Ok(Self { entry: header.e_entry, headers_at: header.e_phoff, base, with_exec, segments })
     }
+
+    /// The rights of a segment with these flags.
+    fn protection(&self, flags: u32) -> Prot {
+        let mut prot = Prot::empty();
+        for (flag, given) in [(PF_R, Prot::READ), (PF_W, Prot::WRITE), (PF_X, Prot::EXEC | self.with_exec)] {
+            if flags & flag != 0 {
+                prot |= given;
+            }
+        }
+        prot
+    }
+}
+
+/// What the program's note adds to its executable segments, on a CPU with BTI (Linux: `arch_parse_elf_property`).
+fn read_property(node: &Node, segments: &[ProgramHeader]) -> Result<Prot, Errno> {
+    let Some(segment) = segments.iter().find(|segment| segment.p_type == PT_GNU_PROPERTY) else {
+        return Ok(Prot::empty());
+    };
+    let mut note = [0; property::MOST];
+    let size = usize::try_from(segment.p_filesz).ok().filter(|size| *size <= note.len()).ok_or(Errno::ENOEXEC)?;
+    read_exactly(node, segment.p_offset, &mut note[..size])?;
+    Ok(match property::landings(&note[..size])? {
+        Landings::Marked if has(Feature::Bti) => Prot::BTI,
+        Landings::Marked | Landings::Any => Prot::empty(),
+    })
 }
 
 /// Fills `to` from the file, or refuses the file.

@@ -5,6 +5,7 @@
 //! Everything that may be refused is refused before the old program is gone.
 
 mod image;
+pub(crate) mod property;
 mod stack;
 
 use alloc::sync::Arc;
@@ -14,7 +15,7 @@ use abi::Errno;
 use abi::signal::{self, Sigaction};
 use abi::task::WaitStatus;
 
-use crate::heap;
+use crate::{features, heap};
 use crate::space::Space;
 use crate::syscall::Args;
 use crate::task::{self, exit, flag, process};
@@ -121,7 +122,7 @@ fn replace(loaded: Loaded, strings: Strings) -> Result<u64, Errno> {
         exit::end_process(WaitStatus::signaled(signal::SIGKILL));
     };
     task.reset_registers();
-    let frame = TrapFrame { sp, elr: image.entry, ..TrapFrame::ZERO };
+    let frame = TrapFrame { sp, elr: image.entry, spsr: features::first_state(), ..TrapFrame::ZERO };
     // SAFETY: the task is the current one, and no reference to its frame is used after this: a system call's answer
     // goes to x0, where it belongs; a task of the kernel goes to `enter_program` next.
     unsafe { task.program_frame().write(frame) };

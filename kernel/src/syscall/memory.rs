@@ -2,6 +2,7 @@
 
 use abi::Errno;
 use abi::mem::{MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MapFlags, Prot, madv};
+use arch::features::{Feature, has};
 use mm::VmaFlags;
 use mm::space::{
     Advice, AdviseError, MapError, Place, ProtectError, Request, UnmapError, What, protect_range,
@@ -9,6 +10,7 @@ use mm::space::{
 use units::{ByteLen, FileOff, PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
 use crate::heap;
+use crate::layout::untagged;
 use crate::space::{FilePin, Space, page_range};
 use crate::syscall::Args;
 use crate::task::current;
@@ -40,6 +42,9 @@ fn protection(prot: Prot) -> mm::Prot {
         if prot.contains(asked) {
             answer |= given;
         }
+    }
+    if prot.contains(Prot::BTI) && !answer.is_empty() && has(Feature::Bti) {
+        answer |= mm::Prot::BTI;
     }
     answer
 }
@@ -109,7 +114,7 @@ pub(crate) fn sys_mmap(a: &Args) -> Result<u64, Errno> {
 
 /// `munmap(address, len)`.
 pub(crate) fn sys_munmap(a: &Args) -> Result<u64, Errno> {
-    let released = space()?.lock().unmap(VirtAddr::new(a.a[0]), a.a[1]).map_err(|error| match error {
+    let released = space()?.lock().unmap(VirtAddr::new(untagged(a.a[0])), a.a[1]).map_err(|error| match error {
         UnmapError::Invalid => Errno::EINVAL,
         UnmapError::OutOfMemory => Errno::ENOMEM,
     })?;
@@ -125,9 +130,11 @@ pub(crate) fn sys_mprotect(a: &Args) -> Result<u64, Errno> {
         ProtectError::Unmapped | ProtectError::OutOfMemory => Errno::ENOMEM,
         ProtectError::Denied => Errno::EACCES,
     };
-    let range = protect_range(VirtAddr::new(start), len).map_err(errno)?;
+    let range = protect_range(VirtAddr::new(untagged(start)), len).map_err(errno)?;
     let prot = Prot::from_bits(prot).ok_or(Errno::EINVAL)?;
-    if prot.intersects(Prot::GROWSDOWN | Prot::GROWSUP) {
+    // As Linux's `arch_validate_prot`: what this machine does not have cannot be asked for.
+    let missing = if has(Feature::Bti) { Prot::MTE } else { Prot::MTE | Prot::BTI };
+    if prot.intersects(missing | Prot::GROWSDOWN | Prot::GROWSUP) {
         return Err(Errno::EINVAL);
     }
     if let Some(range) = range {
@@ -157,7 +164,7 @@ pub(crate) fn sys_madvise(a: &Args) -> Result<u64, Errno> {
         madv::REMOVE => Advice::Remove,
         _ => return Err(Errno::EINVAL),
     };
-    space()?.lock().advise(VirtAddr::new(start), len, advice).map_err(|error| match error {
+    space()?.lock().advise(VirtAddr::new(untagged(start)), len, advice).map_err(|error| match error {
         AdviseError::Invalid => Errno::EINVAL,
         AdviseError::Unmapped => Errno::ENOMEM,
         AdviseError::Denied => Errno::EACCES,

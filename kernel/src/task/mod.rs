@@ -23,6 +23,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::signal::Sigset;
+use arch::pauth::Keys;
 use sync::{Mutex, Rank};
 use units::VirtAddr;
 
@@ -79,12 +80,13 @@ pub(crate) struct Task {
     context: UnsafeCell<Context>,
     vectors: UnsafeCell<VectorState>,
     tls: Cell<u64>,
+    keys: Cell<Keys>,
     stack: KernelStack,
 }
 
 const _: () = assert!(core::mem::offset_of!(Task, flags) == 0);
 
-// SAFETY: `space`, `context`, `vectors` and `tls` are touched by the task itself, or by the scheduler on the CPU that
+// SAFETY: `space`, `context`, `vectors`, `tls` and `keys` are touched by the task itself, or by the scheduler on the CPU that
 // switches to or from it, with interrupts masked; never by two at a time. All else is `Sync`.
 unsafe impl Sync for Task {}
 // SAFETY: nothing in a task is bound to the CPU that made it.
@@ -142,9 +144,11 @@ impl Task {
                 unsafe { at.write(*frame) };
             }
         }
-        let mut vectors = VectorState::ZERO;
+        let (mut vectors, mut keys) = (VectorState::ZERO, Keys::ZERO);
         if matches!(start, Start::Program(..)) {
             vectors.save();
+            // Threads share their keys with who made them, and so do processes: pointers are signed already.
+            keys = current().keys.get();
         }
         Ok(Arc::new(Self {
             flags: AtomicU32::new(0),
@@ -160,6 +164,7 @@ impl Task {
             context: UnsafeCell::new(context),
             vectors: UnsafeCell::new(vectors),
             tls: Cell::new(tls),
+            keys: Cell::new(keys),
             stack,
         }))
     }
@@ -226,11 +231,18 @@ impl Task {
         }
     }
 
-    /// Forgets the program's registers: a new program finds zeroes.
+    /// Forgets the program's registers: a new program finds zeroes, and keys that nobody knows.
     pub(crate) fn reset_registers(&self) {
         VectorState::ZERO.restore();
         self.tls.set(0);
         set_tls(0);
+        if arch::pauth::wanted() {
+            let mut random = [0; Keys::SIZE];
+            crate::rng::fill(&mut random);
+            let keys = Keys::from_random(&random);
+            self.keys.set(keys);
+            keys.load();
+        }
     }
 }
 

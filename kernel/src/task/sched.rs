@@ -239,6 +239,7 @@ fn restore_program(task: &Task) {
         Some(space) => {
             space.activate();
             super::set_tls(task.tls.get());
+            task.keys.get().load();
             // SAFETY: the scheduler switches to the task: nobody else looks at its registers.
             unsafe { (*task.vectors.get()).restore() };
         }

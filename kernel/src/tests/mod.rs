@@ -3,6 +3,7 @@
 mod boot;
 mod cpus;
 mod drivers;
+mod features;
 mod memory;
 mod panics;
 mod regions;

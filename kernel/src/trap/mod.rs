@@ -5,6 +5,8 @@
 //! one of the instructions that may fault (`arch::user`), is served the same way or turned into a count; any other is
 //! our own bug and panics.
 
+mod emulate;
+
 use core::arch::global_asm;
 
 use abi::signal;
@@ -48,14 +50,15 @@ extern "C" fn trap_user_fault(frame: &mut TrapFrame, esr: u64) {
     // Without its tag, also for `si_addr`, as on Linux without SA_EXPOSE_TAGBITS.
     let far = layout::untagged(arch::cpu::far());
     arch::irq::enable();
-    if let Err(signal) = user_fault(Esr::new(esr), far, frame.elr) {
+    if let Err(signal) = user_fault(Esr::new(esr), far, frame) {
         task::signal::fault(frame, esr, signal);
     }
 }
 
 /// Serves a program's exception, or answers the signal it earns (Linux: `fault_info`, `arm64_notify_die`).
-fn user_fault(esr: Esr, far: u64, pc: u64) -> Result<(), FaultSignal> {
+fn user_fault(esr: Esr, far: u64, frame: &mut TrapFrame) -> Result<(), FaultSignal> {
     use arch::esr::Class;
+    let pc = frame.elr;
     let signal = |number, code, address| Err(FaultSignal { number, code, address });
     match esr.class() {
         Class::DataAbortLower | Class::InstructionAbortLower => match access_of(esr) {
@@ -69,6 +72,9 @@ fn user_fault(esr: Esr, far: u64, pc: u64) -> Result<(), FaultSignal> {
             signal(signal::SIGTRAP, signal::TRAP_BRKPT, pc)
         }
         Class::FloatingPoint => signal(signal::SIGFPE, 0, pc),
+        Class::PointerAuthFailed => signal(signal::SIGILL, signal::ILL_ILLOPN, pc),
+        // The second with FEAT_IDST, where such a read has a syndrome of its own.
+        Class::Unknown | Class::SystemRegister if emulate::identification(frame) => Ok(()),
         _ => signal(signal::SIGILL, signal::ILL_ILLOPC, pc),
     }
 }

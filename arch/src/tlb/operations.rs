@@ -1,0 +1,92 @@
+//! The operations themselves, on all CPUs.
+
+use core::arch::asm;
+
+use units::{PAGE_SHIFT, PAGE_SIZE, VirtRange};
+
+use super::Level;
+use super::plan::{Plan, Ranges, Step, page_operand, range_operand};
+use crate::barrier;
+use crate::features::{Feature, has};
+
+/// One operation of the family that the two names belong to: by page, and by range in its encoding, which the
+/// assembler of armv8.0 does not know.
+macro_rules! drop_step {
+    ($step:expr, $asid:expr, $page:literal, $range:literal) => {
+        match $step {
+            // SAFETY: dropping translations is always allowed; they are walked for again.
+            Step::Page(page) => unsafe {
+                asm!(concat!("tlbi ", $page, ", {}"), in(reg) page_operand($asid, page), options(nostack, preserves_flags));
+            },
+            // SAFETY: as above; every CPU has the instruction, or the plan would have no such step.
+            Step::Pages { base, scale, num } => unsafe {
+                asm!(concat!("sys #0, ", $range, ", {}"), in(reg) range_operand($asid, base, scale, num),
+                     options(nostack, preserves_flags));
+            },
+        }
+    };
+}
+
+/// The plan for `range`, of whose entries none is smaller than `stride` pages.
+#[inline]
+fn plan(range: VirtRange, stride: u64) -> Plan {
+    let (first, end) = (range.start().get() >> PAGE_SHIFT, (range.end().get() + PAGE_SIZE - 1) >> PAGE_SHIFT);
+    let ranges = if has(Feature::TlbRange) { Ranges::Known } else { Ranges::Unknown };
+    Plan::new(first..end, stride, ranges)
+}
+
+/// Drops every translation of `range` under `asid` from all CPUs; complete when it returns. No entry there is smaller
+/// than `stride` pages, so one operation for each is enough. The stores it is about are behind a `dsb ishst` already.
+pub fn invalidate(asid: u16, range: VirtRange, stride: u64, level: Level) {
+    match (plan(range, stride), level) {
+        (Plan::Steps(steps), Level::Last) => {
+            for step in steps {
+                drop_step!(step, asid, "vale1is", "c8, c2, #5"); // rvale1is
+            }
+        }
+        (Plan::Steps(steps), Level::All) => {
+            for step in steps {
+                drop_step!(step, asid, "vae1is", "c8, c2, #1"); // rvae1is
+            }
+        }
+        (Plan::Everything, _) => drop_asid(asid),
+    }
+    complete();
+}
+
+/// The same for the kernel's half, whatever ASID runs.
+pub fn invalidate_kernel(range: VirtRange, stride: u64, level: Level) {
+    match (plan(range, stride), level) {
+        (Plan::Steps(steps), Level::Last) => {
+            for step in steps {
+                drop_step!(step, 0, "vaale1is", "c8, c2, #7"); // rvaale1is
+            }
+        }
+        (Plan::Steps(steps), Level::All) => {
+            for step in steps {
+                drop_step!(step, 0, "vaae1is", "c8, c2, #3"); // rvaae1is
+            }
+        }
+        // SAFETY: as in `drop_step`.
+        (Plan::Everything, _) => unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) },
+    }
+    complete();
+}
+
+/// Drops everything cached under `asid` from all CPUs.
+pub fn invalidate_asid(asid: u16) {
+    barrier::dsb_ishst();
+    drop_asid(asid);
+    complete();
+}
+
+fn drop_asid(asid: u16) {
+    // SAFETY: as in `drop_step`.
+    unsafe { asm!("tlbi aside1is, {}", in(reg) page_operand(asid, 0), options(nostack, preserves_flags)) };
+}
+
+/// Waits until every CPU has done it, and uses no instruction that was fetched before.
+fn complete() {
+    barrier::dsb_ish();
+    barrier::isb();
+}
