@@ -98,7 +98,7 @@ unsafe extern "C" fn refuse_el3(tree: *const u8) {
 unsafe fn blob<'a>(tree: *const u8) -> Option<&'a [u8]> {
     // SAFETY: as the caller says.
     let header = unsafe { tree.cast::<[u8; fdt::HEADER]>().read() };
-    let len = fdt::blob_len(header).ok()?;
+    let len = fdt::blob_len(header).ok()?.used;
     // SAFETY: as the caller says; nobody writes there.
     Some(unsafe { core::slice::from_raw_parts(tree, len) })
 }

@@ -9,6 +9,8 @@ use crate::task::stack;
 pub(crate) use boot::LINEAR_BASE;
 /// The end of the linear map: 47 bits of physical address.
 pub(crate) const LINEAR_END: u64 = 0xffff_8000_0000_0000;
+/// The physical address that the linear map ends before.
+pub(crate) const LINEAR_REACH: PhysAddr = PhysAddr::new(LINEAR_END - LINEAR_BASE);
 /// Device registers.
 pub(crate) const MMIO_BASE: u64 = 0xffff_9000_0000_0000;
 /// Bytes of the window of device registers.

@@ -37,7 +37,7 @@ impl fmt::Display for RamError {
 /// # Errors
 /// [`RamError`].
 pub(crate) fn init(platform: &Platform, ram: Ram, held: &[PhysRange]) -> Result<(), RamError> {
-    let held = Held { image: paging::image(), others: held };
+    let held = Held { image: paging::image(), others: held, reach: layout::LINEAR_REACH };
     let plan = ram::plan(platform, ram, arch::cpu::mpidr(), held).map_err(RamError::Plan)?;
     for range in &plan.mapped {
         paging::map_linear(*range, "RAM").map_err(|error| RamError::Map(*range, error))?;

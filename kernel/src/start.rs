@@ -105,8 +105,9 @@ fn read_platform(tree: PhysAddr) -> PhysRange {
     let header = must("device tree: ", paging::map_blob(tree, ByteLen::new(fdt::HEADER as u64), "the device tree's header"));
     let mut first = [0; fdt::HEADER];
     first.copy_from_slice(header);
-    let len = ByteLen::new(must("", fdt::blob_len(first)) as u64);
-    let blob = must("device tree: ", paging::map_blob(tree, len, "the device tree"));
+    let extent = must("", fdt::blob_len(first));
+    let used = ByteLen::new(extent.used as u64);
+    let blob = must("device tree: ", paging::map_blob(tree, used, "the device tree"));
     match Platform::parse(blob) {
         Ok(platform) => PLATFORM.call_once(|| platform),
         Err(error) => {
@@ -117,6 +118,7 @@ fn read_platform(tree: PhysAddr) -> PhysRange {
             refuse(status::REFUSED, format_args!("{error}"))
         }
     };
+    let len = ByteLen::new(extent.total as u64);
     must("device tree: ", PhysRange::with_len(tree, len).ok_or("at the end of the address space"))
 }
 

@@ -12,6 +12,7 @@ use units::{ByteLen, PAGE_SIZE, PhysRange, VirtAddr};
 use super::{Carrier, DEVICES, Device, MAX_DEVICES, WriteBack};
 use platform::cmdline::{CommandLine, MAX_PMEM};
 use platform::fdt::Platform;
+use platform::ram::is_ram;
 
 use crate::fw_cfg::{self, FwCfgError};
 use crate::mmio::MapError;
@@ -94,18 +95,6 @@ pub(crate) fn claim(
     Ok(claims)
 }
 
-/// Whether every byte of `range` is memory that the device tree names.
-fn is_ram(platform: &Platform, range: PhysRange) -> bool {
-    // Sorted, without overlap: each piece must begin where the one before ended.
-    let mut covered = range.start();
-    for memory in &platform.memory {
-        if memory.range.contains(covered) {
-            covered = memory.range.end();
-        }
-    }
-    covered >= range.end()
-}
-
 /// Makes a device of every range of persistent memory; those that lie where they must not are refused in the log.
 /// `claims` is what [`claim`] gave. Once.
 pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Claims) {
@@ -171,19 +160,12 @@ impl Found<'_> {
         }
         let memory = self.platform.memory.iter().map(|memory| ("RAM", memory.range));
         let claims = self.claims.iter().map(|&claim| ("other pmem", claim));
-        let registers = registers(self.platform);
+        let registers = self.platform.registers();
         match memory.chain(claims).chain(registers).find(|(_, other)| other.overlaps(range)) {
             Some((what, other)) => Err(Refusal::Overlaps(what, other)),
             None => Ok(()),
         }
     }
-}
-
-/// The registers that the device tree names.
-fn registers(platform: &Platform) -> impl Iterator<Item = (&'static str, PhysRange)> + '_ {
-    let always = [platform.uart.registers, platform.gic.distributor].into_iter();
-    let perhaps = platform.fw_cfg.into_iter().chain(platform.rtc);
-    always.chain(perhaps).chain(platform.gic.redistributors.iter().copied()).map(|range| ("device registers", range))
 }
 
 /// Why NVDIMMs cannot be looked for.

@@ -1,68 +1,134 @@
 //! From nodes and properties to the fields of [`Platform`].
 
 use arrayvec::{ArrayString, ArrayVec};
-use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::standard::NodeStandard;
-use dtoolkit::{Node, Property};
-use units::{ByteLen, PhysAddr, PhysRange};
+use units::{PhysAddr, PhysRange};
 
-use super::walk::{Place, bad, copied, number, text};
+use super::blob::{Blob, Event};
+use super::nodes::{MAX_DEPTH, Name, Node, Nodes, bad, walk};
 use super::{
-    AFFINITY, Cpu, EnableMethod, FdtError, Gic, Interrupt, Memory, Platform, PmemRegion, PsciMethod, Reserved, Timer,
-    Trigger, Uart,
+    AFFINITY, Cpu, EnableMethod, FdtError, Gic, Interrupt, MAX_CPUS, Memory, PHYS_END, Platform, PmemRegion,
+    PsciMethod, Reserved, Timer, Trigger, Uart, registers,
 };
 
-/// The first node of each kind that the kernel has a use for, and all that describe memory: what one walk over the
-/// tree finds. Looking at every node once for all kinds is most of what is saved at boot.
+/// Bytes of registers that a device of each kind has at least, and what its address is a multiple of.
+mod kinds {
+    pub(super) const PL011: (u64, u64) = (0x1000, 0x1000);
+    pub(super) const PL031: (u64, u64) = (0x1000, 0x1000);
+    pub(super) const FW_CFG: (u64, u64) = (0x18, 8);
+    pub(super) const DISTRIBUTOR: (u64, u64) = (0x1_0000, 0x1000);
+    pub(super) const REDISTRIBUTORS: (u64, u64) = (0x2_0000, 0x1000);
+}
+
+/// A PL011, before it is known whether it is the console. Only of the one that is do mistakes matter.
+struct Candidate<'a> {
+    path: ArrayVec<&'a [u8], MAX_DEPTH>,
+    registers: Option<PhysRange>,
+    lines: Lines<'a>,
+}
+
+/// The interrupts of a device, as yet unread: how wide an entry is the interrupt controller's node says.
+#[derive(Clone, Copy)]
+struct Lines<'a> {
+    device: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+/// What the walk over the tree finds.
 #[derive(Default)]
-struct Found<'a> {
-    psci: Option<Place<'a>>,
-    pl011: Option<Place<'a>>,
-    gic: Option<Place<'a>>,
-    timer: Option<Place<'a>>,
-    fw_cfg: Option<Place<'a>>,
-    rtc: Option<Place<'a>>,
+pub(super) struct Found<'a> {
+    chosen: Option<Node<'a>>,
     memory: ArrayVec<Memory, 16>,
+    reserved: ArrayVec<Reserved, 32>,
+    cpus: ArrayVec<Cpu, MAX_CPUS>,
+    cpus_left_out: usize,
+    psci: Option<Option<PsciMethod>>,
+    /// The first ones: who has more names the console.
+    pl011s: ArrayVec<Candidate<'a>, 4>,
+    gic: Option<Gic>,
+    /// Cells of an interrupt at the GIC.
+    cells: usize,
+    has_gic_v2: bool,
+    timer: Option<Lines<'a>>,
+    fw_cfg: Option<PhysRange>,
+    rtc: Option<PhysRange>,
     pmem_regions: ArrayVec<PmemRegion, 8>,
 }
 
+/// Everything at once.
+pub(super) fn platform(blob: &Blob<'_>) -> Result<Platform, FdtError> {
+    let mut found = Found::default();
+    walk(blob, &mut |nodes| found.note(nodes))?;
+    found.platform(blob)
+}
+
+/// The registers of the console, as far as they can be made out.
+pub(super) fn console_registers(blob: &Blob<'_>) -> Option<PhysRange> {
+    let mut found = Found::default();
+    // Whatever else is wrong is said already.
+    let _ = walk(blob, &mut |nodes| found.note(nodes).or(Ok(())));
+    let named = found.stdout(blob).ok().flatten().and_then(|candidate| candidate.registers);
+    named.or_else(|| found.pl011s.iter().find_map(|candidate| candidate.registers))
+}
+
 impl<'a> Found<'a> {
-    fn look(tree: Fdt<'a>) -> Result<Self, FdtError> {
-        let mut found = Self::default();
-        let mut answer = Ok(());
-        Place::root(tree).visit(&mut |place| {
-            answer = found.note(place);
-            answer.is_ok()
-        });
-        answer.map(|()| found)
+    /// Notes what one node says.
+    fn note(&mut self, nodes: &Nodes<'a>) -> Result<(), FdtError> {
+        let node = nodes.node();
+        if nodes.is_at(b"chosen") {
+            self.chosen.get_or_insert(*node);
+            return Ok(());
+        }
+        // The status `disabled` of a CPU only says that it waits to be started.
+        if nodes.is_below(&[b"cpus"]) && node.is(Name::DeviceType, b"cpu") {
+            return if is_broken(node) { Ok(()) } else { self.note_cpu(nodes) };
+        }
+        if !nodes.is_on() {
+            return Ok(());
+        }
+        // A node without `reg` asks for memory at any address, for a driver this kernel does not have.
+        if nodes.is_below(&[b"reserved-memory"]) && node.get(Name::Reg).is_some() {
+            let no_map = node.get(Name::NoMap).is_some();
+            return nodes.registers()?.try_for_each(|range| self.reserve(range?, no_map));
+        }
+        if node.is(Name::DeviceType, b"memory") {
+            return self.note_memory(nodes);
+        }
+        node.compatible().try_for_each(|kind| self.note_device(kind, nodes))
     }
 
-    fn note(&mut self, place: &Place<'a>) -> Result<(), FdtError> {
-        let node = place.node();
-        if is_type(&node, "memory") {
-            return self.note_memory(place);
-        }
-        let Some(compatible) = node.property("compatible") else { return Ok(()) };
-        for name in compatible.value().split(|&byte| byte == 0) {
-            let first = match name {
-                b"arm,psci-0.2" | b"arm,psci-1.0" => &mut self.psci,
-                b"arm,pl011" => &mut self.pl011,
-                b"arm,gic-v3" => &mut self.gic,
-                b"arm,armv8-timer" => &mut self.timer,
-                b"qemu,fw-cfg-mmio" => &mut self.fw_cfg,
-                b"arm,pl031" => &mut self.rtc,
-                b"pmem-region" => return self.note_pmem_region(place),
-                _ => continue,
-            };
-            first.get_or_insert_with(|| place.clone());
+    /// Notes a device that goes by the name `kind`, among others; of all but memory and UARTs the first counts.
+    fn note_device(&mut self, kind: &[u8], nodes: &Nodes<'a>) -> Result<(), FdtError> {
+        match kind {
+            b"arm,psci-0.2" | b"arm,psci-1.0" if self.psci.is_none() => {
+                // Version 0.1, whose function numbers differ, is not known here.
+                self.psci = Some(psci_method(nodes.node())?);
+            }
+            b"arm,pl011" => self.note_pl011(nodes),
+            b"arm,gic-v3" if self.gic.is_none() => {
+                self.gic = Some(gic(nodes)?);
+                self.cells = interrupt_cells(nodes.node())?;
+            }
+            b"arm,cortex-a15-gic" | b"arm,gic-400" => self.has_gic_v2 = true,
+            b"arm,armv8-timer" => drop(self.timer.get_or_insert(Lines::of(nodes.node()))),
+            b"qemu,fw-cfg-mmio" if self.fw_cfg.is_none() => self.fw_cfg = Some(first(nodes, kinds::FW_CFG)?),
+            b"arm,pl031" if self.rtc.is_none() => self.rtc = Some(first(nodes, kinds::PL031)?),
+            b"pmem-region" => return self.note_pmem_region(nodes),
+            _ => {}
         }
         Ok(())
     }
 
+    fn note_pl011(&mut self, nodes: &Nodes<'a>) {
+        let registers = first(nodes, kinds::PL011).ok();
+        let lines = Lines::of(nodes.node());
+        // Where there is no room the walk goes on: the console is among the first, or the tree is refused.
+        let _ = self.pl011s.try_push(Candidate { path: nodes.path().collect(), registers, lines });
+    }
+
     /// Notes the ranges of a node that describes memory; empty ones are left out.
-    fn note_memory(&mut self, place: &Place<'a>) -> Result<(), FdtError> {
-        let node = number(&place.node(), "numa-node-id")?;
-        for range in place.registers()? {
+    fn note_memory(&mut self, nodes: &Nodes<'a>) -> Result<(), FdtError> {
+        let node = nodes.node().number(Name::NumaNodeId)?;
+        for range in nodes.registers()? {
             let range = range?;
             if !range.is_empty() {
                 self.memory.try_push(Memory { range, node }).map_err(|_| FdtError::TooMany("ranges of memory"))?;
@@ -71,43 +137,146 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    fn note_pmem_region(&mut self, place: &Place<'a>) -> Result<(), FdtError> {
-        let volatile = place.node().property("volatile").is_some();
-        let node = number(&place.node(), "numa-node-id")?;
-        for range in place.registers()? {
+    fn note_pmem_region(&mut self, nodes: &Nodes<'a>) -> Result<(), FdtError> {
+        let volatile = nodes.node().get(Name::Volatile).is_some();
+        let node = nodes.node().number(Name::NumaNodeId)?;
+        for range in nodes.registers()? {
             let region = PmemRegion { range: range?, volatile, node };
             self.pmem_regions.try_push(region).map_err(|_| FdtError::TooMany("pmem regions"))?;
         }
         Ok(())
     }
+
+    fn note_cpu(&mut self, nodes: &Nodes<'a>) -> Result<(), FdtError> {
+        let node = nodes.node();
+        let mpidr = nodes.first_address().ok().filter(|mpidr| mpidr & !AFFINITY == 0);
+        let mpidr = mpidr.ok_or_else(|| node.bad(Name::Reg))?;
+        let enable = match node.text(Name::EnableMethod)? {
+            Some("psci") => EnableMethod::Psci,
+            Some("spin-table") => match node.wide(Name::CpuReleaseAddr)? {
+                Some(at) => EnableMethod::SpinTable(PhysAddr::new(at)),
+                None => return Err(node.bad(Name::CpuReleaseAddr)),
+            },
+            _ => EnableMethod::Unknown,
+        };
+        if self.cpus.iter().any(|cpu| cpu.mpidr == mpidr) {
+            return Err(node.bad(Name::Reg));
+        }
+        let cpu = Cpu { mpidr, enable, node: node.number(Name::NumaNodeId)? };
+        self.cpus_left_out += usize::from(self.cpus.try_push(cpu).is_err());
+        Ok(())
+    }
+
+    fn reserve(&mut self, range: PhysRange, no_map: bool) -> Result<(), FdtError> {
+        self.reserved.try_push(Reserved { range, no_map }).map_err(|_| FdtError::TooMany("reserved ranges"))
+    }
+
+    /// Puts together what the walk found.
+    fn platform(mut self, blob: &Blob<'_>) -> Result<Platform, FdtError> {
+        for range in blob.reservations() {
+            self.reserve(range?, false)?;
+        }
+        let chosen = self.chosen;
+        if let Some(node) = &chosen
+            && let (Some(start), Some(end)) = (node.wide(Name::InitrdStart)?, node.wide(Name::InitrdEnd)?)
+        {
+            let disk = PhysRange::new(PhysAddr::new(start), PhysAddr::new(end));
+            self.reserve(disk.ok_or(FdtError::MemoryRange(start))?, false)?;
+        }
+        if self.cpus.is_empty() {
+            return Err(FdtError::Missing("CPU in /cpus"));
+        }
+        let uart = self.uart(blob)?;
+        let timer = self.timer()?;
+        let gic = self.gic.ok_or(FdtError::Missing("GICv3 interrupt controller"))?;
+        let memory = sorted(self.memory)?;
+        let shared = |device: PhysRange| memory.iter().any(|ram| ram.range.overlaps(device));
+        if let Some((_, device)) = registers(&uart, &gic, self.fw_cfg, self.rtc).find(|&(_, device)| shared(device)) {
+            return Err(FdtError::MemoryRange(device.start().get()));
+        }
+        // Built in its place at once: it is large, and the boot stack is not.
+        Ok(Platform {
+            memory,
+            reserved: self.reserved,
+            cpus: self.cpus,
+            cpus_left_out: self.cpus_left_out,
+            psci: self.psci.flatten(),
+            uart,
+            gic,
+            timer,
+            fw_cfg: self.fw_cfg,
+            rtc: self.rtc,
+            pmem_regions: self.pmem_regions,
+            bootargs: chosen.as_ref().map_or_else(|| Ok(ArrayString::new()), bootargs)?,
+            rng_seed: chosen.as_ref().map(seed).unwrap_or_default(),
+            kaslr_seed: chosen.as_ref().map(|node| node.wide(Name::KaslrSeed)).transpose()?.flatten(),
+        })
+    }
+
+    /// The PL011 that `/chosen/stdout-path` names, else the first one.
+    fn uart(&self, blob: &Blob<'_>) -> Result<Uart, FdtError> {
+        let first = || self.pl011s.first().ok_or(FdtError::Missing("PL011 for the console"));
+        let console = self.stdout(blob)?.map_or_else(first, Ok)?;
+        let interrupt = self.interrupts(console.lines)?.first().copied().filter(|line| line.id >= 32);
+        let interrupt = interrupt.ok_or_else(|| console.lines.bad())?;
+        let registers = console.registers.ok_or_else(|| bad(console.lines.device, Name::Reg))?;
+        Ok(Uart { registers, interrupt })
+    }
+
+    /// The PL011 that `/chosen/stdout-path` names, by a path or by an alias, perhaps with a speed behind a colon.
+    fn stdout(&self, blob: &Blob<'_>) -> Result<Option<&Candidate<'a>>, FdtError> {
+        let Some(chosen) = &self.chosen else { return Ok(None) };
+        let Some(value) = chosen.text(Name::StdoutPath)? else { return Ok(None) };
+        let name = value.split(':').next().unwrap_or(value).as_bytes();
+        let path = if name.starts_with(b"/") { Some(name) } else { alias(blob, name)? };
+        let path = path.ok_or_else(|| chosen.bad(Name::StdoutPath))?;
+        let named = self.pl011s.iter().find(|candidate| leads(path, &candidate.path));
+        named.map(Some).ok_or(FdtError::Unsupported("/chosen/stdout-path does not name a PL011"))
+    }
+
+    /// The timer's interrupts: secure physical, physical, virtual, and hypervisor, in this order.
+    fn timer(&self) -> Result<Timer, FdtError> {
+        let lines = self.timer.ok_or(FdtError::Missing("generic timer"))?;
+        match self.interrupts(lines)?.as_slice() {
+            [_, physical, virt, ..] if physical.id < 32 && virt.id < 32 && physical.id != virt.id => {
+                Ok(Timer { physical: *physical, virt: *virt })
+            }
+            _ => Err(lines.bad()),
+        }
+    }
+
+    /// The interrupts of a device whose controller is the GIC (its binding: type, number, flags).
+    fn interrupts(&self, lines: Lines<'_>) -> Result<ArrayVec<Interrupt, 8>, FdtError> {
+        if self.gic.is_none() {
+            return Err(self.no_gic());
+        }
+        let (words, rest) = lines.value.ok_or_else(|| lines.bad())?.as_chunks::<4>();
+        if !rest.is_empty() || words.len() % self.cells != 0 {
+            return Err(lines.bad());
+        }
+        words.chunks_exact(self.cells).take(8).map(|line| interrupt(line).ok_or_else(|| lines.bad())).collect()
+    }
+
+    fn no_gic(&self) -> FdtError {
+        match self.has_gic_v2 {
+            true => FdtError::Unsupported("the interrupt controller is a GICv2; GICv3 is wanted"),
+            false => FdtError::Missing("GICv3 interrupt controller"),
+        }
+    }
 }
 
-/// Everything at once.
-pub(super) fn platform(tree: Fdt<'_>) -> Result<Platform, FdtError> {
-    let chosen = tree.find_node("/chosen");
-    let found = Found::look(tree)?;
-    let (cpus, cpus_left_out) = cpus(tree)?;
-    Ok(Platform {
-        memory: memory(&found)?,
-        reserved: reserved(tree, chosen)?,
-        cpus,
-        cpus_left_out,
-        psci: psci(&found)?,
-        uart: console_of(tree, &found)?,
-        gic: gic(&found)?,
-        timer: timer(&found)?,
-        fw_cfg: found.fw_cfg.as_ref().map(Place::first_registers).transpose()?,
-        rtc: found.rtc.as_ref().map(Place::first_registers).transpose()?,
-        pmem_regions: found.pmem_regions.clone(),
-        bootargs: chosen.map_or_else(|| Ok(ArrayString::new()), |node| copied(&node, "bootargs"))?,
-        rng_seed: chosen.map(|node| seed(&node)).unwrap_or_default(),
-        kaslr_seed: chosen.map(|node| wide(&node, "kaslr-seed")).transpose()?.flatten(),
-    })
+impl<'a> Lines<'a> {
+    fn of(node: &Node<'a>) -> Self {
+        Self { device: node.name(), value: node.get(Name::Interrupts) }
+    }
+
+    fn bad(&self) -> FdtError {
+        bad(self.device, Name::Interrupts)
+    }
 }
 
 /// The ranges of memory, sorted.
-fn memory(found: &Found<'_>) -> Result<ArrayVec<Memory, 16>, FdtError> {
-    let mut all = found.memory.clone();
+fn sorted(mut all: ArrayVec<Memory, 16>) -> Result<ArrayVec<Memory, 16>, FdtError> {
     all.sort_unstable_by_key(|memory| memory.range.start());
     match all.windows(2).find(|pair| pair[0].range.overlaps(pair[1].range)) {
         Some(pair) => Err(FdtError::MemoryRange(pair[1].range.start().get())),
@@ -116,146 +285,51 @@ fn memory(found: &Found<'_>) -> Result<ArrayVec<Memory, 16>, FdtError> {
     }
 }
 
-/// `/memreserve/` entries, the fixed ranges of `/reserved-memory`, and the initial RAM disk.
-fn reserved(tree: Fdt<'_>, chosen: Option<FdtNode<'_>>) -> Result<ArrayVec<Reserved, 32>, FdtError> {
-    let mut all = ArrayVec::<Reserved, 32>::new();
-    let mut add = |range: Option<PhysRange>, no_map, at| {
-        let range = range.ok_or(FdtError::MemoryRange(at))?;
-        all.try_push(Reserved { range, no_map }).map_err(|_| FdtError::TooMany("reserved ranges"))
-    };
-    for entry in tree.memory_reservations() {
-        let at = entry.address();
-        add(PhysRange::with_len(PhysAddr::new(at), ByteLen::new(entry.size())), false, at)?;
-    }
-    // A node without `reg` asks for memory at any address, for a driver this kernel does not have.
-    let mut answer = Ok(());
-    if let Some(place) = Place::at_path(tree, "/reserved-memory") {
-        place.visit(&mut |place| {
-            if place.node().property("reg").is_some() {
-                let no_map = place.node().property("no-map").is_some();
-                answer = place
-                    .registers()
-                    .and_then(|mut all| all.try_for_each(|range| range.and_then(|range| add(Some(range), no_map, 0))));
-            }
-            answer.is_ok()
-        });
-    }
-    answer?;
-    if let Some(node) = chosen
-        && let (Some(start), Some(end)) = (wide(&node, "linux,initrd-start")?, wide(&node, "linux,initrd-end")?)
-    {
-        add(PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)), false, start)?;
-    }
-    Ok(all)
+/// The first register range, where it can be that of a device of at least `least` bytes at a multiple of `align`.
+fn first(nodes: &Nodes<'_>, kind: (u64, u64)) -> Result<PhysRange, FdtError> {
+    let range = nodes.registers()?.next().unwrap_or_else(|| Err(nodes.node().bad(Name::Reg)))?;
+    fitting(range, kind).ok_or_else(|| nodes.node().bad(Name::Reg))
 }
 
-/// The CPUs, and how many there was no room for.
-fn cpus(tree: Fdt<'_>) -> Result<(ArrayVec<Cpu, { super::MAX_CPUS }>, usize), FdtError> {
-    let parent = tree.find_node("/cpus").ok_or(FdtError::Missing("node /cpus"))?;
-    let (mut all, mut left_out) = (ArrayVec::new(), 0);
-    for node in parent.children().filter(|node| is_type(node, "cpu") && !is_broken(node)) {
-        match all.try_push(cpu(&node)?) {
-            Ok(()) => {}
-            Err(_) => left_out += 1,
-        }
-    }
-    if all.is_empty() { Err(FdtError::Missing("CPU")) } else { Ok((all, left_out)) }
+fn fitting(range: PhysRange, (least, align): (u64, u64)) -> Option<PhysRange> {
+    let possible = range.start().is_aligned(align) && range.end().get() <= PHYS_END;
+    (possible && range.len().get() >= least).then_some(range)
 }
 
-fn cpu(node: &FdtNode<'_>) -> Result<Cpu, FdtError> {
-    let reg = node.reg().map_err(|_| bad(node, "reg"))?.and_then(|mut all| all.next());
-    let mpidr = reg.and_then(|reg| reg.address::<u64>().ok()).filter(|mpidr| mpidr & !AFFINITY == 0);
-    let enable = match text(node, "enable-method")? {
-        Some("psci") => EnableMethod::Psci,
-        Some("spin-table") => match wide(node, "cpu-release-addr")? {
-            Some(at) => EnableMethod::SpinTable(PhysAddr::new(at)),
-            None => return Err(bad(node, "cpu-release-addr")),
-        },
-        _ => EnableMethod::Unknown,
-    };
-    Ok(Cpu { mpidr: mpidr.ok_or_else(|| bad(node, "reg"))?, enable, node: number(node, "numa-node-id")? })
-}
-
-/// How PSCI is called; version 0.1, whose function numbers differ, is not known here.
-fn psci(found: &Found<'_>) -> Result<Option<PsciMethod>, FdtError> {
-    let Some(place) = &found.psci else { return Ok(None) };
-    match text(&place.node(), "method")? {
-        Some("smc") => Ok(Some(PsciMethod::Smc)),
-        Some("hvc") => Ok(Some(PsciMethod::Hvc)),
-        Some(_) => Err(FdtError::Unsupported("the PSCI method is neither smc nor hvc")),
-        None => Err(bad(&place.node(), "method")),
-    }
-}
-
-/// The PL011 that `/chosen/stdout-path` names, else the first one.
-pub(super) fn console(tree: Fdt<'_>) -> Result<Uart, FdtError> {
-    console_of(tree, &Found::look(tree)?)
-}
-
-fn console_of(tree: Fdt<'_>, found: &Found<'_>) -> Result<Uart, FdtError> {
-    let place = match stdout(tree)? {
-        Some(place) if place.node().is_compatible("arm,pl011") => place,
-        Some(_) => return Err(FdtError::Unsupported("/chosen/stdout-path does not name a PL011")),
-        None => found.pl011.clone().ok_or(FdtError::Missing("PL011 for the console"))?,
-    };
-    let interrupt = *interrupts(found, &place.node())?.first().ok_or_else(|| bad(&place.node(), "interrupts"))?;
-    Ok(Uart { registers: place.first_registers()?, interrupt })
-}
-
-/// The node `/chosen/stdout-path` names, by a path or by an alias, perhaps with a speed behind a colon.
-fn stdout<'a>(tree: Fdt<'a>) -> Result<Option<Place<'a>>, FdtError> {
-    let Some(chosen) = tree.find_node("/chosen") else { return Ok(None) };
-    let Some(value) = text(&chosen, "stdout-path")? else { return Ok(None) };
-    let name = value.split(':').next().unwrap_or(value);
-    let path = if name.starts_with('/') {
-        Some(name)
-    } else {
-        tree.find_node("/aliases")
-            .and_then(|aliases| aliases.properties().find(|alias| alias.name() == name))
-            .and_then(|alias| alias.value_as::<&str>().ok())
-    };
-    path.and_then(|path| Place::at_path(tree, path)).map(Some).ok_or_else(|| bad(&chosen, "stdout-path"))
-}
-
-fn gic(found: &Found<'_>) -> Result<Gic, FdtError> {
-    let place = found.gic.as_ref().ok_or(FdtError::Missing("GICv3 interrupt controller"))?;
-    let regions = number(&place.node(), "#redistributor-regions")?.unwrap_or(1) as usize;
-    let mut ranges = place.registers()?;
-    let distributor = ranges.next().unwrap_or_else(|| Err(bad(&place.node(), "reg")))?;
+fn gic(nodes: &Nodes<'_>) -> Result<Gic, FdtError> {
+    let bad = || nodes.node().bad(Name::Reg);
+    let regions = nodes.node().number(Name::RedistributorRegions)?.unwrap_or(1) as usize;
+    let mut ranges = nodes.registers()?;
+    let distributor = ranges.next().unwrap_or_else(|| Err(bad()))?;
+    let distributor = fitting(distributor, kinds::DISTRIBUTOR).ok_or_else(bad)?;
     let mut redistributors = ArrayVec::new();
     for range in ranges.take(regions) {
-        redistributors.try_push(range?).map_err(|_| FdtError::TooMany("redistributor regions"))?;
+        let range = fitting(range?, kinds::REDISTRIBUTORS).ok_or_else(bad)?;
+        redistributors.try_push(range).map_err(|_| FdtError::TooMany("redistributor regions"))?;
     }
     match redistributors.len() {
-        0 => Err(bad(&place.node(), "reg")),
-        found if found != regions => Err(bad(&place.node(), "#redistributor-regions")),
+        0 => Err(bad()),
+        found if found != regions => Err(nodes.node().bad(Name::RedistributorRegions)),
         _ => Ok(Gic { distributor, redistributors }),
     }
 }
 
-/// The timer's interrupts: secure physical, physical, virtual, and hypervisor, in this order.
-fn timer(found: &Found<'_>) -> Result<Timer, FdtError> {
-    let place = found.timer.as_ref().ok_or(FdtError::Missing("generic timer"))?;
-    match interrupts(found, &place.node())?.as_slice() {
-        [_, physical, virt, ..] => Ok(Timer { physical: *physical, virt: *virt }),
-        _ => Err(bad(&place.node(), "interrupts")),
+/// How many cells an interrupt has at the controller.
+fn interrupt_cells(gic: &Node<'_>) -> Result<usize, FdtError> {
+    match gic.number(Name::InterruptCells)? {
+        Some(cells @ 3..=8) => Ok(cells as usize),
+        _ => Err(gic.bad(Name::InterruptCells)),
     }
 }
 
-/// The interrupts of a device whose controller is the GIC (its binding: type, number, flags).
-fn interrupts(found: &Found<'_>, node: &FdtNode<'_>) -> Result<ArrayVec<Interrupt, 8>, FdtError> {
-    let wrong = || bad(node, "interrupts");
-    let gic = found.gic.as_ref().ok_or(FdtError::Missing("GICv3 interrupt controller"))?.node();
-    let cells = number(&gic, "#interrupt-cells")?.unwrap_or(0) as usize;
-    if !(3..=8).contains(&cells) {
-        return Err(bad(&gic, "#interrupt-cells"));
+/// How PSCI is called; `None` where in a way this kernel does not know: no other CPU can be started then.
+fn psci_method(node: &Node<'_>) -> Result<Option<PsciMethod>, FdtError> {
+    match node.text(Name::Method)? {
+        Some("smc") => Ok(Some(PsciMethod::Smc)),
+        Some("hvc") => Ok(Some(PsciMethod::Hvc)),
+        Some(_) => Ok(None),
+        None => Err(node.bad(Name::Method)),
     }
-    let property = node.property("interrupts").ok_or_else(wrong)?;
-    let (words, rest) = property.value().as_chunks::<4>();
-    if !rest.is_empty() || words.len() % cells != 0 {
-        return Err(wrong());
-    }
-    words.chunks_exact(cells).take(8).map(|line| interrupt(line).ok_or_else(wrong)).collect()
 }
 
 fn interrupt(line: &[[u8; 4]]) -> Option<Interrupt> {
@@ -269,27 +343,46 @@ fn interrupt(line: &[[u8; 4]]) -> Option<Interrupt> {
     Some(Interrupt { id, trigger })
 }
 
+/// The path that `/aliases` has for `name`. A second walk, for the trees that name the console so.
+fn alias<'a>(blob: &Blob<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, FdtError> {
+    let (mut events, mut depth, mut inside) = (blob.events(), 0_usize, false);
+    while let Some(event) = events.next()? {
+        match event {
+            Event::Open(node) => {
+                depth += 1;
+                inside = depth == 2 && node == b"aliases";
+            }
+            Event::Property(property, value) if inside && property == name => return Ok(value.strip_suffix(b"\0")),
+            Event::Property(..) => {}
+            Event::Close => {
+                depth -= 1;
+                inside = false;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether `path` leads to the node with these names; a unit address may be left out.
+fn leads(path: &[u8], names: &[&[u8]]) -> bool {
+    let mut words = path.split(|&byte| byte == b'/').filter(|word| !word.is_empty());
+    let same =
+        |word: &[u8], name: &[u8]| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest[0] == b'@');
+    names.iter().all(|name| words.next().is_some_and(|word| same(word, name))) && words.next().is_none()
+}
+
+/// The command line; nothing where there is none.
+fn bootargs<const N: usize>(chosen: &Node<'_>) -> Result<ArrayString<N>, FdtError> {
+    let text = chosen.text(Name::Bootargs)?.unwrap_or("");
+    ArrayString::from(text).map_err(|_| FdtError::TooMany("bytes of command line (2048 at most)"))
+}
+
 /// What the firmware gives as randomness, as much as there is room for.
-fn seed(chosen: &FdtNode<'_>) -> ArrayVec<u8, 64> {
-    let property = chosen.property("rng-seed");
-    property.iter().flat_map(|property| property.value().iter().copied()).take(64).collect()
+fn seed(chosen: &Node<'_>) -> ArrayVec<u8, 64> {
+    chosen.get(Name::RngSeed).unwrap_or_default().iter().copied().take(64).collect()
 }
 
-/// A property that is one number of one or two cells; `None` where it is absent.
-fn wide(node: &FdtNode<'_>, name: &'static str) -> Result<Option<u64>, FdtError> {
-    let Some(property) = node.property(name) else { return Ok(None) };
-    let value = match property.value().len() {
-        4 => property.value_as::<u32>().map(u64::from),
-        _ => property.value_as::<u64>(),
-    };
-    value.map(Some).map_err(|_| bad(node, name))
-}
-
-fn is_type(node: &FdtNode<'_>, wanted: &str) -> bool {
-    matches!(text(node, "device_type"), Ok(Some(found)) if found == wanted)
-}
-
-/// Whether a CPU's status rules it out; `disabled` only says that it waits to be started.
-fn is_broken(node: &FdtNode<'_>) -> bool {
-    matches!(text(node, "status"), Ok(Some(status)) if status.starts_with("fail"))
+/// Whether a CPU's status rules it out.
+fn is_broken(node: &Node<'_>) -> bool {
+    node.get(Name::Status).is_some_and(|status| status.starts_with(b"fail"))
 }
