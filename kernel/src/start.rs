@@ -16,7 +16,7 @@ use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::bootchart::{self, mark};
 use crate::{
-    bench, console, exec, features, heap, irq, kaslr, log, mmu, paging, panic, percpu, pmem, ram, rng, smp, testing, timer,
+    bench, console, exec, features, heap, irq, kaslr, layout, log, mmu, paging, panic, percpu, pmem, ram, rng, smp, testing, timer,
 };
 
 /// Heap that the first tasks take.
@@ -144,6 +144,7 @@ extern "C" fn never(_: usize) -> ! {
 /// Tests, benches, or the first program.
 fn run(line: &CommandLine<'_>) -> ! {
     let ((frames_used, frames), (_, heap)) = (crate::frames::usage(), heap::usage());
+    ::log::info!("kernel: loaded at {:#x}, runs at {:#x}", paging::image().start().get(), layout::text_start().get());
     ::log::info!("memory: {frames}, {frames_used} in use; heap of {heap} bytes; {} pmem devices", pmem::devices().len());
     if let Some(filter) = line.test {
         let root = pmem::mount_root(line.root);
