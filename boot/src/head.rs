@@ -1,6 +1,7 @@
 //! The assembly with its numbers, and what it leaves for the kernel to read.
 
 use core::arch::global_asm;
+use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use mm::desc;
@@ -119,6 +120,16 @@ impl BootMode {
     /// The mode that `el2_setup` answered on one CPU.
     pub const fn of_cpu(mode: u32) -> Self {
         Self::of([mode, mode])
+    }
+}
+
+impl fmt::Display for BootMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::El1 => "EL1",
+            Self::El2 => "EL2",
+            Self::Mismatched => "a level of its own",
+        })
     }
 }
 

@@ -22,7 +22,7 @@ const CUT: &[u8] = b"...\n";
 
 static LOGGER: Logger = Logger;
 static PRINTED: AtomicU8 = AtomicU8::new(DEFAULT_LOG_LEVEL);
-static KEPT: Mutex<Ring> = Mutex::new(Rank::Console, Ring { bytes: [0; RING], written: 0 });
+static KEPT: Mutex<Ring> = Mutex::new(Rank::Log, Ring { bytes: [0; RING], written: 0 });
 
 /// Takes the log into use; records of a Linux level below `level` are printed. Calling it again changes the level.
 pub(crate) fn init(level: u8) {
@@ -59,7 +59,8 @@ impl Log for Logger {
         // A full line is cut, never an error.
         let _ = line.write_fmt(*record.args());
         let line = line.finish();
-        KEPT.lock().push(&line);
+        let mut kept = KEPT.lock();
+        kept.push(&line);
         if prints(record.level()) {
             console::write(&line);
         }

@@ -62,7 +62,9 @@ ranks! {
     Frames,
     /// The kernel heap.
     Heap,
-    /// The log ring and the console behind it.
+    /// The log: a record is kept and printed as a whole, whichever CPU it comes from.
+    Log,
+    /// The console's UART.
     Console,
 }
 

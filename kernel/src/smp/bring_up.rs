@@ -63,7 +63,7 @@ impl fmt::Display for NotUp {
             Self::Twice => write!(f, "the device tree names it twice"),
             Self::OutOfMemory => write!(f, "out of memory"),
             Self::TimedOut => write!(f, "it did not come within {} seconds", PATIENCE.as_secs()),
-            Self::Mode(mode) => write!(f, "it was entered at {mode:?}, unlike the boot CPU"),
+            Self::Mode(mode) => write!(f, "it was entered at {mode}, unlike the boot CPU"),
             Self::Irq(error) => write!(f, "{error}"),
         }
     }
