@@ -1,6 +1,6 @@
 //! Machines of several CPUs: all of them come, or it is told which does not and why, and the rest go on.
 
-use machine_tests::{Image, Machine};
+use machine_tests::{Ended, Image, Machine};
 
 const HELLO: &str = "Hello from EL0\n";
 
@@ -91,27 +91,35 @@ fn a_cpu_that_does_not_come_is_told_and_a_late_one_goes_away() {
     assert!(said.contains("secondary_main"), "CPU 1 did not come late:\n{said}");
 }
 
-/// The stack pointer of a CPU that serves a call is moved into the guard below its stack.
-#[test]
-fn a_stack_overflow_on_a_secondary_is_told_as_such() {
-    let image = Image::fresh();
-    let (ended, _) = Machine::with(&image).word("--smp", "4").init("/bin/hello").debugged(
-        &image,
-        &["break vitrine_kernel::smp::call::serve", "continue", "set $sp = $sp - 0x8000", "delete", "detach"],
-    );
-    ended.status(101).says("kernel stack overflow").says("a guard below a kernel stack").says("end of panic report\n");
-    let cpu = ended.output.split("panic on CPU ").nth(1).and_then(|rest| rest.chars().next());
-    assert!(cpu.is_some_and(|cpu| ('1'..='3').contains(&cpu)), "{}", ended.output);
+/// Runs an in-kernel test that ends a machine of four CPUs with the report of a panic.
+#[track_caller]
+fn report_of(test: &str) -> Ended {
+    let ended = Machine::bare().word("--smp", "4").append(&format!("test=cpus::{test}")).run();
+    ended.status(101).says("end of panic report\n");
+    assert_eq!(ended.output.matches("panic on CPU ").count(), 1, "{}", ended.output);
+    assert_eq!(ended.output.matches("panic while").count(), 0, "{}", ended.output);
+    ended
 }
 
-/// A jump to nowhere on a CPU that serves a call; the CPU that waits for it stops, so that the report stays whole.
 #[test]
 fn a_panic_on_a_secondary_is_reported() {
-    let image = Image::fresh();
-    let (ended, _) = Machine::with(&image)
-        .word("--smp", "2")
-        .init("/bin/hello")
-        .debugged(&image, &["break vitrine_kernel::smp::call::serve", "continue", "set $pc = 8", "delete", "detach"]);
-    ended.status(101).says("panic on CPU 1: ").says("the null page").says("end of panic report\n");
+    let ended = report_of("a_panic_on_another_cpu");
+    ended.says("panic on CPU 3: far from home");
     assert!(!ended.output.contains("does not stop"), "{}", ended.output);
+}
+
+#[test]
+fn a_stack_overflow_on_a_secondary_is_told_as_such() {
+    let ended = report_of("a_stack_overflow_on_another_cpu");
+    ended.says("panic on CPU 3: kernel stack overflow: sp 0xffffa000").says("a guard below a kernel stack");
+}
+
+#[test]
+fn where_all_cpus_panic_at_once_one_reports() {
+    report_of("a_panic_on_every_cpu").says(": all together");
+}
+
+#[test]
+fn a_cpu_that_does_not_stop_is_named_in_the_report() {
+    report_of("a_panic_while_another_cpu_is_deaf").says("CPU 3 does not stop\n").says("panic on CPU 0: nobody listens");
 }

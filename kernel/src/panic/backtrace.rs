@@ -61,9 +61,7 @@ impl Iterator for Records {
 fn is_record(at: u64) -> bool {
     let stacks = layout::STACKS_BASE..layout::STACKS_BASE + layout::STACKS_SIZE;
     let boot = layout::boot_stack_start().get()..layout::boot_stack_end().get();
-    // The stack for overflows lies in the kernel's data.
-    let data = layout::data_start().get()..layout::data_end().get();
-    let on_stack = [stacks, boot, data].iter().any(|range| range.contains(&at) && range.contains(&(at + 15)));
+    let on_stack = [stacks, boot].iter().any(|range| range.contains(&at) && range.contains(&(at + 15)));
     at.is_multiple_of(8) && on_stack && is_mapped(at) && is_mapped(at + 8)
 }
 

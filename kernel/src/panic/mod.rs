@@ -18,6 +18,7 @@ use units::VirtAddr;
 use crate::console::early;
 use crate::exit::{self, status};
 use crate::layout;
+use crate::smp::stop;
 use symbols::Code;
 pub(crate) use symbols::init;
 
@@ -83,9 +84,12 @@ pub(crate) fn unexpected(frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
     report(level, format_args!("unexpected {what}: {esr}"), Some((frame, Some(esr))), frame.x[29])
 }
 
-/// Counts the reports; interrupts stay out from here on.
+/// Counts the reports; interrupts stay out from here on, and a CPU that comes while another reports.
 fn begin() -> u32 {
     arch::irq::save();
+    if !crate::testing::in_test() {
+        stop::claim();
+    }
     match REPORTS.fetch_add(1, Ordering::Relaxed) {
         level @ 0..=1 => level,
         // Even the short report went wrong.
@@ -99,7 +103,7 @@ fn report(level: u32, message: fmt::Arguments<'_>, registers: Registers<'_>, fra
     let out = &mut Out;
     if level == 0 {
         if !crate::testing::in_test() {
-            for cpu in crate::smp::stop::stop_others() {
+            for cpu in stop::stop_others() {
                 let _ = writeln!(out, "\nCPU {cpu} does not stop");
             }
         }

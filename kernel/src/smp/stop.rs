@@ -15,22 +15,24 @@ static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
 /// The CPUs that have stopped, one bit each.
 static STOPPED: AtomicU32 = AtomicU32::new(0);
 
-/// Stops every CPU but this one, and answers those that do not stop. Where another CPU came first, this one stops
-/// instead and does not return. Takes no lock; a second time on the same CPU it returns at once.
-pub(crate) fn stop_others() -> impl Iterator<Item = usize> {
-    arch::irq::save();
+/// Makes this CPU the one that reports, for ever. Where another came first, this one stops and does not return.
+pub(crate) fn claim() {
     let here = arch::cpu::index();
-    let missing = || ONLINE.load(Ordering::Relaxed) & !STOPPED.load(Ordering::Acquire) & !(1 << here);
     match REPORTER.compare_exchange(NOBODY, here, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => {
-            online().filter(|&cpu| cpu != here).for_each(|cpu| send(sgi::STOP, cpu));
-            let start = timer::now();
-            while missing() != 0 && timer::now().saturating_sub(start) < PATIENCE {
-                arch::cpu::relax();
-            }
-        }
+        Ok(_) => {}
         Err(first) if first == here => {}
         Err(_) => stopped(),
+    }
+}
+
+/// Stops every CPU but this one, which reports; answers those that do not stop in time. Takes no lock.
+pub(crate) fn stop_others() -> impl Iterator<Item = usize> {
+    let others = ONLINE.load(Ordering::Relaxed) & !(1 << arch::cpu::index());
+    let missing = move || others & !STOPPED.load(Ordering::Acquire);
+    online().filter(|&cpu| missing() >> cpu & 1 != 0).for_each(|cpu| send(sgi::STOP, cpu));
+    let start = timer::now();
+    while missing() != 0 && timer::now().saturating_sub(start) < PATIENCE {
+        arch::cpu::relax();
     }
     let missing = missing();
     online().filter(move |&cpu| missing >> cpu & 1 != 0)

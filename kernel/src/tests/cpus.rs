@@ -162,6 +162,49 @@ kernel_test! {
         }
     }
 
+    /// A panic on another CPU than the first, in a function that is called there.
+    fn a_panic_on_another_cpu() ends {
+        let last = smp::online().last().unwrap();
+        let answer = smp::call(last, |_| panic!("far from home"), 0);
+        unreachable!("{answer:?}");
+    }
+
+    /// All CPUs panic at once.
+    fn a_panic_on_every_cpu() ends {
+        smp::on_each(|| panic!("all together"));
+    }
+
+    /// The stack of another CPU is used up.
+    fn a_stack_overflow_on_another_cpu() ends {
+        #[expect(unconditional_recursion, reason = "until the stack is full")]
+        fn deeper(depth: &mut [u64; 64]) -> u64 {
+            let mut next = core::hint::black_box([depth[0] + 1; 64]);
+            deeper(&mut next) + core::hint::black_box(next[1])
+        }
+        let last = smp::online().last().unwrap();
+        let run = |_| _ = core::hint::black_box(deeper(&mut [0; 64]));
+        let answer = smp::call(last, run, 0);
+        unreachable!("{answer:?}");
+    }
+
+    /// A CPU that lets no interrupt in does not stop, and the report comes all the same.
+    fn a_panic_while_another_cpu_is_deaf() ends {
+        static DEAF: AtomicU32 = AtomicU32::new(0);
+        const ID: u32 = 12;
+        fn handler() {
+            DEAF.store(1, Ordering::Release);
+            loop {
+                arch::cpu::relax();
+            }
+        }
+        irq::register(Interrupt { id: ID, trigger: Trigger::Edge }, handler).unwrap();
+        let last = smp::online().last().unwrap();
+        smp::call(last, |_| irq::enable(ID).and_then(|()| irq::send(ID, arch::cpu::mpidr() & AFFINITY)).unwrap(), 0)
+            .unwrap();
+        wait_until("the other CPU is not deaf", || DEAF.load(Ordering::Acquire) != 0);
+        panic!("nobody listens");
+    }
+
     /// A call with a lock held is caught, before it can wait for ever.
     fn a_call_with_a_lock_held_is_caught() dies {
         static LOCK: sync::Mutex<()> = sync::Mutex::new(sync::Rank::Files, ());
