@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs rings of tests and adds them up: `tests/rings.sh [host] [kernel] [machine]`, after what they need is built.
 #
-# T selects by a part of the name, CPU takes one CPU model for the in-kernel ring instead of both. The last line is
+# T selects by a part of the name, CPU takes one CPU model for the in-kernel ring instead of all. The last line is
 # `N passed, N failed` over all rings; a ring that breaks off, or whose status and count disagree, counts as a failure.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -57,7 +57,7 @@ for ring in "$@"; do
     case $ring in
     host) cargo_ring --workspace --exclude kernel --exclude boot --exclude machine-tests -- ;;
     kernel)
-        for cpu in ${CPU:-max,pauth-impdef=on cortex-a72}; do
+        for cpu in ${CPU:-max,pauth-impdef=on cortex-a72 cortex-a76 neoverse-n1}; do
             # A machine of one CPU must do as well as one of several.
             case $cpu in max*) cpus=4 ;; *) cpus=1 ;; esac
             echo "--- in the kernel, on $cpu, $cpus CPUs"

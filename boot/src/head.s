@@ -146,8 +146,11 @@ routine el2_setup
 	mrs	x1, id_aa64isar1_el1
 	mov	x2, #0xff0			// APA, API
 	movk	x2, #0xff00, lsl #16		// GPA, GPI
-	tst	x1, x2
-	b.eq	3f
+	and	x1, x1, x2
+	mrs	x2, s3_0_c0_c6_2		// ID_AA64ISAR2_EL1
+	and	x2, x2, #0xff00			// APA3, GPA3
+	orr	x1, x1, x2
+	cbz	x1, 3f
 	orr	x0, x0, #(3 << 40)		// APK, API: pointer authentication does not trap
 3:	msr	hcr_el2, x0
 	isb

@@ -10,7 +10,7 @@ use abi::Errno;
 use arch::cpu::Control;
 use arch::features::{Feature, Features, TABLE, common, has, machine};
 use arch::tlb;
-use mm::desc::{self, Attributes, Level, Owner};
+use mm::desc::{self, Attributes, Desc, Level, Owner};
 use mm::space::{Place, Request, What};
 use mm::{Asid, Frames, Mmu, Prot, Reach, Tables, VmaFlags};
 use units::{ByteLen, PAGE_SIZE, PageCount, Pfn, VirtAddr, VirtRange};
@@ -104,6 +104,38 @@ fn a_change_is_seen(
     tables.mmu().quiet.set(true);
     invalidate(pages(start, count));
     frames.into_iter().for_each(|frame| KernelFrames.free(frame));
+}
+
+/// Runs `act` with a page at the address it is given, whose leaf has `attributes`, in a tree that nobody else edits; what
+/// it answers, and the leaf afterwards.
+fn with_leaf(attributes: u64, act: impl Fn(UserPtr) -> bool) -> (bool, u64) {
+    let mut tables = Tables::new(KernelFrames, Quiet::new(), NUMBER).unwrap();
+    let (start, frames) = (VirtAddr::new(0x1234_5670_0000), two_frames());
+    tables.map(pages(start, 1), frames[0].base(), Attributes::user(Prot::RW), Owner::Other, Level::Pte).unwrap();
+    let mut table = tables.root();
+    for level in [Level::Pgd, Level::Pud, Level::Pmd] {
+        let entry = KernelFrames.table(table)[level.index(start)].load(Ordering::Relaxed);
+        table = Desc::from_bits(entry).pfn();
+    }
+    let entry = &KernelFrames.table(table)[Level::Pte.index(start)];
+    entry.store(frames[0].base().get() | attributes | desc::PAGE, Ordering::Release);
+    KernelMmu.publish();
+    let done = in_tree(tables.root(), || act(UserPtr::new(start.get())));
+    let after = entry.load(Ordering::Acquire);
+    drop(tables);
+    frames.into_iter().for_each(|frame| KernelFrames.free(frame));
+    (done, after)
+}
+
+/// Runs `act` with TTBR0 on a tree of the test's own, which stands at `root` and outlives this call.
+fn in_tree<T>(root: Pfn, act: impl FnOnce() -> T) -> T {
+    let before = arch::cpu::ttbr0();
+    // SAFETY: the tree outlives this call, say the callers, and nobody switches tasks meanwhile: the test waits for nothing.
+    unsafe { arch::cpu::set_ttbr0(root.base().get() | u64::from(NUMBER.get()) << 48) };
+    let answer = act();
+    // SAFETY: as it was.
+    unsafe { arch::cpu::set_ttbr0(before) };
+    answer
 }
 
 /// How many pages are tried: one operation, a few, ranges of one and of two sizes, odd and even.
@@ -202,22 +234,16 @@ kernel_test! {
     fn a_programs_new_translation_is_seen() {
         let mut tables = Tables::new(KernelFrames, Quiet::new(), NUMBER).unwrap();
         let start = VirtAddr::new(0x1234_5670_0000);
-        let mask = arch::irq::save();
-        let before = arch::cpu::ttbr0();
-        // SAFETY: the tree lives until the old value is back; nobody switches tasks meanwhile.
-        unsafe { arch::cpu::set_ttbr0(tables.root().base().get() | u64::from(NUMBER.get()) << 48) };
+        let root = tables.root();
         let read = |va: VirtAddr| read_user::<u64>(UserPtr::new(va.get())).unwrap();
-        for level in [tlb::Level::Last, tlb::Level::All] {
-            for count in COUNTS {
-                let attributes = Attributes::user(Prot::RW);
+        let attributes = Attributes::user(Prot::RW);
+        in_tree(root, || {
+            for (level, count) in [tlb::Level::Last, tlb::Level::All].iter().flat_map(|l| COUNTS.map(|n| (*l, n))) {
                 a_change_is_seen(&mut tables, start, attributes, count, read, |range| {
                     tlb::invalidate(NUMBER.get(), range, 1, level);
                 });
             }
-        }
-        // SAFETY: as it was.
-        unsafe { arch::cpu::set_ttbr0(before) };
-        arch::irq::restore(mask);
+        });
     }
 
     /// The same for the kernel's half.
@@ -238,6 +264,25 @@ kernel_test! {
                 });
             }
         }
+    }
+
+    /// A leaf without the access flag gets it from the walker, and is a fault where the walker does not do that.
+    fn the_walker_sets_access_flags() {
+        let old = Attributes::user(Prot::RW).bits() & !desc::AF;
+        let (done, new) = with_leaf(old, |at| read_user::<u64>(at).is_ok());
+        assert_eq!(done, has(Feature::HardwareAccess));
+        assert_eq!(new & desc::AF != 0, done);
+    }
+
+    /// A clean leaf with DBM becomes a writable one at the first store; a read-only one without it does not.
+    fn the_walker_marks_pages_dirty() {
+        let clean = Attributes::user(Prot::READ).bits() | desc::DBM;
+        let (done, new) = with_leaf(clean, |at| copy_to_user(at, b"dirty").is_ok());
+        assert_eq!(done, has(Feature::HardwareDirty));
+        assert_eq!(new & desc::AP_READ_ONLY == 0, done);
+        let read_only = Attributes::user(Prot::READ).bits();
+        let (done, new) = with_leaf(read_only, |at| copy_to_user(at, b"dirty").is_ok());
+        assert!(!done && new & desc::AP_READ_ONLY != 0);
     }
 
     /// The kernel's own loads do not reach a program's memory, where there is PAN.
