@@ -126,7 +126,7 @@ fn read_platform(tree: PhysAddr) -> PhysRange {
 fn become_task() -> Result<(), heap::OutOfMemory> {
     heap::reserve(WORST_CASE)?;
     let pid = process::fresh_id()?;
-    let process = process::create(pid, 0, process::NO_ACTIONS, Arc::from(&b""[..]));
+    let process = process::create_first(pid);
     let files = Arc::new(Files::new_console().map_err(|_| heap::OutOfMemory)?);
     let parts = Parts { process, files, place: Arc::new(Place::new()), space: None };
     sched::admit()?;

@@ -9,7 +9,6 @@ use abi::Errno;
 use abi::file::{AT_FDCWD, AtFlags, Dirent64, OpenFlags};
 use abi::nr;
 use abi::stat::{S_IFMT, S_IFREG, Stat};
-use abi::tty::{TCGETS, Termios};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::call::call;
@@ -83,9 +82,7 @@ impl Fd {
 
     /// Whether this is a terminal.
     pub fn is_terminal(self) -> bool {
-        let mut termios = Termios::default();
-        // SAFETY: the kernel writes one `Termios`.
-        unsafe { call(nr::IOCTL, [self.argument(), TCGETS.into(), termios.as_mut_bytes().as_mut_ptr() as u64]) }.is_ok()
+        crate::terminal::settings(self).is_ok()
     }
 
     /// A second descriptor of the same open file, not below `lowest`, closed when another program is started.

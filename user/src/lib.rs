@@ -1,7 +1,7 @@
 //! EL0: what a program of ours stands on, from its first instruction to a safe `peek`.
 //!
 //! Read in this order: [`start`] is where the kernel drops a program and how it gets its arguments; [`call`] is the
-//! one `svc` instruction; [`mod@file`], [`mod@peek`] and [`process`] are the calls as a program wants them;
+//! one `svc` instruction; [`mod@file`], [`mod@peek`], [`process`] and [`terminal`] are the calls as a program wants them;
 //! [`mod@print`] and [`heap`] give it `println!` and `Vec`. A program is a file in `bin/` that names its first function:
 //!
 //! ```ignore
@@ -32,6 +32,7 @@ pub mod peek;
 pub mod print;
 pub mod process;
 pub mod start;
+pub mod terminal;
 
 pub use abi::Errno;
 pub use file::{DirEntries, Fd, File};

@@ -5,12 +5,14 @@
 
 use core::time::Duration;
 
+use abi::signal;
 use abi::tty::{IXOFF, Termios, VSTART, VSTOP, Winsize};
 use sync::{Mutex, Rank};
 use tty::{Discipline, Event, Progress, Reading, Signal};
 
 use super::receive::{RECEIVED, RING, resume};
 use crate::heap::OutOfMemory;
+use crate::task::group;
 use crate::task::wait::{Ended, Interrupted, WaitQueue};
 use crate::{task, timer};
 
@@ -340,4 +342,10 @@ fn next(discipline: &Discipline) -> Option<u8> {
 }
 
 /// Sends a signal that was typed to the foreground programs.
-fn send(_signal: Signal) {}
+fn send(signal: Signal) {
+    group::signal_foreground(match signal {
+        Signal::Interrupt => signal::SIGINT,
+        Signal::Quit => signal::SIGQUIT,
+        Signal::Suspend => signal::SIGTSTP,
+    });
+}

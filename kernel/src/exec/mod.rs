@@ -113,6 +113,7 @@ fn replace(loaded: Loaded, strings: Strings) -> Result<u64, Errno> {
     task.files.close_on_exec();
     task.clear_child_tid.store(0, core::sync::atomic::Ordering::Relaxed);
     task.process.set_exe(exe);
+    task.process.set_executed();
     for action in task.process.actions.lock().iter_mut().filter(|action| action.handler != signal::SIG_IGN) {
         *action = Sigaction::default();
     }

@@ -6,7 +6,7 @@ use abi::Errno;
 use abi::signal::SIGCHLD;
 use abi::task::CloneFlags;
 
-use super::process::{self, Process};
+use super::process;
 use super::wait::Completion;
 use super::{Parts, Start, Task, Tls, current, sched};
 use crate::heap;
@@ -99,7 +99,7 @@ fn make(flags: CloneFlags, stack: u64, tls: u64) -> Result<(Arc<Task>, Option<Ar
     let parent = current();
     let tid = process::fresh_id().map_err(|_| Errno::EAGAIN)?;
     let thread = flags.contains(CloneFlags::THREAD);
-    let process = if thread { parent.process.clone() } else { child_process(&parent.process, tid) };
+    let process = if thread { parent.process.clone() } else { process::create_child(tid, &parent.process) };
     let files = if flags.contains(CloneFlags::FILES) { Ok(parent.files.clone()) } else { parent.files.copy().map(Arc::new) };
     let place = if flags.contains(CloneFlags::FS) { parent.place.clone() } else { Arc::new(parent.place.copy()) };
     let finish = |files| {
@@ -124,11 +124,6 @@ fn make(flags: CloneFlags, stack: u64, tls: u64) -> Result<(Arc<Task>, Option<Ar
             Err(error)
         }
     }
-}
-
-fn child_process(parent: &Process, pid: u32) -> Arc<Process> {
-    let actions = *parent.actions.lock();
-    process::create(pid, parent.pid, actions, parent.exe())
 }
 
 /// The parent's registers, with 0 as the answer, and the stack the parent gave.

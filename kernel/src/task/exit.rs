@@ -7,7 +7,7 @@ use abi::signal;
 use abi::task::{Rusage, WaitOptions, WaitStatus};
 
 use super::process::{self, Left, Reaped, Which};
-use super::{Task, current, futex, sched};
+use super::{Task, current, futex, group, sched};
 use crate::syscall::Args;
 use crate::uaccess::{UserPtr, write_user};
 use crate::vfs::Closing;
@@ -76,13 +76,14 @@ fn end_of_init(status: WaitStatus) -> ! {
 /// `wait4`.
 pub(crate) fn sys_wait4(a: &Args) -> Result<u64, Errno> {
     let options = WaitOptions::from_bits(a.a[2] as u32).ok_or(Errno::EINVAL)?;
+    let process = &current().process;
     let which = match a.a[0] as i32 {
         pid @ 1.. => Which::Pid(pid as u32),
+        -1 => Which::Any,
         i32::MIN => return Err(Errno::ESRCH),
-        // There is one process group.
-        _ => Which::Any,
+        0 => Which::Group(group::of(process)),
+        group => Which::Group(group.unsigned_abs()),
     };
-    let process = &current().process;
     let look = || match process::reap(process.pid, which) {
         Reaped::Child(pid, status) => Some(Ok((u64::from(pid), status))),
         Reaped::NoChild => Some(Err(Errno::ECHILD)),

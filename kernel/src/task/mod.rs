@@ -9,6 +9,7 @@ pub(crate) mod clone;
 pub(crate) mod exit;
 mod fp;
 pub(crate) mod futex;
+pub(crate) mod group;
 pub(crate) mod kill;
 pub(crate) mod process;
 pub(crate) mod sched;
@@ -71,8 +72,10 @@ pub(crate) struct Task {
     pub(crate) place: Arc<Place>,
     /// Where to store 0 and wake a futex when the thread ends (`set_tid_address`), or 0.
     pub(crate) clear_child_tid: AtomicU64,
-    /// Signals the thread has blocked; recorded only.
+    /// Signals the thread has blocked.
     pub(crate) blocked: Mutex<Sigset>,
+    /// Signals sent to this thread that it has blocked.
+    pending: process::Pending,
     /// Who waits for this task to run another program or to end (`CLONE_VFORK`).
     vfork: Mutex<Option<Arc<Completion>>>,
     schedule: Schedule,
@@ -158,6 +161,7 @@ impl Task {
             place: parts.place,
             clear_child_tid: AtomicU64::new(0),
             blocked: Mutex::new(Rank::Process, Sigset::EMPTY),
+            pending: process::Pending::default(),
             vfork: Mutex::new(Rank::Process, None),
             schedule: Schedule::new(),
             space: UnsafeCell::new(parts.space),

@@ -3,12 +3,13 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use abi::signal::{self, Sigaction};
+use abi::signal::{self, Sigaction, Sigset};
 use abi::task::WaitStatus;
 use sync::{Mutex, Rank};
 
+use super::group::Owner;
 use super::wait::WaitQueue;
 use super::{Task, flag, sched};
 use crate::heap::OutOfMemory;
@@ -30,6 +31,15 @@ pub(crate) struct Process {
     /// Its number: the number of its first thread.
     pub(crate) pid: u32,
     parent: AtomicU32,
+    /// The process group and the session, and whether the session's terminal is this process's too; changed under the
+    /// tree's lock, by [`super::group`].
+    pub(super) group: AtomicU32,
+    pub(super) session: AtomicU32,
+    pub(super) terminal: AtomicBool,
+    /// It has run a program since it was made (Linux: not `PF_FORKNOEXEC`).
+    pub(super) executed: AtomicBool,
+    /// Signals that wait for a thread that does not block them.
+    pub(super) pending: Pending,
     /// Handlers of signals.
     pub(crate) actions: Mutex<Actions>,
     /// The absolute path of its program (`/proc/self/exe`).
@@ -41,10 +51,15 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn new(pid: u32, parent: u32, actions: Actions, exe: Arc<[u8]>) -> Self {
+    fn new(pid: u32, of: Lineage, actions: Actions, exe: Arc<[u8]>) -> Self {
         Self {
             pid,
-            parent: AtomicU32::new(parent),
+            parent: AtomicU32::new(of.parent),
+            group: AtomicU32::new(of.group),
+            session: AtomicU32::new(of.session),
+            terminal: AtomicBool::new(of.terminal),
+            executed: AtomicBool::new(false),
+            pending: Pending::default(),
             actions: Mutex::new(Rank::Process, actions),
             exe: Mutex::new(Rank::Process, exe),
             children: WaitQueue::new(),
@@ -59,14 +74,30 @@ impl Process {
     }
 
     /// The handler of `signal`; [`signal::SIG_DFL`] where there is no such signal.
-    pub(super) fn action(&self, signal: u64) -> u64 {
-        let index = usize::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
+    pub(super) fn action(&self, signal: u32) -> u64 {
+        let index = (signal as usize).checked_sub(1);
         index.and_then(|index| self.actions.lock().get(index).map(|action| action.handler)).unwrap_or(signal::SIG_DFL)
     }
 
     /// The absolute path of the program.
     pub(crate) fn exe(&self) -> Arc<[u8]> {
         self.exe.lock().clone()
+    }
+
+    /// What a child has from this process.
+    fn lineage(&self) -> Lineage {
+        let _tree = TREE.lock();
+        Lineage {
+            parent: self.pid,
+            group: self.group.load(Ordering::Relaxed),
+            session: self.session.load(Ordering::Relaxed),
+            terminal: self.terminal.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A program runs in it now.
+    pub(crate) fn set_executed(&self) {
+        self.executed.store(true, Ordering::Relaxed);
     }
 
     /// Names the program.
@@ -76,26 +107,67 @@ impl Process {
     }
 }
 
+/// Signals that were sent and wait to be taken.
+#[derive(Default)]
+pub(crate) struct Pending(AtomicU64);
+
+impl Pending {
+    /// What waits.
+    pub(super) fn get(&self) -> Sigset {
+        Sigset(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn add(&self, signal: u32) {
+        self.0.fetch_or(Sigset::of(signal).0, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove(&self, signal: u32) {
+        self.0.fetch_and(!Sigset::of(signal).0, Ordering::Relaxed);
+    }
+}
+
 /// How a process is to end, once somebody decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Life {
+pub(super) enum Life {
     Running,
     Ending(WaitStatus),
     Zombie(WaitStatus),
 }
 
-struct Entry {
-    process: Arc<Process>,
-    threads: Vec<Arc<Task>>,
-    life: Life,
+/// What the tree has of a process.
+pub(super) struct Entry {
+    pub(super) process: Arc<Process>,
+    pub(super) threads: Vec<Arc<Task>>,
+    pub(super) life: Life,
 }
 
-struct Tree {
-    entries: BTreeMap<u32, Entry>,
+impl Entry {
+    /// Decides that the process ends with `status`, unless that is decided already.
+    pub(super) fn end(&mut self, status: WaitStatus) {
+        if self.life == Life::Running {
+            self.life = Life::Ending(status);
+            for task in &self.threads {
+                task.raise(flag::KILLED);
+                sched::wake(task);
+            }
+        }
+    }
+
+    /// Whether nothing is left of it but its status.
+    pub(super) fn is_zombie(&self) -> bool {
+        matches!(self.life, Life::Zombie(_))
+    }
+}
+
+/// Every process, by its number, and whose the terminal is.
+pub(super) struct Tree {
+    pub(super) entries: BTreeMap<u32, Entry>,
+    pub(super) terminal: Owner,
     last_id: u32,
 }
 
-static TREE: Mutex<Tree> = Mutex::new(Rank::Tasks, Tree { entries: BTreeMap::new(), last_id: 0 });
+pub(super) static TREE: Mutex<Tree> =
+    Mutex::new(Rank::Tasks, Tree { entries: BTreeMap::new(), terminal: Owner::NOBODY, last_id: 0 });
 
 impl Tree {
     /// A number that no task has.
@@ -123,12 +195,34 @@ pub(crate) fn fresh_id() -> Result<u32, OutOfMemory> {
 
 /// The process of the CPUs' idle tasks, which nobody finds (Linux: `swapper`). Needs 8 KiB of heap reserved.
 pub(crate) fn idle() -> Arc<Process> {
-    Arc::new(Process::new(0, 0, NO_ACTIONS, Arc::from(&b""[..])))
+    Arc::new(Process::new(0, Lineage::default(), NO_ACTIONS, Arc::from(&b""[..])))
 }
 
-/// A process without threads, child of `parent`, or of nobody (0). Needs 8 KiB of heap reserved.
-pub(crate) fn create(pid: u32, parent: u32, actions: Actions, exe: Arc<[u8]>) -> Arc<Process> {
-    let process = Arc::new(Process::new(pid, parent, actions, exe));
+/// The first process: a session and a group of its own, with the terminal. Needs 8 KiB of heap reserved.
+pub(crate) fn create_first(pid: u32) -> Arc<Process> {
+    let of = Lineage { parent: 0, group: pid, session: pid, terminal: true };
+    let process = create(pid, of, NO_ACTIONS, Arc::from(&b""[..]));
+    TREE.lock().terminal = Owner { session: pid, foreground: pid };
+    process
+}
+
+/// A process without threads, child of `parent`. Needs 8 KiB of heap reserved.
+pub(crate) fn create_child(pid: u32, parent: &Process) -> Arc<Process> {
+    let actions = *parent.actions.lock();
+    create(pid, parent.lineage(), actions, parent.exe())
+}
+
+/// What a process has from its parent.
+#[derive(Default)]
+struct Lineage {
+    parent: u32,
+    group: u32,
+    session: u32,
+    terminal: bool,
+}
+
+fn create(pid: u32, of: Lineage, actions: Actions, exe: Arc<[u8]>) -> Arc<Process> {
+    let process = Arc::new(Process::new(pid, of, actions, exe));
     let entry = Entry { process: process.clone(), threads: Vec::new(), life: Life::Running };
     TREE.lock().entries.insert(pid, entry);
     process
@@ -153,37 +247,6 @@ pub(crate) fn join(task: &Arc<Task>) -> Result<(), OutOfMemory> {
     entry.threads.try_reserve(1).map_err(|_| OutOfMemory)?;
     entry.threads.push(task.clone());
     Ok(())
-}
-
-/// Whom a signal is for.
-pub(super) enum Find {
-    /// A process, by its number.
-    Process(u32),
-    /// A thread by its number, of the process with this one if that matters.
-    Thread(Option<u32>, u32),
-}
-
-/// The process that is meant, if it has not ended.
-pub(super) fn find(who: Find) -> Option<Arc<Process>> {
-    let tree = TREE.lock();
-    let has = |entry: &Entry, tid| entry.threads.iter().any(|task| task.tid == tid);
-    let entry = match who {
-        Find::Process(pid) => tree.entries.get(&pid),
-        Find::Thread(Some(pid), tid) => tree.entries.get(&pid).filter(|entry| has(entry, tid)),
-        Find::Thread(None, tid) => tree.entries.values().find(|entry| has(entry, tid)),
-    };
-    entry.filter(|entry| !matches!(entry.life, Life::Zombie(_))).map(|entry| entry.process.clone())
-}
-
-/// Decides that the process `pid`, not the caller's, ends with `status`.
-pub(super) fn end(pid: u32, status: WaitStatus) {
-    let mut tree = TREE.lock();
-    let Some(entry) = tree.entries.get_mut(&pid).filter(|entry| entry.life == Life::Running) else { return };
-    entry.life = Life::Ending(status);
-    for task in &entry.threads {
-        task.raise(flag::KILLED);
-        sched::wake(task);
-    }
 }
 
 /// Tells every other thread of `task`'s process to end.
@@ -243,6 +306,7 @@ pub(super) fn leave(task: &Task, status: WaitStatus) -> Left {
         Life::Running => status,
     };
     entry.life = Life::Zombie(status);
+    tree.release_terminal_of(pid);
     tree.adopt_children_of(pid);
     let parent = task.process.parent();
     match tree.entries.get(&parent) {
@@ -274,6 +338,8 @@ pub(super) enum Which {
     Any,
     /// The one with this number.
     Pid(u32),
+    /// Those of this process group.
+    Group(u32),
 }
 
 /// What a look at the children found.
@@ -291,7 +357,11 @@ pub(super) fn reap(parent: u32, which: Which) -> Reaped {
     let mut tree = TREE.lock();
     let mut found = Reaped::NoChild;
     for (&pid, entry) in &tree.entries {
-        let asked = which == Which::Any || which == Which::Pid(pid);
+        let asked = match which {
+            Which::Any => true,
+            Which::Pid(wanted) => pid == wanted,
+            Which::Group(wanted) => entry.process.group.load(Ordering::Relaxed) == wanted,
+        };
         if !asked || entry.process.parent() != parent {
             continue;
         }

@@ -1,14 +1,15 @@
-//! Signals, as far as a fault ends a program: handlers and masks are recorded, delivery to handlers comes with the
-//! work on faults.
+//! Signals, as far as a program is ended by one: faults, masks and what waits behind them. Handlers are recorded;
+//! calling them comes with the work on faults.
 
 use abi::Errno;
 use abi::signal::{self, Sigaction, Sigset};
 use abi::task::WaitStatus;
 
+use super::kill::{self, Disposition};
 use super::{current, exit};
 use crate::syscall::Args;
 use crate::trap::{FaultSignal, TrapFrame};
-use crate::uaccess::{UserPtr, read_user, write_user};
+use crate::uaccess::{UserPtr, copy_to_user, read_user, write_user};
 
 /// Ends the program that faulted: nobody can return to the instruction. `esr` is for the log.
 pub(crate) fn fault(frame: &TrapFrame, esr: u64, signal: FaultSignal) -> ! {
@@ -46,6 +47,11 @@ pub(crate) fn sys_rt_sigaction(a: &Args) -> Result<u64, Errno> {
         *slot = wanted;
     }
     drop(actions);
+    // Linux forgets what waits as soon as it would be ignored.
+    if wanted.is_some_and(|wanted| kill::disposition(signal, wanted.handler) == Disposition::Ignores) {
+        current().pending.remove(signal);
+        current().process.pending.remove(signal);
+    }
     if old != 0 {
         write_user(UserPtr::new(old), &before)?;
     }
@@ -68,9 +74,24 @@ pub(crate) fn sys_rt_sigprocmask(a: &Args) -> Result<u64, Errno> {
             _ => return Err(Errno::EINVAL),
         };
         *current().blocked.lock() = after.without(Sigset::UNBLOCKABLE);
+        kill::take_pending(current());
     }
     if old != 0 {
         write_user(UserPtr::new(old), &before)?;
     }
+    Ok(0)
+}
+
+/// `rt_sigpending(set, size)`.
+pub(crate) fn sys_rt_sigpending(a: &Args) -> Result<u64, Errno> {
+    let [set, size, ..] = a.a;
+    if size > SET_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let task = current();
+    let blocked = *task.blocked.lock();
+    let waiting = task.pending.get().with_all(task.process.pending.get());
+    let bytes = (waiting.0 & blocked.0).to_le_bytes();
+    copy_to_user(UserPtr::new(set), &bytes[..size as usize])?;
     Ok(0)
 }

@@ -6,6 +6,7 @@ use super::{File, Vnode, WriteAccess};
 use abi::Errno;
 use abi::file::OpenFlags;
 use abi::stat::S_IALLUGO;
+use crate::task::current;
 use alloc::sync::Arc;
 use fs::{Error, Kind, NewNode};
 
@@ -143,6 +144,8 @@ fn check(opened: &Opened, how: How) -> Result<(), Errno> {
     match kind {
         Kind::Symlink => Err(Errno::ELOOP),
         Kind::Directory if how.writes() => Err(Errno::EISDIR),
+        // `/dev/tty` is the caller's own terminal, if it has one.
+        Kind::File if opened.vnode.is_own_terminal() && !current().process.has_terminal() => Err(Errno::ENXIO),
         Kind::Directory | Kind::File => Ok(()),
     }
 }

@@ -45,6 +45,11 @@ impl Vnode {
         self.kind() == Kind::Directory
     }
 
+    /// Whether it is what stands for the terminal of whoever opens it: `/dev/tty`.
+    pub(crate) fn is_own_terminal(&self) -> bool {
+        matches!(self, Vnode::Kernel(Special::Tty))
+    }
+
     /// The node, to be changed.
     ///
     /// # Errors

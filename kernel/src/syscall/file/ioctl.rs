@@ -3,9 +3,10 @@
 use super::{Args, fd, int, ptr};
 use crate::console::terminal::{Flush, TERMINAL};
 use crate::task::current;
+use crate::task::group::{self, Claim};
 use crate::uaccess::{UserPtr, read_user, write_user};
 use abi::Errno;
-use abi::tty;
+use abi::{signal, tty};
 
 /// `FIONCLEX`: the descriptor outlives `execve`.
 const FIONCLEX: u32 = 0x5450;
@@ -52,7 +53,16 @@ fn ask_terminal(request: u32, number: u64, at: UserPtr) -> Result<(), Errno> {
         tty::TIOCOUTQ => write_user(at, &0u32)?,
         tty::TIOCSTI => TERMINAL.types(read_user(at)?).map_err(|_| Errno::EAGAIN)?,
         tty::TIOCGWINSZ => write_user(at, &TERMINAL.size())?,
-        tty::TIOCSWINSZ => _ = TERMINAL.resize(read_user(at)?),
+        tty::TIOCSWINSZ => {
+            if TERMINAL.resize(read_user(at)?) {
+                group::signal_foreground(signal::SIGWINCH);
+            }
+        }
+        tty::TIOCGPGRP => write_user(at, &group::foreground(current())?)?,
+        tty::TIOCGSID => write_user(at, &group::terminal_session(current())?)?,
+        tty::TIOCSPGRP => group::set_foreground(current(), read_user(at)?)?,
+        tty::TIOCSCTTY => group::claim_terminal(current(), if number == 1 { Claim::Any } else { Claim::Free })?,
+        tty::TIOCNOTTY => group::give_up_terminal(current())?,
         _ => return Err(Errno::ENOTTY),
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use crate::console::terminal::{Patience, Refused, TERMINAL};
 use crate::rng;
+use crate::task::{current, group};
 use crate::vfs::copy;
 use crate::vfs::special::Special;
 use abi::Errno;
@@ -14,7 +15,7 @@ const LINE_MAX: usize = 4096;
 /// Reads a line, or what is left of one.
 ///
 /// # Errors
-/// `EINTR`, `EAGAIN`, `EFAULT`, `ENOMEM`.
+/// `EINTR`, `EAGAIN`, `EFAULT`, `ENOMEM`; `EIO` in the background.
 pub(super) fn read_terminal<K: Sink>(len: usize, patience: Patience, sink: &mut K) -> Result<usize, Errno> {
     if len == 0 {
         return Ok(0);
@@ -23,6 +24,7 @@ pub(super) fn read_terminal<K: Sink>(len: usize, patience: Patience, sink: &mut 
     let len = len.min(LINE_MAX);
     line.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
     line.resize(len, 0);
+    group::check_foreground(current())?;
     let got = TERMINAL.read(&mut line, patience)?;
     copy::give(sink, &line[..got]).map_err(|_| Errno::EFAULT)
 }

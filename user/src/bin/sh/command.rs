@@ -6,23 +6,33 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 
 use abi::file::{AtFlags, OpenFlags};
+use abi::signal::SIGINT;
 use abi::stat::{S_IFDIR, S_IFMT};
+use abi::tty::Termios;
 use vitrine_user::print::Text;
-use vitrine_user::{Errno, Fd, File, env, eprintln, file, print, println, process, start};
+use vitrine_user::process::Job;
+use vitrine_user::{Errno, Fd, File, env, eprintln, file, print, println, process, start, terminal};
 
+use crate::history::History;
 use crate::parse::{Command, Direction, Redirection, When, parse};
 
 /// Descriptors from here on are the shell's own.
 const OWN_DESCRIPTORS: i32 = 10;
+/// The status after ^C: 128 and SIGINT.
+const INTERRUPTED: u8 = 130;
 /// Where programs are when the environment does not say.
-const DEFAULT_PATH: &[u8] = b"/bin";
+pub(crate) const DEFAULT_PATH: &[u8] = b"/bin";
+
+/// What the shell does itself.
+pub(crate) const BUILTINS: [&[u8]; 5] = [b"cd", b"exit", b"help", b"history", b"pwd"];
 
 const HELP: &str = "\
 A shell that runs programs. It knows
-  cd [DIR]  exit [N]  help  pwd        and runs every other word as a program found by PATH
+  cd [DIR]  exit [N]  help  history  pwd   and runs every other word as a program found by PATH
   'as is'  \"with $NAME\"  \\x            quotes; $? is the last status
   a; b   a && b   a || b   # comment
   < FILE   > FILE   >> FILE   2> FILE  redirections
+Keys: arrows, ^A ^E, ^U ^K ^W ^Y, Tab, ^L; ^C ends a program or drops the line, ^D ends the shell
 Try: ls -l /bin    cat /data/forty-two    example2    cat /proc/vitrine/counters
 ";
 
@@ -31,6 +41,17 @@ Try: ls -l /bin    cat /data/forty-two    example2    cat /proc/vitrine/counters
 pub(crate) struct Shell {
     status: u8,
     leaving: bool,
+    history: History,
+    /// The terminal that programs get one after the other, where somebody sits at it.
+    terminal: Option<Terminal>,
+}
+
+/// A terminal, and what it is like when the shell has it.
+struct Terminal {
+    terminal: Fd,
+    settings: Termios,
+    /// The shell's own process group.
+    group: u32,
 }
 
 /// What is to happen after a line.
@@ -45,6 +66,32 @@ impl Shell {
     /// The status of the last command.
     pub(crate) fn status(&self) -> u8 {
         self.status
+    }
+
+    /// The lines so far.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Keeps a line in the history.
+    pub(crate) fn remember(&mut self, line: &[u8]) {
+        self.history.add(line);
+    }
+
+    /// ^C was typed instead of a command.
+    pub(crate) fn interrupted(&mut self) {
+        self.status = INTERRUPTED;
+    }
+
+    /// Runs each program in a process group of its own, in the foreground of `terminal`, and takes no notice of ^C
+    /// itself. Where this is not the shell's own terminal, programs stay in the shell's group.
+    pub(crate) fn take_terminal(&mut self, terminal: Fd) {
+        let taken = || {
+            terminal::foreground(terminal)?;
+            process::ignore_keys()?;
+            Ok::<_, Errno>(Terminal { terminal, settings: terminal::settings(terminal)?, group: process::group()? })
+        };
+        self.terminal = taken().ok();
     }
 
     /// Runs the commands of one line.
@@ -73,26 +120,24 @@ impl Shell {
                 When::Succeeded => self.status == 0,
                 When::Failed => self.status != 0,
             };
-            if due {
-                self.run(command);
-            }
-            if self.leaving {
+            let outcome = if due { self.run(command) } else { Ran::Whole };
+            if self.leaving || outcome == Ran::Interrupted {
                 return;
             }
         }
     }
 
-    fn run(&mut self, command: &Command) {
+    fn run(&mut self, command: &Command) -> Ran {
         // Redirections hold for the command alone: they are undone when this is dropped.
         let _redirected = match Redirected::new(&command.redirections) {
             Ok(redirected) => redirected,
             Err((path, error)) => {
                 eprintln!("sh: {}: {error}", Text(path.to_bytes()));
                 self.status = 1;
-                return;
+                return Ran::Whole;
             }
         };
-        let [name, arguments @ ..] = command.words.as_slice() else { return };
+        let [name, arguments @ ..] = command.words.as_slice() else { return Ran::Whole };
         self.status = match name.to_bytes() {
             b"cd" => change_directory(arguments),
             b"pwd" => print_directory(),
@@ -100,9 +145,53 @@ impl Shell {
                 print!("{HELP}");
                 0
             }
+            b"history" => self.print_history(),
             b"exit" => self.leave(arguments),
-            _ => run_program(&command.words),
+            _ => return self.run_program(&command.words),
         };
+        Ran::Whole
+    }
+
+    fn print_history(&self) -> u8 {
+        for (number, line) in self.history.numbered() {
+            println!("{number:5}  {}", Text(line));
+        }
+        0
+    }
+
+    /// Runs a program and waits for it; says what it died of.
+    fn run_program(&mut self, words: &[CString]) -> Ran {
+        let name = &words[0];
+        let environment: Vec<&CStr> = start::environment().collect();
+        let Some(path) = find(name) else {
+            eprintln!("sh: {}: command not found", Text(name.to_bytes()));
+            self.status = 127;
+            return Ran::Whole;
+        };
+        let job = self.terminal.as_ref().map_or(Job::Parents, |terminal| Job::Foreground(terminal.terminal));
+        let status = process::spawn_as(job, &path, words, &environment).and_then(process::wait);
+        if let Some(terminal) = &mut self.terminal {
+            terminal.take_back(status.is_ok_and(|status| status.signal().is_none()));
+        }
+        match status {
+            Ok(status) => {
+                self.status = status.shell_status();
+                match process::death(status) {
+                    // The ^C that did it stands there already.
+                    Some(_) if status.signal() == Some(SIGINT) => {
+                        println!();
+                        return Ran::Interrupted;
+                    }
+                    Some(death) => eprintln!("{death}"),
+                    None => {}
+                }
+            }
+            Err(error) => {
+                eprintln!("sh: {}: {}", Text(name.to_bytes()), refusal(&path, error));
+                self.status = if error == Errno::ENOENT { 127 } else { 126 };
+            }
+        }
+        Ran::Whole
     }
 
     fn leave(&mut self, arguments: &[CString]) -> u8 {
@@ -114,6 +203,27 @@ impl Shell {
                 eprintln!("sh: exit: {}: a number is needed", Text(text.to_bytes()));
                 2
             }
+        }
+    }
+}
+
+/// Whether a line goes on after a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ran {
+    /// It does.
+    Whole,
+    /// ^C ended the command, and is meant for the rest of the line too.
+    Interrupted,
+}
+
+impl Terminal {
+    /// Takes the terminal back from a program that has ended: as that left it if it ended well, else as it was before.
+    fn take_back(&mut self, ended_well: bool) {
+        // Where the terminal is gone there is nothing to take back.
+        let _ = terminal::set_foreground(self.terminal, self.group);
+        match terminal::settings(self.terminal) {
+            Ok(settings) if ended_well => self.settings = settings,
+            _ => _ = terminal::set(self.terminal, &self.settings),
         }
     }
 }
@@ -145,28 +255,6 @@ fn print_directory() -> u8 {
         Err(error) => {
             eprintln!("sh: pwd: {error}");
             1
-        }
-    }
-}
-
-/// Runs a program and waits for it; says what it died of.
-fn run_program(words: &[CString]) -> u8 {
-    let name = &words[0];
-    let environment: Vec<&CStr> = start::environment().collect();
-    let Some(path) = find(name) else {
-        eprintln!("sh: {}: command not found", Text(name.to_bytes()));
-        return 127;
-    };
-    match process::spawn(&path, words, &environment).and_then(process::wait) {
-        Ok(status) => {
-            if let Some(death) = process::death(status) {
-                eprintln!("{death}");
-            }
-            status.shell_status()
-        }
-        Err(error) => {
-            eprintln!("sh: {}: {}", Text(name.to_bytes()), refusal(&path, error));
-            if error == Errno::ENOENT { 127 } else { 126 }
         }
     }
 }

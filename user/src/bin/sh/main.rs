@@ -1,21 +1,26 @@
 //! sh: a prompt that runs programs. `sh` reads commands from standard input, `sh FILE` from a file, `sh -c TEXT` from
 //! its argument.
 //!
-//! [`parse`] turns a line into commands, [`command`] runs them, [`lines`] brings the lines in. The exit status is that
-//! of the last command.
+//! [`parse`] turns a line into commands, [`command`] runs them. [`lines`] brings the lines in: from a terminal as they are
+//! typed, by way of [`keys`] and [`edit`], with [`history`] and [`complete`] at hand. The exit status is that of the last
+//! command.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod command;
+mod complete;
+mod edit;
+mod history;
+mod keys;
 mod lines;
 mod parse;
 
 use core::ffi::CStr;
 
 use command::{Outcome, Shell};
-use lines::Lines;
+use lines::{Input, Lines};
 use vitrine_user::print::Text;
 use vitrine_user::{Args, Fd, File, eprintln, print};
 
@@ -54,17 +59,21 @@ fn from_text(shell: &mut Shell, text: &[u8]) -> i32 {
 /// Runs what is read from `input`, with a prompt when that is a terminal.
 fn from_file(shell: &mut Shell, input: Fd) -> i32 {
     let mut lines = Lines::new(input);
+    if lines.interactive() {
+        shell.take_terminal(input);
+    }
     loop {
-        if lines.interactive() {
-            print!("$ ");
-        }
-        match lines.next_line() {
-            Ok(Some(line)) => {
+        match lines.next_line(shell.history()) {
+            Ok(Input::Line(line)) => {
+                if lines.interactive() {
+                    shell.remember(&line);
+                }
                 if let Outcome::Exit = shell.run_line(&line) {
                     return shell.status().into();
                 }
             }
-            Ok(None) => break,
+            Ok(Input::Interrupted) => shell.interrupted(),
+            Ok(Input::End) => break,
             Err(error) => {
                 eprintln!("sh: {error}");
                 return 2;
