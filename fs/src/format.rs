@@ -71,7 +71,9 @@ pub(crate) struct Superblock {
     pub(crate) segment_blocks: U32,
     /// No inode with this number or a higher one was made before the first record.
     pub(crate) next_ino: U64,
-    pub(crate) reserved: [u8; 392],
+    /// No log of this generation or a higher one was ever begun; 0 where only this one was.
+    pub(crate) generations: U64,
+    pub(crate) reserved: [u8; 384],
 }
 
 /// The start of each copy of a log segment. Both copies are the same, byte by byte.
@@ -241,7 +243,7 @@ macro_rules! layout {
 
 layout!(Superblock, 512, magic @ 0, version @ 8, incompat @ 12, crc @ 16, block_size @ 20, uuid @ 24, blocks @ 40,
     serial @ 48, salt @ 56, generation @ 64, first_segment @ 72, first_seq @ 88, created_secs @ 96,
-    created_nanos @ 104, segment_blocks @ 108, next_ino @ 112, reserved @ 120);
+    created_nanos @ 104, segment_blocks @ 108, next_ino @ 112, generations @ 120, reserved @ 128);
 layout!(SegmentHeader, 64, magic @ 0, crc @ 4, generation @ 8, index @ 16, first_seq @ 24, next @ 32, reserved @ 48);
 layout!(RecordHeader, 32, magic @ 0, crc @ 4, length @ 8, items @ 12, generation @ 16, seq @ 24);
 layout!(ItemHeader, 8, kind @ 0, text @ 2, length @ 4);

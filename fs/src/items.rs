@@ -117,6 +117,11 @@ impl Payload {
         self.push(item.as_bytes(), target);
     }
 
+    /// Takes an item over from another record.
+    pub(crate) fn copy(&mut self, item: &[u8]) {
+        self.push(item, &[]);
+    }
+
     fn push(&mut self, item: &[u8], rest: &[u8]) {
         self.bytes.extend_from_slice(item);
         self.bytes.extend_from_slice(rest);
@@ -158,6 +163,19 @@ pub(crate) enum Item<'a> {
     ExtentList(&'a ExtentListItem),
     Entry(&'a EntryItem, &'a [u8]),
     Target(&'a TargetItem, &'a [u8]),
+}
+
+impl Item<'_> {
+    /// The inode it says something of.
+    pub(crate) fn subject(&self) -> u64 {
+        match self {
+            Self::Inode(ino, _) => *ino,
+            Self::Extents(item, _) => item.ino.get(),
+            Self::ExtentList(item) => item.ino.get(),
+            Self::Entry(item, _) => item.dir.get(),
+            Self::Target(item, _) => item.ino.get(),
+        }
+    }
 }
 
 /// A record's content is not what this version writes.

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod check;
+mod checkpoint;
 mod crc;
 pub mod error;
 mod extents;

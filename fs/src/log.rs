@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::mem::size_of;
 
 use pmem::medium::Medium;
-use pmem::order::{self, Batch, Durable, Store};
+use pmem::order::{self, Batch, Cleaned, Durable, Store};
 use units::{BlockNr, PmOff};
 use zerocopy::IntoBytes;
 
@@ -59,15 +59,41 @@ fn footprint(payload: usize) -> usize {
     (size_of::<RecordHeader>() + payload).next_multiple_of(RECORD_ALIGN)
 }
 
+impl Room {
+    /// The segment that was taken for it.
+    pub(crate) fn taken(&self) -> Option<Copies> {
+        self.turn
+    }
+}
+
 impl Tail {
+    /// A log of generation `generation` in `segment`, behind which comes `next`; its first record will be number 1.
+    pub(crate) fn new(salt: Salt, generation: u64, segment: Copies, next: Copies) -> Self {
+        Self { salt, generation, seq: 1, segment, index: 0, next, used: 0, buffer: Vec::new() }
+    }
+
     /// Begins a log: the first segment, with its first record.
     pub(crate) fn begin(&mut self, medium: &impl Medium, payload: &Payload) {
-        let header = self.header();
+        let _ = order::fence(medium, self.open(medium));
         let length = footprint(payload.bytes().len());
-        let stores = self.segment.map(|copy| order::store(medium, copy.base(), header.as_bytes()).clean(medium));
-        let _ = order::fence(medium, stores);
-        self.used = FIRST_RECORD;
         let _ = self.append(medium, payload, Room { turn: None, length }, &Batch::new().fence(medium));
+    }
+
+    /// Stores the header of the first segment.
+    pub(crate) fn open(&mut self, medium: &impl Medium) -> [Store<Cleaned>; 2] {
+        let header = self.header();
+        self.used = FIRST_RECORD;
+        self.segment.map(|copy| order::store(medium, copy.base(), header.as_bytes()).clean(medium))
+    }
+
+    /// Bytes of the last segment in use.
+    pub(crate) fn used(&self) -> u64 {
+        self.used as u64
+    }
+
+    /// Bytes of the whole log, from its first segment to here, in one copy.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.index.saturating_mul(SEGMENT_BYTES as u64).saturating_add(self.used as u64)
     }
 
     /// Makes sure that a record with `payload` can be appended; takes a segment if it begins one.
@@ -92,6 +118,14 @@ impl Tail {
         room: Room,
         _data: &Batch<Durable>,
     ) -> [Store<Durable>; 2] {
+        let stores = self.prepare(medium, payload, room);
+        // The transaction happens here.
+        order::fence(medium, stores)
+    }
+
+    /// Stores the record behind the others, as [`Tail::append`] does, but waits for nothing: for a log that does not
+    /// count yet.
+    pub(crate) fn prepare(&mut self, medium: &impl Medium, payload: &Payload, room: Room) -> [Store<Cleaned>; 2] {
         let mut buffer = core::mem::take(&mut self.buffer);
         buffer.clear();
         if let Some(next) = room.turn {
@@ -116,12 +150,10 @@ impl Tail {
             let at = PmOff::new(copy.base().get() + self.used as u64);
             order::store(medium, at, &buffer).clean(medium)
         });
-        // The transaction happens here.
-        let durable = order::fence(medium, stores);
         self.used += record + room.length;
         self.seq += 1;
         self.buffer = buffer;
-        durable
+        stores
     }
 
     /// The header of the segment that begins with record [`Tail::seq`].

@@ -12,8 +12,8 @@ use crate::format::SEGMENT_BLOCKS;
 
 /// Blocks that only what frees blocks may take.
 const RESERVE: u64 = 16;
-/// Segment copies put aside for records that free blocks: two segments.
-const SPARES: usize = 4;
+/// Segment copies put aside, at least: one segment for records that free blocks, and two for a new log.
+const SPARES: usize = 6;
 /// Blocks in 2 MiB.
 pub(crate) const HUGE: u64 = 512;
 /// Runs of at least 2 MiB looked through for one that holds an aligned part.
@@ -47,6 +47,8 @@ pub(crate) enum Purpose {
     Grow,
     /// Something that frees more than it takes: the reserve is for this.
     Shrink,
+    /// A new log, which frees the old one: the reserve is for this too.
+    Checkpoint,
 }
 
 /// Where blocks are wanted.
@@ -70,6 +72,8 @@ pub(crate) struct FreeSpace {
     free: u64,
     /// First blocks of free segment copies, put aside.
     spares: Vec<BlockNr>,
+    /// How many there are to be.
+    wanted: usize,
     /// Blocks in the file system.
     pub(crate) total: u64,
     /// Blocks of the log and its extent blocks.
@@ -88,6 +92,7 @@ impl FreeSpace {
             by_length: BTreeSet::new(),
             free: 0,
             spares: Vec::with_capacity(SPARES),
+            wanted: SPARES,
             total,
             log: 0,
             pinned: 0,
@@ -117,7 +122,7 @@ impl FreeSpace {
     pub(crate) fn take(&mut self, wish: Wish, runs: &mut Vec<Run>) -> Result<(), Error> {
         let limit = match wish.purpose {
             Purpose::Grow => self.available(),
-            Purpose::Shrink => self.free,
+            Purpose::Shrink | Purpose::Checkpoint => self.free,
         };
         if wish.blocks > limit {
             return Err(Error::NoSpace);
@@ -149,7 +154,9 @@ impl FreeSpace {
 
     fn take_copies(&mut self, purpose: Purpose) -> Result<[BlockNr; 2], Error> {
         self.refill();
-        if self.available() >= 2 * SEGMENT_BLOCKS
+        let may = purpose != Purpose::Grow || self.spares.len() >= self.wanted;
+        if may
+            && self.available() >= 2 * SEGMENT_BLOCKS
             && let Some(first) = self.take_copy()
         {
             if let Some(second) = self.take_copy() {
@@ -158,7 +165,7 @@ impl FreeSpace {
             self.insert(Run { start: first, blocks: SEGMENT_BLOCKS });
         }
         match (purpose, self.spares.as_slice()) {
-            (Purpose::Shrink, [.., second, first]) => {
+            (Purpose::Shrink | Purpose::Checkpoint, [.., second, first]) => {
                 let pair = [*first, *second];
                 self.spares.truncate(self.spares.len() - 2);
                 Ok(pair)
@@ -172,9 +179,43 @@ impl FreeSpace {
         for run in runs {
             self.insert(*run);
         }
-        if self.spares.len() < SPARES {
+        if self.spares.len() < self.wanted {
             self.refill();
         }
+    }
+
+    /// Gives blocks of a log back.
+    pub(crate) fn give_log(&mut self, runs: &[Run]) {
+        self.log -= runs.iter().map(|run| run.blocks).sum::<u64>();
+        self.give(runs);
+    }
+
+    /// Puts aside so many segments, of two copies each, as far as there is room; never fewer than three. While there are
+    /// fewer, nothing that grows has a segment.
+    pub(crate) fn keep_aside(&mut self, segments: usize) {
+        self.wanted = SPARES.max(2 * segments);
+        while self.spares.len() > self.wanted {
+            let Some(start) = self.spares.pop() else { break };
+            self.insert(Run { start, blocks: SEGMENT_BLOCKS });
+        }
+        self.refill();
+    }
+
+    /// Whether [`Purpose::Grow`] could have a segment.
+    pub(crate) fn has_segment(&self) -> bool {
+        self.spares.len() >= self.wanted && self.available() >= 2 * SEGMENT_BLOCKS && self.has_copies(self.wanted + 2)
+    }
+
+    /// Whether there is room for so many copies of segments, those put aside among them.
+    pub(crate) fn has_copies(&self, wanted: usize) -> bool {
+        let mut missing = wanted.saturating_sub(self.spares.len()) as u64;
+        for &(blocks, _) in self.by_length.iter().rev().take_while(|run| run.0 >= SEGMENT_BLOCKS) {
+            if missing == 0 {
+                break;
+            }
+            missing = missing.saturating_sub(blocks / SEGMENT_BLOCKS);
+        }
+        missing == 0
     }
 
     fn take_copy(&mut self) -> Option<BlockNr> {
@@ -184,7 +225,7 @@ impl FreeSpace {
     }
 
     fn refill(&mut self) {
-        while self.spares.len() < SPARES {
+        while self.spares.len() < self.wanted {
             let Some(copy) = self.take_copy() else { return };
             self.spares.push(copy);
         }

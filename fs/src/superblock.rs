@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::mem::size_of;
 
 use pmem::medium::Medium;
+use pmem::order::{self, Batch, Durable};
 use units::{BlockNr, ByteLen, PmOff};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -20,6 +21,22 @@ impl Superblock {
         let mut bare = *self;
         bare.crc = 0.into();
         crc::plain(&[bare.as_bytes()])
+    }
+
+    /// A generation that no log here ever had, not even one whose checkpoint was cut.
+    pub(crate) fn fresh_generation(&self) -> u64 {
+        self.generations.get().max(self.generation.get().wrapping_add(1))
+    }
+}
+
+/// Makes `superblock`, with the next serial number and its checksum, the one that counts: one copy, then the other. It
+/// counts from the first fence on. All it points to is durable: `_log` says so.
+pub(crate) fn publish(medium: &impl Medium, superblock: &mut Superblock, _log: &Batch<Durable>) {
+    superblock.serial = superblock.serial.get().wrapping_add(1).into();
+    superblock.crc = superblock.checksum().into();
+    for block in [SUPERBLOCKS[1], SUPERBLOCKS[0]] {
+        let copy = order::store(medium, block.base(), superblock.as_bytes()).clean(medium);
+        let _ = order::fence(medium, [copy]);
     }
 }
 
@@ -88,7 +105,7 @@ fn check(superblock: &Superblock, found: ByteLen) -> Result<(), MountError> {
     let right = superblock.block_size.get() == BLOCK as u32
         && superblock.segment_blocks.get() == SEGMENT_BLOCKS as u32
         && blocks >= MIN_BLOCKS
-        && [superblock.generation, superblock.first_seq, superblock.next_ino]
+        && [superblock.generation, superblock.first_seq, superblock.next_ino, superblock.generations]
             .iter()
             .all(|count| count.get() <= MAX_COUNT)
         && superblock.first_segment.iter().all(|first| segment(first.get()));

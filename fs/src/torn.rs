@@ -18,7 +18,8 @@ const WORD: usize = 8;
 
 /// Erases the first word of whatever looks like a record or a header where the next ones will go: at the end of the log,
 /// and at the start of the segment behind it. Nothing may have been shown before, or a cut could still bring it back.
-pub(crate) fn erase(medium: &impl Medium, tail: &Tail) {
+/// Answers the fences it took.
+pub(crate) fn erase(medium: &impl Medium, tail: &Tail) -> u64 {
     let here = tail.segment.map(|copy| (copy, tail.used));
     let behind = [0, FIRST_RECORD].into_iter().flat_map(|at| tail.next.map(|copy| (copy, at)));
     let mut erased = Batch::new();
@@ -31,7 +32,7 @@ pub(crate) fn erase(medium: &impl Medium, tail: &Tail) {
             erased.add(order::zero(medium, at, ByteLen::new(WORD as u64)).clean(medium));
         }
     }
-    let _ = erased.fence(medium);
+    u64::from(!erased.fence(medium).is_empty())
 }
 
 fn is_magic(bytes: [u8; 4]) -> bool {

@@ -1,6 +1,6 @@
 //! The words callers and file system share: attributes, names of choices, counts.
 
-use units::{FileOff, Ino};
+use units::{ByteLen, FileOff, Ino};
 
 /// Bytes a file can have at most: 16 TiB.
 pub const MAX_FILE_SIZE: u64 = 1 << 44;
@@ -214,6 +214,9 @@ impl Default for Format {
 pub struct Mount {
     /// Whether the medium may be changed, by repairs of the mount and afterwards.
     pub access: Access,
+    /// How much longer than its live content the log may become before a checkpoint begins; `None` goes by the size of
+    /// the medium.
+    pub slack: Option<ByteLen>,
 }
 
 /// Whether a mounted medium may be changed.

@@ -5,7 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pmem::medium::Medium;
 use pmem::order::{self, Batch, Durable};
@@ -14,6 +14,7 @@ use units::{BlockNr, ByteLen, Ino, PmOff};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::check::{self, Report};
+use crate::checkpoint::{self, Progress, Upkeep};
 use crate::crc::Salt;
 use crate::error::{Damage, Error, FormatError, MountError};
 use crate::format::{
@@ -46,12 +47,15 @@ pub struct Volume<M: Medium> {
     commit: Mutex<Commit>,
     space: Mutex<FreeSpace>,
     nodes: Mutex<BTreeMap<u64, Weak<Inode<M>>>>,
+    /// Fences of checkpoints and repairs.
+    upkeep_fences: AtomicU64,
 }
 
 /// What only the one change under way may touch.
 pub(crate) struct Commit {
-    tail: Tail,
+    pub(crate) tail: Tail,
     next_ino: u64,
+    pub(crate) upkeep: Upkeep,
 }
 
 impl<M: Medium> Fs<M> {
@@ -68,18 +72,8 @@ impl<M: Medium> Fs<M> {
         let first = SUPERBLOCKS[1].get() + 1;
         let segment = |index: u64| BlockNr::new(first + index * SEGMENT_BLOCKS);
         // Whatever an old file system left behind in the same places is of an older generation, even with the same salt.
-        let old = superblock::find(medium).map_or(0, |found| found.superblock.generation.get());
-        let (salt, generation) = (Salt(options.salt), old.wrapping_add(1).max(1));
-        let mut tail = Tail {
-            salt,
-            generation,
-            seq: 1,
-            segment: [segment(0), segment(1)],
-            index: 0,
-            next: [segment(2), segment(3)],
-            used: 0,
-            buffer: Vec::new(),
-        };
+        let generation = superblock::find(medium).map_or(1, |found| found.superblock.fresh_generation().max(1));
+        let mut tail = Tail::new(Salt(options.salt), generation, [segment(0), segment(1)], [segment(2), segment(3)]);
         let mut payload = Payload::default();
         let (now, mode) = (options.now, options.root_mode & 0o7777);
         let root =
@@ -105,6 +99,7 @@ impl<M: Medium> Fs<M> {
         superblock.created_nanos = now.nanos.into();
         superblock.segment_blocks = (SEGMENT_BLOCKS as u32).into();
         superblock.next_ino = (ROOT + 1).into();
+        superblock.generations = (generation + 1).into();
         superblock.crc = superblock.checksum().into();
         let copies = SUPERBLOCKS.map(|block| order::store(medium, block.base(), superblock.as_bytes()).clean(medium));
         let _ = order::fence(medium, copies);
@@ -126,22 +121,27 @@ impl<M: Medium> Fs<M> {
         });
         let damage = replayed.damage.or(contradiction);
         let read_only = options.access == Access::ReadOnly || damage.is_some();
+        let mut upkeep_fences = 0;
         if !read_only {
-            repair(&medium, &replayed);
-            torn::erase(&medium, &replayed.tail);
+            upkeep_fences += repair(&medium, &replayed);
+            upkeep_fences += torn::erase(&medium, &replayed.tail);
         }
         let total = replayed.superblock.blocks.get();
         let mut space = FreeSpace::new(total, tree::gaps(&owned, total));
         space.log = replayed.log.iter().map(|run| run.blocks).sum();
-        let Replayed { superblock, tail, inodes, next_ino, .. } = replayed;
+        let Replayed { superblock, tail, inodes, log, next_ino, .. } = replayed;
+        let own = log.into_iter().filter(|run| !SUPERBLOCKS.contains(&run.start)).collect();
+        let slack = options.slack.map(ByteLen::get);
+        let upkeep = Upkeep::new(superblock, own, inodes.values(), slack);
         let volume = Arc::new(Volume {
             medium,
             uuid: superblock.uuid,
             read_only,
             damage,
-            commit: Mutex::new(Rank::FsCommit, Commit { tail, next_ino }),
+            commit: Mutex::new(Rank::FsCommit, Commit { tail, next_ino, upkeep }),
             space: Mutex::new(Rank::FsSpace, space),
             nodes: Mutex::new(Rank::FsNodes, BTreeMap::new()),
+            upkeep_fences: AtomicU64::new(upkeep_fences),
         });
         let root = tree::build(&volume, inodes, &reached);
         Ok(Arc::new(Self { root, volume }))
@@ -188,13 +188,13 @@ impl<M: Medium> Fs<M> {
     }
 }
 
-/// Rewrites every bad copy with what its good twin says; one fence for all.
-fn repair(medium: &impl Medium, replayed: &Replayed) {
+/// Rewrites every bad copy with what its good twin says; one fence for all, and none for nothing: answers how many.
+fn repair(medium: &impl Medium, replayed: &Replayed) -> u64 {
     let mut batch = Batch::new();
     for repair in &replayed.repairs {
         batch.add(order::store(medium, repair.at, &repair.bytes).clean(medium));
     }
-    let _ = batch.fence(medium);
+    u64::from(!batch.fence(medium).is_empty())
 }
 
 impl<M: Medium> Volume<M> {
@@ -231,9 +231,50 @@ impl<M: Medium> Volume<M> {
         self.damage
     }
 
+    /// Fences that checkpoints and the repairs of the mount needed, those of calls not among them.
+    pub fn upkeep_fences(&self) -> u64 {
+        self.upkeep_fences.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_upkeep(&self, fences: u64) {
+        self.upkeep_fences.fetch_add(fences, Ordering::Relaxed);
+    }
+
+    /// Writes the log anew, with what lives alone, so that the next mount reads no more than that.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`]; [`Error::NoSpace`] where there is no room for a second log, and nothing has changed.
+    pub fn compact(&self) -> Result<(), Error> {
+        let mut begun = None;
+        loop {
+            // Others may go on between two steps.
+            let mut commit = self.begin()?;
+            let generation = commit.tail.generation;
+            match begun {
+                None => checkpoint::begin(self, &mut commit),
+                Some(begun) if begun != generation => return Ok(()),
+                Some(_) => {}
+            }
+            begun.get_or_insert(generation);
+            if checkpoint::advance(self, &mut commit) == Progress::Done {
+                return if commit.tail.generation == generation { Err(Error::NoSpace) } else { Ok(()) };
+            }
+        }
+    }
+
     /// Begins a change; it ends when the guard goes.
     pub(crate) fn begin(&self) -> Result<MutexGuard<'_, Commit>, Error> {
-        if self.read_only { Err(Error::ReadOnly) } else { Ok(self.commit.lock()) }
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let mut commit = self.commit.lock();
+        checkpoint::step(self, &mut commit);
+        Ok(commit)
+    }
+
+    /// The first inode with this number or a higher one.
+    pub(crate) fn inode_from(&self, ino: u64) -> Option<Arc<Inode<M>>> {
+        self.nodes.lock().range(ino..).find_map(|(_, inode)| inode.upgrade())
     }
 
     /// Makes the transaction that `payload` says durable; from here on it has happened.
@@ -249,8 +290,15 @@ impl<M: Medium> Volume<M> {
         purpose: Purpose,
         data: Batch<Durable>,
     ) -> Result<(), Error> {
-        let room = commit.tail.reserve(payload, &mut self.space.lock(), purpose)?;
+        let first = commit.tail.reserve(payload, &mut self.space.lock(), purpose);
+        let room = first.or_else(|refused| {
+            // A checkpoint may have what is put aside for this.
+            checkpoint::abandon(self, commit);
+            commit.tail.reserve(payload, &mut self.space.lock(), purpose).map_err(|_| refused)
+        })?;
+        commit.upkeep.own_segment(room.taken());
         let _ = commit.tail.append(&self.medium, payload, room, &data);
+        checkpoint::repeat(self, commit, payload);
         Ok(())
     }
 
@@ -297,6 +345,11 @@ impl Commit {
         let ino = Ino::new(self.next_ino);
         self.next_ino += 1;
         Ok(ino)
+    }
+
+    /// What [`Commit::fresh_ino`] gives next.
+    pub(crate) fn next_ino(&self) -> u64 {
+        self.next_ino
     }
 
     /// The log's generation and salt, for extent blocks.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BLOCK, NOW, assert_clean, formatted, fresh, mount, read_at, tree, write_at};
+use common::{BLOCK, Log, NOW, assert_clean, formatted, fresh, mount, mount_with, read_at, tree, write_at};
 use fs::{Access, Error, Format, Fs, Mount, MountError, NewNode, Severity, Time, Wrong};
 use pmem_sim::SimMedium;
 use units::{ByteLen, PmOff};
@@ -40,7 +40,7 @@ fn a_record_bad_in_one_copy_counts_and_is_rewritten() {
         assert_eq!(report.findings.len(), 1);
         assert_eq!((report.findings[0].severity, report.findings[0].what), (Severity::Repairable, Wrong::RecordCopy));
         assert_eq!(report.findings[0].at, Some(PmOff::new(at)));
-        let read_only = Fs::mount(medium.clone(), Mount { access: Access::ReadOnly }).unwrap();
+        let read_only = Fs::mount(medium.clone(), Mount { access: Access::ReadOnly, ..Mount::default() }).unwrap();
         assert_eq!(tree(&read_only), before);
         assert!(!Fs::check(&medium).is_clean(), "a read-only mount changes nothing");
         let fs = mount(medium.clone());
@@ -85,7 +85,7 @@ fn a_bad_middle_is_shown_as_it_was_before_it_and_never_changed() {
 #[test]
 fn a_segment_without_a_good_record_is_no_torn_tail_while_a_later_one_has_some() {
     // Three segments; every record of the second is bad in both copies, its headers are good.
-    let fs = fresh(2048);
+    let fs = mount_with(formatted(2048), Log::Whole);
     for number in 0..1500 {
         fs.root().create(number.to_string().as_bytes(), FILE, NOW).unwrap();
     }
@@ -132,7 +132,7 @@ fn metadata_survives_any_one_bad_block() {
     for block in 0..160 {
         let medium = medium.cut();
         medium.set_bad(units::Sector::new(block * 8), 8).unwrap();
-        let fs = Fs::mount(medium.clone(), Mount { access: Access::ReadOnly }).unwrap();
+        let fs = Fs::mount(medium.clone(), Mount { access: Access::ReadOnly, ..Mount::default() }).unwrap();
         assert_eq!((tree(&fs), fs.damage()), (before.clone(), None), "block {block}");
     }
 }
@@ -264,7 +264,7 @@ fn attributes_and_times_are_there_after_a_cut() {
 
 #[test]
 fn a_mapping_too_long_for_a_record_is_there_after_a_cut_with_one_copy_bad() {
-    let fs = fresh(4096);
+    let fs = mount_with(formatted(4096), Log::Whole);
     let root = fs.root();
     // Free space in single blocks: every other one belongs to a file that stays. Files of 2 MiB and more would be laid
     // out in large runs, so these are smaller.

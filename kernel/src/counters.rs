@@ -25,11 +25,17 @@ macro_rules! counters {
         /// Calls `act` with each name and number, those that other rooms keep among them.
         pub(crate) fn each(mut act: impl FnMut(&str, u64)) {
             $(act($shown, $name.get());)*
+            let upkeep = crate::vfs::root_node().map_or(0, |root| root.fs().upkeep_fences());
+            act("fences", FENCES.get() - upkeep.min(FENCES.get()));
+            act("checkpoint_fences", upkeep);
             act("descriptors", mm::table::descriptors_written());
             act("pinned_blocks", crate::vfs::root_node().map_or(0, |root| root.fs().space().pinned));
         }
     };
 }
+
+/// Persistence fences, those of checkpoints and repairs among them: these are shown apart.
+pub(crate) static FENCES: Counter = Counter(AtomicU64::new(0));
 
 counters! {
     /// Bytes of files that were copied between a program and the medium.
@@ -38,8 +44,6 @@ counters! {
     TLBI = "tlbi",
     /// Cache lines cleaned to persistence.
     LINES_CLEANED = "lines_cleaned",
-    /// Persistence fences.
-    FENCES = "fences",
     /// Faults of programs served or refused.
     FAULTS = "faults",
     /// Context switches.

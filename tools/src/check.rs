@@ -48,7 +48,7 @@ pub(crate) fn fsck(args: &cli::Fsck) -> Result<ExitCode> {
 
 /// Mounts and lets go; a file system that refuses to be mounted stays as it is.
 fn repair(path: &Path, medium: FileMedium) -> Result<FileMedium> {
-    if let Ok(fs) = Fs::mount(medium, Mount { access: Access::ReadWrite }) {
+    if let Ok(fs) = Fs::mount(medium, Mount { access: Access::ReadWrite, ..Mount::default() }) {
         image::finish(path, fs.medium())?;
     }
     image::open(path, Access::ReadOnly)
@@ -91,7 +91,7 @@ pub(crate) fn info(args: &cli::Info) -> Result<ExitCode> {
     let shown = || path.display().to_string();
     let medium = image::open(path, Access::ReadOnly)?;
     let report = Fs::check(&medium);
-    let fs = Fs::mount(medium, Mount { access: Access::ReadOnly }).with_context(shown)?;
+    let fs = Fs::mount(medium, Mount { access: Access::ReadOnly, ..Mount::default() }).with_context(shown)?;
     let space = fs.space();
     let state = match (report.is_clean(), report.has_errors()) {
         (true, _) => "clean",

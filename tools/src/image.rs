@@ -67,7 +67,7 @@ impl Images {
             return Ok(fs.clone());
         }
         let medium = open(path, access)?;
-        let fs = Fs::mount(medium, Mount { access }).with_context(|| path.display().to_string())?;
+        let fs = Fs::mount(medium, Mount { access, ..Mount::default() }).with_context(|| path.display().to_string())?;
         if let (Access::ReadWrite, Some(damage)) = (access, fs.damage()) {
             bail!("{}: damaged, so it can only be read: {damage} (see 'vitrine fsck')", path.display());
         }

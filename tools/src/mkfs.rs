@@ -52,7 +52,7 @@ fn fill(args: &cli::Mkfs, clock: Clock, file: File) -> Result<()> {
     })?;
     finish(&args.image, &medium)?;
     let Some(dir) = &args.from else { return Ok(()) };
-    let fs = Fs::mount(medium, Mount { access: Access::ReadWrite }).with_context(shown)?;
+    let fs = Fs::mount(medium, Mount { access: Access::ReadWrite, ..Mount::default() }).with_context(shown)?;
     let bytes = tree_size(dir)?;
     let mut import = Import::new(clock, progress::bytes("copying", bytes));
     import.keep_times();
@@ -66,6 +66,11 @@ fn fill(args: &cli::Mkfs, clock: Clock, file: File) -> Result<()> {
         _ => error,
     })?;
     import.finish();
+    match fs.volume().compact() {
+        // Then the log stays as it grew.
+        Ok(()) | Err(Error::NoSpace) => {}
+        Err(error) => return Err(error).with_context(shown),
+    }
     finish(&args.image, fs.medium())
 }
 

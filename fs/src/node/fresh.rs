@@ -71,6 +71,13 @@ impl<'v, M: Medium> Fresh<'v, M> {
         core::mem::take(&mut self.extents)
     }
 
+    /// [`Fresh::keep`], of the blocks alone.
+    pub(super) fn keep_runs(self) -> Vec<Run> {
+        let runs = self.runs();
+        self.keep();
+        runs
+    }
+
     /// Fills bytes `from..to` of the file `ino` as copy on write does: from `old`, its mapping so far, as far as its
     /// `size` goes, with zeros where that has nothing.
     ///

@@ -159,10 +159,9 @@ impl<M: Medium> Node<M> {
             let data = batch.fence(self.volume.medium());
             self.volume.record_data(commit, &payload, purpose, data)?;
             // The log names the list for as long as it is replayed.
-            let blocks: u64 = list.keep().iter().map(|extent| u64::from(extent.blocks)).sum();
-            if blocks > 0 {
-                self.volume.free_space().log += blocks;
-            }
+            let list = list.keep_runs();
+            self.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
+            commit.upkeep.own(list);
         }
         let mut freed = Freed::default();
         {

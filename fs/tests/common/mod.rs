@@ -34,6 +34,27 @@ pub(crate) fn fresh(blocks: u64) -> Arc<Fs<SimMedium>> {
     mount(formatted(blocks))
 }
 
+/// When the log is written anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Log {
+    /// By the size of the medium.
+    Usual,
+    /// As soon as it says twice what it need say.
+    Short,
+    /// Never.
+    Whole,
+}
+
+/// Mounts for reading and writing, with this much of a log.
+pub(crate) fn mount_with(medium: SimMedium, log: Log) -> Arc<Fs<SimMedium>> {
+    let slack = match log {
+        Log::Usual => None,
+        Log::Short => Some(ByteLen::ZERO),
+        Log::Whole => Some(ByteLen::new(u64::MAX)),
+    };
+    Fs::mount(medium, Mount { slack, ..Mount::default() }).unwrap()
+}
+
 /// Writes all of `bytes` at `at`.
 pub(crate) fn write_at(node: &SimNode, at: u64, bytes: &[u8]) -> Result<Written, Error> {
     let mut source = bytes;

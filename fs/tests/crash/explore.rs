@@ -45,6 +45,14 @@ impl Effort {
         }
     }
 
+    /// For calls during a checkpoint, whose states are larger.
+    pub(crate) fn checkpoints() -> Self {
+        match Self::is_full() {
+            true => Self { states: 512, nested: 8, nest_every: 32 },
+            false => Self { states: 24, nested: 4, nest_every: 16 },
+        }
+    }
+
     /// For pairs, of which there are many.
     pub(crate) fn pairs() -> Self {
         match Self::is_full() {
@@ -163,10 +171,15 @@ pub(crate) fn cut_at_fences<T>(medium: &SimMedium, limit: usize, call: impl FnOn
 
 /// An empty file system on a new medium of `len`, mounted.
 pub(crate) fn fresh(len: ByteLen) -> Result<Arc<Fs<SimMedium>>, Error> {
+    fresh_with(len, Mount::default())
+}
+
+/// The same, mounted as `mount` says.
+pub(crate) fn fresh_with(len: ByteLen, mount: Mount) -> Result<Arc<Fs<SimMedium>>, Error> {
     let medium = SimMedium::new(len);
     let options = Format { uuid: *b"crash-exploratio", salt: 0x5eed, now: Time::new(1, 0), ..Format::default() };
     Fs::format(&medium, &options).expect("the medium is large enough");
-    Ok(Fs::mount(medium, Mount::default()).expect("what was just formatted can be mounted"))
+    Ok(Fs::mount(medium, mount).expect("what was just formatted can be mounted"))
 }
 
 /// Explores a workload.
@@ -182,7 +195,7 @@ pub(crate) fn explore(workload: &Workload, effort: Effort) -> Result<Numbers, Vi
 /// # Errors
 /// The first [`Violation`].
 pub(crate) fn explore_with(workload: &Workload, effort: Effort, fault: Option<Fault>) -> Result<Numbers, Violation> {
-    let fs = fresh(workload.medium).expect("a fresh file system");
+    let fs = workload.world();
     workload.set_up(&fs).expect("the set-up succeeds");
     let before = Tree::of(&fs).expect("the tree before can be read");
     let medium = fs.medium().clone();
@@ -195,7 +208,7 @@ pub(crate) fn explore_with(workload: &Workload, effort: Effort, fault: Option<Fa
         return Err(Violation::FaultDidNotStrike);
     }
     let after = Tree::of(&fs).expect("the tree after can be read");
-    assert!(workload.is_second || before != after, "{} changes nothing", workload.name);
+    assert!(workload.may_change_nothing || before != after, "{} changes nothing", workload.name);
 
     let last = cuts.len() - 1;
     let mut numbers = Numbers::default();

@@ -16,7 +16,7 @@ use pmem_sim::{Fault, SimMedium};
 use tree::Tree;
 use units::PmOff;
 use verify::{Depth, verify};
-use workloads::{Workload, turning, workloads};
+use workloads::{Workload, during_a_checkpoint, finishing_the_checkpoint, turning, workloads};
 
 /// Explores every workload and prints what came of it; panics with every violation found.
 fn explore_all(title: &str, chosen: &[Workload], effort: Effort) {
@@ -48,6 +48,16 @@ fn the_log_turns_to_its_next_segment_at_any_cut() {
     explore_all("turns of the log", &turns, Effort::chosen());
 }
 
+/// Every call while a checkpoint is under way, and some at every step of one: as it begins, as it records, as it ends.
+#[test]
+fn a_call_during_a_checkpoint_is_before_or_after() {
+    let all = workloads().into_iter().map(|workload| finishing_the_checkpoint(during_a_checkpoint(workload, 0)));
+    let repeated = workloads().into_iter().filter(|workload| workload.can_turn);
+    let steps = repeated.flat_map(|workload| (1..12).map(move |calls| during_a_checkpoint(workload.clone(), calls)));
+    let chosen: Vec<_> = all.chain(steps).chain([workloads::compacting()]).collect();
+    explore_all("checkpoints", &chosen, Effort::checkpoints());
+}
+
 #[test]
 fn extents_too_many_for_a_record_are_before_or_after() {
     explore_all("extent overflow", &[workloads::overflowing()], Effort::large());
@@ -64,7 +74,7 @@ fn a_call_behind_a_call_is_before_or_after() {
 #[test]
 fn a_repair_that_is_cut_is_repaired_again() {
     let workload = &workloads()[0];
-    let fs = explore::fresh(workload.medium).unwrap();
+    let fs = workload.world();
     workload.set_up(&fs).unwrap();
     let before = Tree::of(&fs).unwrap();
     let (result, cuts) = cut_at_fences(fs.medium(), 512, || workload.call(&fs));
@@ -115,7 +125,7 @@ fn a_torn_record_is_not_completed_by_the_next() {
 /// What the workload's last record leaves where of its second copy nothing, and of its first all but one of the leading
 /// words is durable, for each of these words.
 fn torn_in_one_word(workload: &Workload) -> Vec<SimMedium> {
-    let fs = explore::fresh(workload.medium).unwrap();
+    let fs = workload.world();
     workload.set_up(&fs).unwrap();
     let (result, mut cuts) = cut_at_fences(fs.medium(), 2, || workload.call(&fs));
     result.unwrap();

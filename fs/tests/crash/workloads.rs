@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use fs::{Error, Fs, NewNode, Node, Rename, SetAttr, Time, WriteAt};
+use fs::{Error, Fs, Mount, NewNode, Node, Rename, SetAttr, Time, WriteAt};
 use pmem_sim::SimMedium;
 use units::{ByteLen, FileOff};
 
-use crate::explore::fresh;
+use crate::explore::fresh_with;
 
 type World = Arc<Fs<SimMedium>>;
 type Step = Arc<dyn Fn(&World) -> Result<(), Error>>;
@@ -24,10 +24,14 @@ pub(crate) struct Workload {
     pub(crate) medium: ByteLen,
     /// Whether the call can be repeated for ever, so that one day it meets the end of a log segment.
     pub(crate) can_turn: bool,
+    /// Whether the file system is always about to write its log anew, or does so.
+    checkpoints: bool,
     before: Vec<Step>,
     call: Step,
     /// Whether another call came before it, which may have taken its files away or done its work.
-    pub(crate) is_second: bool,
+    is_second: bool,
+    /// Whether the tree may be the same behind it.
+    pub(crate) may_change_nothing: bool,
 }
 
 impl Workload {
@@ -36,9 +40,11 @@ impl Workload {
             name: name.to_owned(),
             medium: MEDIUM,
             can_turn: false,
+            checkpoints: false,
             before: Vec::new(),
             call: Arc::new(call),
             is_second: false,
+            may_change_nothing: false,
         }
     }
 
@@ -47,11 +53,21 @@ impl Workload {
         self
     }
 
+    /// An empty file system for it.
+    pub(crate) fn world(&self) -> World {
+        let slack = if self.checkpoints { Some(ByteLen::ZERO) } else { None };
+        fresh_with(self.medium, Mount { slack, ..Mount::default() }).expect("a fresh file system")
+    }
+
     /// The small tree, and the calls that come before the one explored.
     ///
     /// # Errors
     /// What could not be made.
     pub(crate) fn set_up(&self, fs: &World) -> Result<(), Error> {
+        if self.checkpoints {
+            // Lower numbers, which are recorded first: the tree comes behind them.
+            crowd(fs)?;
+        }
         make_tree(fs)?;
         self.before.iter().try_for_each(|step| step(fs))
     }
@@ -71,13 +87,14 @@ impl Workload {
     pub(crate) fn then(&self, second: &Self) -> Self {
         let name = format!("{}, then {}", self.name, second.name);
         let before = self.before.iter().chain([&self.call]).cloned().collect();
-        Self { name, medium: self.medium, can_turn: false, before, call: second.call.clone(), is_second: true }
+        let call = second.call.clone();
+        Self { name, can_turn: false, before, call, is_second: true, may_change_nothing: true, ..self.clone() }
     }
 }
 
 /// The workload at the very call that makes the log go on in its next segment.
 pub(crate) fn turning(workload: Workload) -> Workload {
-    let fs = fresh(workload.medium).expect("a fresh file system");
+    let fs = workload.world();
     workload.set_up(&fs).expect("the set-up succeeds");
     let log = fs.space().log;
     let mut calls = 0;
@@ -88,6 +105,51 @@ pub(crate) fn turning(workload: Workload) -> Workload {
     let name = format!("{}, the {calls}th time", workload.name);
     let before = vec![workload.call.clone(); calls - 1];
     Workload { name, can_turn: false, before, ..workload }
+}
+
+/// Files that make a checkpoint take several calls.
+const CROWD: usize = 120;
+
+fn crowd(fs: &World) -> Result<(), Error> {
+    let crowd = fs.root().create(b"crowd", NewNode::Directory { mode: 0o700 }, now())?;
+    (0..CROWD).try_for_each(|number| {
+        crowd.create(format!("one of many, number {number}").as_bytes(), NewNode::File { mode: 0 }, now()).map(drop)
+    })
+}
+
+/// Fences of a checkpoint until it is under way, and in all.
+const BEGUN: u64 = 2;
+const WHOLE: u64 = 5;
+
+/// The workload while the log is written anew: so many calls after that began.
+pub(crate) fn during_a_checkpoint(workload: Workload, calls: usize) -> Workload {
+    let name = format!("{}, {calls} calls into a checkpoint", workload.name);
+    let begin = |fs: &World| {
+        while fs.volume().upkeep_fences() % WHOLE != BEGUN {
+            let node = fs.root().lookup(b"crowd")?;
+            node.set_attr(SetAttr { mode: Some(node.attr().mode ^ 0o111), ..SetAttr::default() }, now())?;
+        }
+        Ok(())
+    };
+    let more = vec![workload.call.clone(); calls];
+    let before = [Arc::new(begin) as Step].into_iter().chain(workload.before.clone()).chain(more);
+    Workload { name, medium: ByteLen::new(8 << 20), checkpoints: true, before: before.collect(), ..workload }
+}
+
+/// The workload, and behind it the rest of the checkpoint that was under way, which changes nothing.
+pub(crate) fn finishing_the_checkpoint(workload: Workload) -> Workload {
+    let call = workload.call;
+    let both = move |fs: &World| {
+        call(fs)?;
+        fs.volume().compact()
+    };
+    Workload { name: format!("{}, and to its end", workload.name), call: Arc::new(both), ..workload }
+}
+
+/// The whole of a checkpoint as one call.
+pub(crate) fn compacting() -> Workload {
+    let compact = |fs: &World| fs.volume().compact();
+    Workload { checkpoints: true, may_change_nothing: true, ..Workload::new("compact", compact) }
 }
 
 /// Later every time, so that no call leaves everything as it was.
@@ -272,14 +334,7 @@ pub(crate) fn overflowing() -> Workload {
         Ok(())
     };
     let name = "write into fragments".to_owned();
-    Workload {
-        name,
-        medium: ByteLen::new(24 << 20),
-        can_turn: false,
-        before: vec![Arc::new(fragment)],
-        call: Arc::new(write),
-        is_second: false,
-    }
+    Workload { name, medium: ByteLen::new(24 << 20), before: vec![Arc::new(fragment)], ..Workload::new("", write) }
 }
 
 /// All of them.

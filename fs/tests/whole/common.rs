@@ -29,6 +29,15 @@ pub(crate) fn fresh(blocks: u64) -> World {
     mount(medium)
 }
 
+/// The same, whose log is never written anew, however long it gets.
+pub(crate) fn fresh_with_whole_log(blocks: u64) -> World {
+    let fs = fresh(blocks);
+    let medium = fs.medium().clone();
+    drop(fs);
+    let slack = Some(ByteLen::new(u64::MAX));
+    Fs::mount(medium, Mount { slack, ..Mount::default() }).expect("a good medium mounts")
+}
+
 /// Mounts what must be mountable.
 pub(crate) fn mount(medium: SimMedium) -> World {
     Fs::mount(medium, Mount::default()).expect("a good medium mounts")

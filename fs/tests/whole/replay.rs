@@ -40,7 +40,7 @@ fn digest(content: &[u8]) -> (usize, u64) {
 /// A file system after calls of many forms, none of which replaces a block an earlier state has, and what it was before
 /// each record: `states[n]` before the record numbered `n`.
 fn with_history(calls: u64) -> (SimMedium, BTreeMap<u64, Listing>) {
-    let fs = fresh(2048);
+    let fs = fresh_with_whole_log(2048);
     let medium = fs.medium().clone();
     // mkfs writes record 1.
     let (mut now_there, mut states, mut next) = (Listing::new(), BTreeMap::from([(2, Listing::new())]), 2);
@@ -87,7 +87,8 @@ fn assert_heals(medium: &SimMedium, expected: &Listing, at: u64, what: Wrong) {
     let repairable = |finding: &fs::Finding| finding.severity == Severity::Repairable && finding.what == what;
     assert!(report.findings.len() == 1 && report.findings.iter().all(repairable), "{at:#x}: {:?}", report.findings);
     let unchanged = spoiled.content_hash();
-    let looked = Fs::mount(spoiled.clone(), Mount { access: Access::ReadOnly }).expect("one copy is good");
+    let looked =
+        Fs::mount(spoiled.clone(), Mount { access: Access::ReadOnly, ..Mount::default() }).expect("one copy is good");
     assert!(listing(&looked) == *expected && spoiled.content_hash() == unchanged, "read-only means it");
     drop(looked);
 

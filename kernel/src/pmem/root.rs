@@ -54,5 +54,5 @@ pub(crate) fn mount_root(wanted: Option<usize>) -> Result<Arc<Fs<PmemMedium>>, N
 fn mount(device: &'static Device) -> Result<Arc<Fs<PmemMedium>>, MountError> {
     let read_only = device.dax().ops().flags().contains(DeviceFlags::READ_ONLY);
     let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-    Fs::mount(PmemMedium::new(device), Mount { access })
+    Fs::mount(PmemMedium::new(device), Mount { access, ..Mount::default() })
 }
