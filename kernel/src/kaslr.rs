@@ -11,13 +11,13 @@ use units::HUGE_SIZE;
 
 use crate::console::early;
 use crate::exit::status;
-use crate::{layout, rng};
+use crate::{layout, paging, rng};
 
 /// How far `primary_switched` is to move the kernel: 0, or a multiple of [`KASLR_STEP`] below [`KASLR_END`]. Where
 /// something is wrong the answer is 0, and [`check`] says so when there is a console.
 ///
 /// # Safety
-/// `tree` is where `boot` shows the device tree: what lies there can be read, to the end of a blob if it is one.
+/// `tree` is where `boot` shows the device tree: what lies there is mapped, to the end of a blob if it is one.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn choose_displacement(tree: *const u8) -> u64 {
     // SAFETY: as the caller says.
@@ -94,11 +94,15 @@ unsafe extern "C" fn refuse_el3(tree: *const u8) {
 /// The device tree at `tree`, if one begins there.
 ///
 /// # Safety
-/// What lies there can be read, to the end of a blob if it is one.
+/// What lies there is mapped, to the end of a blob if it is one, or the MMU is off.
 unsafe fn blob<'a>(tree: *const u8) -> Option<&'a [u8]> {
     // SAFETY: as the caller says.
+    if !unsafe { paging::answers(tree, fdt::HEADER) } {
+        return None;
+    }
+    // SAFETY: as the caller says, and something is there.
     let header = unsafe { tree.cast::<[u8; fdt::HEADER]>().read() };
     let len = fdt::blob_len(header).ok()?.used;
-    // SAFETY: as the caller says; nobody writes there.
-    Some(unsafe { core::slice::from_raw_parts(tree, len) })
+    // SAFETY: as the caller says; the blob's memory is reserved, so nobody writes it.
+    unsafe { paging::answers(tree, len) }.then(|| unsafe { core::slice::from_raw_parts(tree, len) })
 }

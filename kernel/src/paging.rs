@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use mm::desc::{Attributes, Level, Owner};
 use mm::table::TableError;
 use mm::{Asid, Tables};
+use platform::fdt::PHYS_END;
 use spin::Once;
 use sync::{Mutex, Rank};
 use units::{ByteLen, HUGE_SIZE, PAGE_SIZE, Pfn, PhysAddr, PhysRange, VirtAddr, VirtRange};
@@ -82,6 +83,8 @@ pub(crate) enum MapError {
     Occupied,
     /// More regions than there are names for.
     TooMany,
+    /// It is mapped, but a load from there ends in an abort.
+    NoAnswer,
 }
 
 impl core::fmt::Display for MapError {
@@ -91,6 +94,7 @@ impl core::fmt::Display for MapError {
             Self::NoRoom => "outside what the kernel can map",
             Self::Occupied => "something is mapped there already",
             Self::TooMany => "too many regions",
+            Self::NoAnswer => "nothing answers at its address",
         })
     }
 }
@@ -148,9 +152,25 @@ pub(crate) fn map_device(base: PhysAddr, len: ByteLen, name: &'static str) -> Re
 /// # Errors
 /// [`MapError`].
 pub(crate) fn map_blob(base: PhysAddr, len: ByteLen, name: &'static str) -> Result<&'static [u8], MapError> {
-    let start = map_window(base, len, Attributes::KERNEL_RODATA, name)?;
+    let (start, len) = (map_window(base, len, Attributes::KERNEL_RODATA, name)?.as_ptr(), len.get() as usize);
+    // SAFETY: mapped above.
+    if !unsafe { answers(start, len) } {
+        return Err(MapError::NoAnswer);
+    }
     // SAFETY: mapped for ever; the blob's memory is reserved, so nobody writes it.
-    Ok(unsafe { core::slice::from_raw_parts(start.as_ptr(), len.get() as usize) })
+    Ok(unsafe { core::slice::from_raw_parts(start, len) })
+}
+
+/// Whether there is memory behind `len` bytes at `start`, looked at once a page: an address that the firmware handed
+/// over may be one where nothing is. Only before the first task ([`crate::trap`]).
+///
+/// # Safety
+/// The bytes are mapped, or the MMU is off.
+pub(crate) unsafe fn answers(start: *const u8, len: usize) -> bool {
+    let mut byte = 0;
+    let mut looks = (0..len).step_by(PAGE_SIZE as usize).chain(len.checked_sub(1));
+    // SAFETY: a load that may fault, of what the caller says, into a byte of our own.
+    looks.all(|at| unsafe { arch::user::copy(&mut byte, start.wrapping_add(at), 1) } == 0)
 }
 
 /// Maps `len` bytes at `base` at the next free place of the window.
@@ -160,6 +180,9 @@ fn map_window(
     attributes: Attributes,
     name: &'static str,
 ) -> Result<NonNull<u8>, MapError> {
+    if base.get().checked_add(len.get()).is_none_or(|end| end > PHYS_END) {
+        return Err(MapError::NoRoom);
+    }
     let offset = base.page_offset();
     let pages = ByteLen::new(offset.checked_add(len.get()).ok_or(MapError::NoRoom)?).pages_up();
     let bytes = pages.bytes().ok_or(MapError::NoRoom)?;

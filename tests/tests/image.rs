@@ -130,11 +130,32 @@ fn el3_is_refused_in_one_line() {
     }
 }
 
+/// Instructions of a loader, which QEMU runs first, with two numbers behind them that they may load.
+struct Loader {
+    image: Image,
+}
+
+impl Loader {
+    fn new(code: &[u32], numbers: [u64; 2]) -> Self {
+        let mut bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        let image = Image::none();
+        fs::write(image.path(), bytes).expect("a file of the test's own");
+        Self { image }
+    }
+
+    /// The machine that begins with it.
+    fn before(&self, machine: Machine) -> Machine {
+        let file = self.image.path().display();
+        machine.qemu(&["-device", &format!("loader,file={file},addr=0x48000000,force-raw=on,cpu-num=0")])
+    }
+}
+
 /// A loader that ran as a VHE host leaves E2H, TGE, TSC and VM set in HCR_EL2; `el2_setup` clears them.
 #[test]
 fn a_vhe_loader_leaves_nothing_behind() {
-    let at = 0x4020_0000_u64;
-    let code: [u32; 7] = [
+    let at = 0x4020_0000;
+    let code = [
         0xd280_0029, // mov  x9, #1
         0xf2b1_0109, // movk x9, #0x8808, lsl #16
         0xf2c0_0089, // movk x9, #4, lsl #32
@@ -143,11 +164,35 @@ fn a_vhe_loader_leaves_nothing_behind() {
         0x5800_0049, // ldr  x9, .+8
         0xd61f_0120, // br   x9
     ];
-    let mut loader: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
-    loader.extend(at.to_le_bytes());
-    let image = Image::none();
-    fs::write(image.path(), loader).expect("a file of the test's own");
-    let device = format!("loader,file={},addr=0x48000000,force-raw=on,cpu-num=0", image.path().display());
-    let ended = tests_pass(placed(at).qemu(&["-device", &device]), "");
-    assert_eq!(runs_at(&ended), LINKED);
+    let loader = Loader::new(&code, [at, 0]);
+    assert_eq!(runs_at(&tests_pass(loader.before(placed(at)), "")), LINKED);
+}
+
+/// x0 may be any number: where no device tree begins, where nothing answers, where no memory can be.
+#[test]
+fn a_device_tree_that_is_not_there_is_refused() {
+    let at = 0x4021_0000;
+    let code = [
+        0x5800_0080, // ldr  x0, .+16
+        0x5800_00a9, // ldr  x9, .+20
+        0xd61f_0120, // br   x9
+        0xd503_201f, // nop
+    ];
+    let trees = [
+        (0x4810_1234, "begins with"),
+        (0x4000_0004, "begins with"),
+        (0x0bad_0000, "nothing answers"),
+        (TOP - 4, "nothing answers"),
+        (0x8000_0000_0000, "nothing answers"),
+        (1 << 52, "outside"),
+        (u64::MAX, "outside"),
+    ];
+    for cpu in ["max", "cortex-a72"] {
+        for (tree, why) in trees {
+            let loader = Loader::new(&code, [tree, at]);
+            let ended = loader.before(placed(at).word("--cpu", cpu)).run();
+            // No UART is known yet: semihosting takes the message.
+            ended.status(125).complains("vitrine: device tree: ").complains(why);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use mm::space::{Access, FaultError};
 use units::VirtAddr;
 
 use crate::layout;
-use crate::percpu::PerCpu;
+use crate::percpu::{self, PerCpu};
 use crate::task::{self, stack};
 
 global_asm!(
@@ -116,6 +116,11 @@ fn memory_fault(far: u64, access: Access) -> Result<(), FaultSignal> {
 extern "C" fn trap_kernel_fault(frame: &mut TrapFrame, esr: u64) {
     let far = arch::cpu::far();
     let decoded = Esr::new(esr);
+    // Before there is a task nobody can serve a fault: a look at memory that is not there ends.
+    if let (true, Some(target)) = (percpu::current_or_null().is_null(), arch::user::fixup(frame.elr)) {
+        frame.elr = target;
+        return;
+    }
     if let (true, Some(target)) = (far < layout::USER_END, arch::user::fixup(frame.elr)) {
         // The copy routines hold no lock, so the fault may be served as the program's own would be.
         arch::irq::enable();
