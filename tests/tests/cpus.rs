@@ -1,8 +1,90 @@
 //! Machines of several CPUs: all of them come, or it is told which does not and why, and the rest go on.
 
 use machine_tests::{Ended, Image, Machine};
+use platform_trees::{SEEDS, Tree, cells};
 
 const HELLO: &str = "Hello from EL0\n";
+
+/// Boots four CPUs at EL1, with `change` made to their device tree, and gives what was printed before the program's line.
+#[track_caller]
+fn told_about(change: impl FnOnce(&mut Tree)) -> Vec<String> {
+    let image = Image::fresh();
+    let mut tree = Tree::read(SEEDS.iter().find(|(what, _)| what.contains("EL1, four CPUs")).expect("a seed").1);
+    change(&mut tree);
+    let blob = image.path().with_file_name("changed.dtb");
+    std::fs::write(&blob, tree.blob()).expect("a place for the tree");
+    let machine = Machine::with(&image).word("--smp", "4").word("--el", "1").word("--mem", "2G");
+    let ended = machine.init("/bin/hello").qemu(&["-dtb", &blob.to_string_lossy()]).run();
+    let lines = ended.status(0).output.strip_suffix(HELLO).expect("the program's line comes last");
+    let told = lines.lines().map(|line| line.split_once("] ").expect("a line of the log").1.to_owned());
+    told.collect()
+}
+
+#[test]
+fn the_changed_tree_boots_without_a_change() {
+    assert!(told_about(|_| ()).is_empty());
+}
+
+#[test]
+fn cpus_that_nobody_can_start_are_told() {
+    let told = told_about(|tree| {
+        tree.at("/cpus/cpu@1").remove("enable-method");
+        tree.at("/cpus/cpu@2").set("enable-method", *b"spin-table\0").set("cpu-release-addr", cells(&[0, 0x4000_0000]));
+        tree.at("/cpus/cpu@3").set("enable-method", *b"brownie\0");
+    });
+    let reasons = ["no enable-method that", "it waits in a spin table", "no enable-method that"];
+    for (number, (line, reason)) in told.iter().zip(reasons).enumerate() {
+        let number = number + 1;
+        assert!(line.starts_with(&format!("CPU {number} (affinity {number:#x}) is not used: {reason}")), "{line}");
+    }
+    assert_eq!(told.len(), 3);
+}
+
+#[test]
+fn a_cpu_that_the_firmware_refuses_is_told_and_the_rest_go_on() {
+    let told = told_about(|tree| _ = tree.at("/cpus/cpu@2").set("reg", cells(&[0x907])));
+    assert_eq!(told, ["CPU 2 (affinity 0x907) is not used: the firmware refused: Invalid parameters to PSCI call"]);
+}
+
+/// Boots two CPUs at EL1, with bytes of their device tree changed in memory, because QEMU makes the node of the firmware
+/// itself: `pattern` is looked for, and each byte at an offset from there set.
+#[track_caller]
+fn told_about_firmware(pattern: &str, bytes: &[(usize, char)]) -> String {
+    let image = Image::fresh();
+    let find = format!("find /1b 0x40000000, +0x4000, {pattern}");
+    let set: Vec<_> =
+        bytes.iter().map(|(offset, byte)| format!("set {{char}}($place + {offset}) = '{byte}'")).collect();
+    let mut commands = vec![&find[..], "set $place = $_"];
+    commands.extend(set.iter().map(String::as_str));
+    commands.push("detach");
+    let machine = Machine::with(&image).word("--smp", "2").word("--el", "1").init("/bin/hello");
+    let (ended, _) = machine.debugged(&image, &commands);
+    let line = ended.status(0).output.strip_suffix(HELLO).expect("the program's line comes last");
+    line.trim_end().split_once("] ").expect("a line of the log").1.to_owned()
+}
+
+/// At EL1 the board's firmware answers to `hvc`; `smc` is an undefined instruction.
+#[test]
+fn firmware_that_is_called_the_wrong_way_is_told() {
+    let told = told_about_firmware("'h', 'v', 'c', 0", &[(0, 's'), (1, 'm')]);
+    assert_eq!(told, "CPU 1 (affinity 0x1) is not used: the firmware refused: PSCI call not supported");
+}
+
+#[test]
+fn a_tree_without_firmware_is_told() {
+    // "arm,psci-1.0", "arm,psci-0.2", "arm,psci": each becomes something else.
+    let told = told_about_firmware("'a', 'r', 'm', ',', 'p', 's', 'c', 'i'", &[(4, 'x'), (17, 'x'), (30, 'x')]);
+    assert_eq!(told, "CPU 1 (affinity 0x1) is not used: its enable-method is PSCI, and the device tree has no PSCI");
+}
+
+#[test]
+fn a_cpu_without_a_redistributor_is_told() {
+    let told = told_about(|tree| {
+        let three = cells(&[0, 0x0800_0000, 0, 0x1_0000, 0, 0x080a_0000, 0, 0x6_0000]);
+        tree.at("/intc@8000000").set("reg", three);
+    });
+    assert_eq!(told, ["CPU 3 (affinity 0x3) is not used: no redistributor for the CPU with affinity 0x3"]);
+}
 
 /// Where a routine of `boot` runs before the MMU is on: linked high, loaded at 0x4020_0000.
 fn loaded(symbol: &str) -> String {

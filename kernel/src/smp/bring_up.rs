@@ -41,8 +41,6 @@ enum NotUp {
     NoPsci,
     /// The firmware refused.
     Psci(Error),
-    /// The tree names it twice.
-    Twice,
     /// No frames or no heap for its stack.
     OutOfMemory,
     /// It was started, and did nothing that we saw.
@@ -60,7 +58,6 @@ impl fmt::Display for NotUp {
             Self::SpinTable => write!(f, "it waits in a spin table, and this kernel starts CPUs by PSCI"),
             Self::NoPsci => write!(f, "its enable-method is PSCI, and the device tree has no PSCI"),
             Self::Psci(error) => write!(f, "the firmware refused: {error}"),
-            Self::Twice => write!(f, "the device tree names it twice"),
             Self::OutOfMemory => write!(f, "out of memory"),
             Self::TimedOut => write!(f, "it did not come within {} seconds", PATIENCE.as_secs()),
             Self::Mode(mode) => write!(f, "it was entered at {mode}, unlike the boot CPU"),
@@ -100,7 +97,8 @@ static BOOT_MODE: Once<BootMode> = Once::new();
 pub(crate) fn bring_up(platform: &Platform) {
     let boot = arch::cpu::mpidr() & AFFINITY;
     set_online(0, boot);
-    if platform.cpus.iter().all(|cpu| cpu.mpidr == boot) {
+    let mut others = platform.cpus.iter().filter(|cpu| cpu.mpidr != boot).peekable();
+    if others.peek().is_none() {
         return;
     }
     BOOT_MODE.call_once(boot::boot_mode);
@@ -108,11 +106,8 @@ pub(crate) fn bring_up(platform: &Platform) {
         Ok(parts) => parts,
         Err(reason) => return log::error!("no CPU but the first is used: {reason}"),
     };
-    let mut others = platform.cpus.iter().enumerate().filter(|(_, cpu)| cpu.mpidr != boot);
-    for (number, (at, cpu)) in others.by_ref().enumerate().map(|(number, other)| (number + 1, other)).take(MAX_CPUS - 1) {
-        let twice = platform.cpus[..at].iter().any(|earlier| earlier.mpidr == cpu.mpidr);
-        let outcome = if twice { Err(NotUp::Twice) } else { start(number, cpu, platform.psci, &parts) };
-        if let Err(reason) = outcome {
+    for (number, cpu) in (1..MAX_CPUS).zip(others.by_ref()) {
+        if let Err(reason) = start(number, cpu, platform.psci, &parts) {
             log::error!("CPU {number} (affinity {:#x}) is not used: {reason}", cpu.mpidr);
         }
     }
