@@ -11,6 +11,8 @@ pub mod cache;
 pub mod cpu;
 #[cfg(target_os = "none")]
 pub mod crc;
+#[cfg(target_os = "none")]
+pub mod device;
 pub mod esr;
 pub mod features;
 pub mod frame;

@@ -6,12 +6,13 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use safe_mmio::fields::{ReadPureWrite, ReadWrite, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field};
 use sync::{Mutex, Rank};
-use units::{PhysRange, VirtAddr};
+use units::{ByteLen, PhysRange, VirtAddr};
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -132,7 +133,12 @@ pub(crate) fn init(registers: PhysRange) -> Result<(), FwCfgError> {
     if registers.len().get() < size_of::<Registers>() as u64 {
         return Err(FwCfgError::Signature);
     }
-    let registers = mmio::map(registers.start(), registers.len(), "the registers of fw_cfg").map_err(FwCfgError::Map)?.cast();
+    let len = ByteLen::new(size_of::<Registers>() as u64);
+    let registers = mmio::map(registers.start(), len, "the registers of fw_cfg").map_err(FwCfgError::Map)?;
+    if mmio::probe(registers, offset_of!(Registers, address)).is_none() {
+        return Err(FwCfgError::Signature);
+    }
+    let registers = registers.cast();
     let mut slot = DEVICE.lock();
     let device = slot.insert(Device { registers });
     let answer = device.check();

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use arch::cpu::MAX_CPUS;
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{
-    GicCpuInterface, GicDistributor, GicError, GicRedistributor, GicRedistributorIterator, SgiTarget, SgiTargetGroup,
+    GicCpuInterface, GicDistributor, GicError, GicRedistributor, SgiTarget, SgiTargetGroup,
 };
 use arm_gic::{IntId, InterruptGroup, Trigger};
 use arrayvec::ArrayVec;
@@ -20,20 +20,22 @@ use safe_mmio::UniqueMmioPointer;
 use sync::{Mutex, Rank};
 use units::ByteLen;
 
-use crate::mmio::{self, MapError};
+use crate::mmio::{self, DeviceError, MapError};
 
 /// Numbers below this are interrupts; from here to 1023 are answers that mean there is none.
 const LINES: usize = 1020;
 /// Software-generated interrupts, sent from CPU to CPU.
 const SGIS: u32 = 16;
 /// Registers of one redistributor, at most: GICv4 has four frames of 64 KiB.
-const REDISTRIBUTOR: u64 = 4 << 16;
+const REDISTRIBUTOR: u64 = 4 * FRAME;
+/// Registers of the distributor, and of one frame of a redistributor.
+const FRAME: u64 = 1 << 16;
 
 /// Why an interrupt cannot be taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum IrqError {
-    /// The controller's registers cannot be mapped.
-    Map(MapError),
+    /// The controller is not there, or its registers cannot be mapped.
+    Device(DeviceError),
     /// The controller is not one that this kernel drives, or refuses the number.
     Gic(GicError),
     /// There is no such interrupt.
@@ -44,24 +46,27 @@ pub(crate) enum IrqError {
     NotReady,
     /// A handler is there already.
     Taken(u32),
+    /// What should bring it about does not.
+    Silent(u32),
 }
 
 impl fmt::Display for IrqError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Map(error) => write!(f, "interrupt controller: {error}"),
+            Self::Device(error) => write!(f, "interrupt controller: {error}"),
             Self::Gic(error) => write!(f, "interrupt controller: {error}"),
             Self::Number(id) => write!(f, "interrupt {id} does not exist"),
             Self::NoRedistributor(mpidr) => write!(f, "no redistributor for the CPU with affinity {mpidr:#x}"),
             Self::NotReady => write!(f, "the interrupt controller is not set up"),
             Self::Taken(id) => write!(f, "interrupt {id} has a handler already"),
+            Self::Silent(id) => write!(f, "interrupt {id} does not come when it should"),
         }
     }
 }
 
 impl From<MapError> for IrqError {
     fn from(error: MapError) -> Self {
-        Self::Map(error)
+        Self::Device(error.into())
     }
 }
 
@@ -92,8 +97,12 @@ static HANDLERS: [AtomicPtr<()>; LINES] = [const { AtomicPtr::new(core::ptr::nul
 /// # Errors
 /// [`IrqError`].
 pub(crate) fn init(gic: &fdt::Gic) -> Result<(), IrqError> {
-    let registers = mmio::map(gic.distributor.start(), gic.distributor.len(), "the registers of the GIC's distributor")?;
-    // SAFETY: the device tree says that a GICv3 distributor lies here; it is mapped once and for ever.
+    let at = gic.distributor.start();
+    let registers = mmio::map(at, ByteLen::new(FRAME), "the registers of the GIC's distributor")?;
+    if !is_gic_v3(registers) {
+        return Err(IrqError::Device(DeviceError::Absent { wanted: "GICv3 distributor", at }));
+    }
+    // SAFETY: a GICv3 says of itself that it lies here; it is mapped once and for ever.
     let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(registers.cast::<Gicd>()) });
     distributor.configure_default_settings();
     let mut regions = ArrayVec::new();
@@ -243,6 +252,22 @@ fn with_controller(act: impl FnOnce(&mut Controller) -> Result<(), IrqError>) ->
     act(CONTROLLER.lock().as_mut().ok_or(IrqError::NotReady)?)
 }
 
+/// Whether an interrupt that is private to a CPU waits to be taken by this CPU.
+pub(crate) fn is_pending(id: u32) -> bool {
+    /// GICR_ISPENDR0, in the second frame.
+    const PENDING: usize = FRAME as usize + 0x200;
+    let redistributor = CONTROLLER.lock().as_ref().and_then(|all| all.redistributors[arch::cpu::index()]);
+    let waiting = redistributor.and_then(|registers| mmio::probe(registers.cast(), PENDING));
+    id < u32::BITS && waiting.is_some_and(|waiting| waiting >> id & 1 != 0)
+}
+
+/// Whether the frame of registers at `frame` is one of a GICv3 or later: by the architecture's revision in GICD_PIDR2 or
+/// GICR_PIDR2 (Arm IHI 0069, 12.9.40).
+fn is_gic_v3(frame: NonNull<u8>) -> bool {
+    const PIDR2: usize = 0xffe8;
+    matches!(mmio::probe(frame, PIDR2), Some(id) if id >> 4 & 0xf >= 3)
+}
+
 impl Controller {
     /// This CPU's redistributor.
     fn redistributor(&mut self) -> Result<GicRedistributor<'_>, IrqError> {
@@ -254,23 +279,22 @@ impl Controller {
     /// The registers of the redistributor of the CPU with affinity `mpidr`.
     fn find_redistributor(&self, mpidr: u64) -> Result<NonNull<GicrSgi>, IrqError> {
         for &(first, len) in &self.regions {
-            // SAFETY: `first` is mapped for `len` bytes, and the walk below stays inside; nobody else reads there now.
-            let frames = unsafe { GicRedistributorIterator::new(first)? };
-            let mut at = first;
-            for redistributor in frames {
-                let typer = redistributor.typer();
+            let mut offset = 0;
+            // Each is asked whether it is one: the tree may name more than there are.
+            while offset + 2 * FRAME <= len.get()
+                && let Some(at) = NonNull::new(first.as_ptr().wrapping_byte_add(offset as usize))
+                && is_gic_v3(at.cast())
+            {
+                // SAFETY: a redistributor says of itself that it lies here; nobody else reads its registers now.
+                let typer = GicRedistributor::new(unsafe { UniqueMmioPointer::new(at) }).typer();
                 if typer.core_mpidr() == mpidr {
                     return Ok(at);
                 }
-                // A redistributor with virtual LPIs (GICv4) has two more frames.
-                let step = if typer.virtual_lpis_supported() { 2 } else { 1 };
-                let next = at.as_ptr().wrapping_add(step);
-                let end = first.as_ptr().wrapping_byte_add(len.get() as usize);
-                let fits = next.wrapping_add(step) <= end;
-                match NonNull::new(next) {
-                    Some(next) if fits && !typer.last_redistributor() => at = next,
-                    _ => break,
+                if typer.last_redistributor() {
+                    break;
                 }
+                // One with virtual LPIs (GICv4) has two more frames.
+                offset += if typer.virtual_lpis_supported() { 4 } else { 2 } * FRAME;
             }
         }
         Err(IrqError::NoRedistributor(mpidr))

@@ -14,11 +14,15 @@ use safe_mmio::SharedMmioPointer;
 use safe_mmio::fields::ReadPure;
 use units::PhysRange;
 
-use crate::{irq, mmio, percpu, task};
+use crate::mmio::{DeviceError, PrimeCell};
+use crate::{irq, percpu, task};
 
 const NANOS: u64 = 1_000_000_000;
 /// No time at all: what is not set never comes.
 const NEVER: u64 = u64::MAX;
+
+/// How often to look for the interrupt of a timer that has fired.
+const PATIENCE: u32 = 10_000;
 
 /// Nanoseconds from 1970 to the counter's zero.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
@@ -26,10 +30,13 @@ static EPOCH: AtomicU64 = AtomicU64::new(0);
 /// Takes the virtual timer of this CPU into use; every CPU runs [`init_cpu`] for itself.
 ///
 /// # Errors
-/// Where its interrupt cannot be taken.
+/// Where its interrupt cannot be taken, or is not the one that the tree names: whoever waits would wait for ever.
 pub(crate) fn init(timer: &fdt::Timer) -> Result<(), irq::IrqError> {
     irq::register(timer.virt, interrupt)?;
-    init_cpu(timer)
+    set_deadline(Some(Duration::ZERO));
+    let fires = (0..PATIENCE).any(|_| irq::is_pending(timer.virt.id));
+    set_deadline(None);
+    if fires { init_cpu(timer) } else { Err(irq::IrqError::Silent(timer.virt.id)) }
 }
 
 /// Switches this CPU's timer on, with nothing to wait for yet.
@@ -44,11 +51,11 @@ pub(crate) fn init_cpu(timer: &fdt::Timer) -> Result<(), irq::IrqError> {
 /// Reads the PL031: from then on [`wall_clock`] tells the time of day.
 ///
 /// # Errors
-/// Where its registers cannot be mapped.
-pub(crate) fn init_wall_clock(rtc: PhysRange) -> Result<(), mmio::MapError> {
-    let registers = mmio::map(rtc.start(), rtc.len(), "the registers of the clock")?;
-    // SAFETY: the device tree says that a PL031 lies here, whose first register, RTCDR, counts seconds and is only
-    // read; the mapping stays.
+/// Where there is none, or its registers cannot be mapped.
+pub(crate) fn init_wall_clock(rtc: PhysRange) -> Result<(), DeviceError> {
+    let registers = PrimeCell::PL031.map(rtc, "the registers of the clock")?;
+    // SAFETY: a PL031 says of itself that it lies here, whose first register, RTCDR, counts seconds and is only read;
+    // the mapping stays.
     let seconds = unsafe { SharedMmioPointer::<ReadPure<u32>>::from(&*registers.cast().as_ptr()) }.read();
     let since_boot = now().as_nanos() as u64;
     EPOCH.store((u64::from(seconds) * NANOS).saturating_sub(since_boot), Ordering::Relaxed);

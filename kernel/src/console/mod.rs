@@ -10,6 +10,7 @@ mod receive;
 pub(crate) mod terminal;
 
 use core::fmt;
+use core::ptr::NonNull;
 
 use arm_pl011_uart::{Interrupts, PL011Registers, Uart};
 use platform::fdt;
@@ -19,7 +20,7 @@ use units::PhysRange;
 
 pub(crate) use receive::enable_input;
 
-use crate::mmio;
+use crate::mmio::{DeviceError, PrimeCell};
 
 /// Bytes written in one go at most, with interrupts masked.
 const CHUNK: usize = 256;
@@ -29,11 +30,9 @@ static UART: Mutex<Option<Uart<'static>>> = Mutex::new(Rank::Console, None);
 /// Maps the UART and takes it into use for output.
 ///
 /// # Errors
-/// Where its registers cannot be mapped.
-pub(crate) fn init(uart: &fdt::Uart) -> Result<(), mmio::MapError> {
-    let registers = mmio::map(uart.registers.start(), uart.registers.len(), "the registers of the UART")?;
-    // SAFETY: the device tree says that a PL011 lies here; device mappings are never taken back.
-    unsafe { early::attach(registers) };
+/// Where there is none, or its registers cannot be mapped.
+pub(crate) fn init(uart: &fdt::Uart) -> Result<(), DeviceError> {
+    let registers = attach(uart.registers)?;
     // SAFETY: as above. The early console writes to the same registers, but only to the data register, whole.
     let mut device = Uart::new(unsafe { UniqueMmioPointer::new(registers.cast::<PL011Registers>()) });
     device.set_interrupt_masks(Interrupts::empty());
@@ -44,12 +43,16 @@ pub(crate) fn init(uart: &fdt::Uart) -> Result<(), mmio::MapError> {
 /// Takes a UART into use for output, where more than the place of its registers is not known.
 ///
 /// # Errors
-/// Where its registers cannot be mapped.
-pub(crate) fn early_init(registers: PhysRange) -> Result<(), mmio::MapError> {
-    let registers = mmio::map(registers.start(), registers.len(), "the registers of the UART")?;
-    // SAFETY: the device tree says that a PL011 lies here; device mappings are never taken back.
+/// Where there is none, or its registers cannot be mapped.
+pub(crate) fn early_init(registers: PhysRange) -> Result<(), DeviceError> {
+    attach(registers).map(drop)
+}
+
+fn attach(registers: PhysRange) -> Result<NonNull<u8>, DeviceError> {
+    let registers = PrimeCell::PL011.map(registers, "the registers of the UART")?;
+    // SAFETY: a PL011 says of itself that it lies here; device mappings are never taken back.
     unsafe { early::attach(registers) };
-    Ok(())
+    Ok(registers)
 }
 
 /// Writes bytes as they are, waiting until the UART has taken each. Where its FIFO is full the wait is outside the lock,

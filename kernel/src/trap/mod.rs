@@ -131,7 +131,7 @@ extern "C" fn trap_kernel_fault(frame: &mut TrapFrame, esr: u64) {
         }
         return;
     }
-    if let Some(target) = crate::pmem::fixup(frame.elr) {
+    if let Some(target) = crate::pmem::fixup(frame.elr).or_else(|| crate::mmio::fixup(frame.elr, far)) {
         frame.elr = target;
         return;
     }

@@ -193,7 +193,7 @@ fn registers(
     gic: &Gic,
     fw_cfg: Option<PhysRange>,
     rtc: Option<PhysRange>,
-) -> impl Iterator<Item = (&'static str, PhysRange)> {
+) -> impl Iterator<Item = (&'static str, PhysRange)> + Clone {
     let always = [("the UART", uart.registers), ("the interrupt controller", gic.distributor)];
     let redistributors = gic.redistributors.iter().map(|&range| ("the interrupt controller", range));
     let perhaps = [("fw_cfg", fw_cfg), ("the clock", rtc)].into_iter();
@@ -259,8 +259,10 @@ pub enum FdtError {
     TooMany(&'static str),
     /// The tree describes hardware that this kernel does not drive.
     Unsupported(&'static str),
-    /// A range of memory overlaps another or a device, or passes the end of the address space.
+    /// A range of memory overlaps another, or passes the end of the address space.
     MemoryRange(u64),
+    /// Registers overlap memory, or those of another device.
+    Registers(u64),
 }
 
 impl fmt::Display for FdtError {
@@ -275,9 +277,8 @@ impl fmt::Display for FdtError {
             Self::Property { node, property } => write!(f, "node {node}: bad or missing property {property}"),
             Self::TooMany(what) => write!(f, "too many {what}"),
             Self::Unsupported(what) => write!(f, "{what}"),
-            Self::MemoryRange(at) => {
-                write!(f, "the memory range at {at:#x} overlaps another or a device, or passes the end")
-            }
+            Self::MemoryRange(at) => write!(f, "the memory range at {at:#x} overlaps another or passes the end"),
+            Self::Registers(at) => write!(f, "the registers at {at:#x} overlap memory, or those of another device"),
         }
     }
 }

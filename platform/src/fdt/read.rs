@@ -159,9 +159,6 @@ impl<'a> Found<'a> {
             },
             _ => EnableMethod::Unknown,
         };
-        if self.cpus.iter().any(|cpu| cpu.mpidr == mpidr) {
-            return Err(node.bad(Name::Reg));
-        }
         let cpu = Cpu { mpidr, enable, node: node.number(Name::NumaNodeId)? };
         self.cpus_left_out += usize::from(self.cpus.try_push(cpu).is_err());
         Ok(())
@@ -190,10 +187,7 @@ impl<'a> Found<'a> {
         let timer = self.timer()?;
         let gic = self.gic.ok_or(FdtError::Missing("GICv3 interrupt controller"))?;
         let memory = sorted(self.memory)?;
-        let shared = |device: PhysRange| memory.iter().any(|ram| ram.range.overlaps(device));
-        if let Some((_, device)) = registers(&uart, &gic, self.fw_cfg, self.rtc).find(|&(_, device)| shared(device)) {
-            return Err(FdtError::MemoryRange(device.start().get()));
-        }
+        apart(registers(&uart, &gic, self.fw_cfg, self.rtc), &memory)?;
         // Built in its place at once: it is large, and the boot stack is not.
         Ok(Platform {
             memory,
@@ -283,6 +277,17 @@ fn sorted(mut all: ArrayVec<Memory, 16>) -> Result<ArrayVec<Memory, 16>, FdtErro
         None if all.is_empty() => Err(FdtError::Missing("memory")),
         None => Ok(all),
     }
+}
+
+/// Makes sure that no register is memory, or another device's.
+fn apart(devices: impl Iterator<Item = (&'static str, PhysRange)> + Clone, memory: &[Memory]) -> Result<(), FdtError> {
+    for (index, (_, device)) in devices.clone().enumerate() {
+        let of_another = devices.clone().take(index).any(|(_, other)| other.overlaps(device));
+        if of_another || memory.iter().any(|ram| ram.range.overlaps(device)) {
+            return Err(FdtError::Registers(device.start().get()));
+        }
+    }
+    Ok(())
 }
 
 /// The first register range, where it can be that of a device of at least `least` bytes at a multiple of `align`.
