@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use arch::features::{Feature, has};
 use mm::desc::Level;
-use mm::{Asid, Frames, Mmu, Poisoned, Reach, TableMemory};
+use mm::{Asid, Commit, Frames, Mmu, Poisoned, Reach, TableMemory};
 use spin::Once;
 use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, VirtRange};
 
@@ -15,6 +15,8 @@ use crate::{counters, frames, layout};
 pub(crate) struct KernelFrames;
 
 static ZERO_PAGE: Once<Pfn> = Once::new();
+/// What programs are promised of the frames.
+static COMMIT: Commit = Commit::new();
 
 /// Sets the frame of zeros aside; before the first program.
 ///
@@ -23,6 +25,7 @@ static ZERO_PAGE: Once<Pfn> = Once::new();
 pub(crate) fn init() -> Result<(), crate::heap::OutOfMemory> {
     let frame = frames::alloc_zeroed()?;
     ZERO_PAGE.call_once(|| frame);
+    COMMIT.set_total(frames::usage().1);
     Ok(())
 }
 
@@ -50,6 +53,10 @@ impl Frames for KernelFrames {
             core::ptr::copy_nonoverlapping(layout::linear(from.base()), layout::linear(to.base()), PAGE_SIZE as usize);
         }
         Ok(())
+    }
+
+    fn commit(&self) -> &Commit {
+        &COMMIT
     }
 
     fn table(&self, frame: Pfn) -> &TableMemory {

@@ -143,9 +143,10 @@ impl Space {
                 Kind::Peek(..) => "[peek]",
                 Kind::Anonymous if vma.flags().contains(VmaFlags::GROWS_DOWN) => "[stack]",
                 Kind::Anonymous if vma.range().overlaps(heap) => "[heap]",
-                Kind::Anonymous | Kind::File(_) => "",
+                Kind::Anonymous | Kind::File(_) | Kind::Shared(_) => "",
             };
-            writeln!(to, "{start:08x}-{end:08x} {r}{w}{x}p {offset:08x} 00:00 {inode:<10} {name}")?;
+            let shared = if vma.kind().is_shared() { 's' } else { 'p' };
+            writeln!(to, "{start:08x}-{end:08x} {r}{w}{x}{shared} {offset:08x} 00:00 {inode:<10} {name}")?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod commit;
 pub mod desc;
 pub mod seams;
 pub mod space;
@@ -17,8 +18,11 @@ mod testing;
 mod tree;
 pub mod vma;
 
+pub use self::commit::{Commit, Overcommit};
 pub use self::desc::Prot;
-pub use self::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, TableMemory};
+pub use self::seams::{
+    Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, SpaceId, TableMemory,
+};
 pub use self::space::AddressSpace;
 pub use self::table::Tables;
 pub use self::vma::{Vma, VmaFlags};

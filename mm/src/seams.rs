@@ -3,10 +3,11 @@
 //! The kernel plugs in real memory and real barriers; host tests plug in recorders that refuse what the architecture
 //! forbids.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use units::{PageCount, Pfn, VirtRange};
+use units::{PageCount, Pfn, VirtAddr, VirtRange};
 
+use crate::commit::Commit;
 use crate::desc::{ENTRIES, Level};
 
 /// No frame, or no heap, was left. Linux's `ENOMEM`, or the end of the program that touched a page.
@@ -41,6 +42,39 @@ pub trait Frames {
 
     /// The entries of the table in `frame`, a frame of this allocator that holds a table.
     fn table(&self, frame: Pfn) -> &TableMemory;
+
+    /// What is promised of these frames to all address spaces together.
+    fn commit(&self) -> &Commit;
+}
+
+/// Which address space, among all there ever were.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SpaceId(u64);
+
+impl SpaceId {
+    /// One that no space has had.
+    pub(crate) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Where a space shows pages of a file: one entry of the file's `i_mmap`, for one VMA.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Mapper {
+    /// The space.
+    pub space: SpaceId,
+    /// Where the VMA begins.
+    pub start: VirtAddr,
+    /// The page of the file that it shows first.
+    pub first: u64,
+    /// How many pages it shows.
+    pub count: u64,
 }
 
 /// Whose entries of a TLB are meant.
@@ -99,6 +133,8 @@ pub enum PageOf {
     Zero,
     /// Past the end of the file: a touch is SIGBUS.
     Beyond,
+    /// The file has to do something first, which may wait: shared memory without its page.
+    Unprepared,
 }
 
 /// Pages that follow each other: `Frame(n), Frame(n+1), ..`, or all `Zero`, or all `Beyond`.
@@ -110,7 +146,11 @@ pub struct Run {
     pub count: PageCount,
 }
 
-/// What a mapping of a file shows: a promise that its frames stay. Cloning shares the promise and cannot fail.
+/// What a mapping of a file shows (`vm_file` with its `vm_ops`): a promise that its frames stay. Cloning shares the
+/// promise and cannot fail.
+///
+/// `link`, `relink` and `unlink` keep the file's `i_mmap` and are called with the space's lock held: they take the lock of
+/// `i_mmap` alone, and wait for nothing else. A backing whose pages never change under a mapping needs none of them.
 ///
 /// The clones that belong to an address space are handed out in [`Released`](crate::space::Released) and are to be
 /// dropped with no lock held. Only where two VMAs become one, a clone is dropped on the spot; that is never the last.
@@ -125,6 +165,32 @@ pub trait Backing: Clone {
 
     /// Whether both are clones of one promise, so that neighbouring VMAs may become one.
     fn same(&self, other: &Self) -> bool;
+
+    /// A VMA shows pages of the file from now on (`vma_link_file`).
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], for the entry.
+    fn link(&self, mapper: Mapper) -> Result<(), OutOfMemory> {
+        let _ = mapper;
+        Ok(())
+    }
+
+    /// The VMA of `old` shows what `new` says from now on. Needs no memory.
+    fn relink(&self, old: Mapper, new: Mapper) {
+        let _ = (old, new);
+    }
+
+    /// The VMA shows nothing any more (`unlink_file_vma`).
+    fn unlink(&self, mapper: Mapper) {
+        let _ = mapper;
+    }
+
+    /// Whether the program may store to page `index` of a shared mapping as things are. Where not, the store is
+    /// [`FaultError::Unprepared`](crate::space::FaultError::Unprepared), and who serves it asks the file to make it so.
+    fn writable(&self, index: u64) -> bool {
+        let _ = index;
+        false
+    }
 }
 
 impl<T: Frames + ?Sized> Frames for &T {
@@ -150,6 +216,10 @@ impl<T: Frames + ?Sized> Frames for &T {
 
     fn table(&self, frame: Pfn) -> &TableMemory {
         (**self).table(frame)
+    }
+
+    fn commit(&self) -> &Commit {
+        (**self).commit()
     }
 }
 

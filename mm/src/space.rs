@@ -8,13 +8,19 @@
 //! space's. So the verbs that end VMAs return the backings in [`Released`], after the frames are out of every TLB: drop
 //! it when the space is unlocked.
 
+mod adjust;
 mod advise;
 mod brk;
 mod fault;
+mod layout;
+mod lock;
+mod look;
 mod map;
+mod nonlinear;
 mod peek;
 mod populate;
 mod protect;
+mod remap;
 #[cfg(test)]
 mod tests;
 mod unmap;
@@ -22,25 +28,28 @@ mod validate;
 
 use alloc::vec::Vec;
 
-use units::{PAGE_SIZE, Pfn, VirtAddr};
+use units::{PAGE_SIZE, PageCount, Pfn, VirtAddr};
 
-pub use self::advise::{Advice, AdviseError};
+pub use self::advise::{Advice, AdviseError, PopulateError};
 pub use self::fault::{Access, FaultError};
+pub use self::layout::{Bases, Layout, Order, Reach, TASK_SIZE_32};
+pub use self::lock::{LockAll, LockError, LockHow, lock_range};
+pub use self::look::{Cached, ResidenceError, SyncError, SyncPart, sync_range};
 pub use self::map::{MapError, Mapped, Place, Request, What};
+pub use self::nonlinear::NonlinearError;
 pub use self::peek::{NotPeeked, PeekError};
 pub use self::protect::{ProtectError, protect_range};
+pub use self::remap::{RemapError, RemapPlace, Remapped};
 pub use self::unmap::UnmapError;
-use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory};
+use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, SpaceId};
 use crate::table::{Leaf, Tables};
 use crate::tree::Tree;
-use crate::vma::Vma;
+use crate::vma::{Vma, VmaFlags};
 
 /// Where a program's addresses end (`TASK_SIZE`), and its stack begins (`STACK_TOP`).
 pub const TASK_SIZE: u64 = 1 << 48;
 /// The lowest address that can be mapped (`mmap_min_addr`).
 pub const MMAP_MIN_ADDR: u64 = 0x1_0000;
-/// Where the bottom-up search begins (`TASK_UNMAPPED_BASE`, `mmap_legacy_base`).
-pub const UNMAPPED_BASE: u64 = TASK_SIZE / 4;
 /// How many VMAs a space may have (`sysctl_max_map_count`). As on Linux, `mmap` refuses above and a split at it.
 pub const MAX_MAP_COUNT: usize = 65_530;
 /// The stack's limit unless set (`RLIMIT_STACK`): 8 MiB.
@@ -51,13 +60,40 @@ pub struct AddressSpace<F: Frames, U: Mmu, B: Backing> {
     // Fields are dropped in this order: the tables let go of every frame before the backings are released.
     tables: Tables<F, U>,
     vmas: Tree<B>,
-    /// Top of the area that `mmap` fills downwards.
-    mmap_base: u64,
-    stack_limit: u64,
+    id: SpaceId,
+    layout: Layout,
+    limits: Limits,
+    /// `total_vm`, `locked_vm`: pages.
+    total: u64,
+    locked: u64,
+    /// What every new VMA has besides what it was asked for (`def_flags`): `mlockall(MCL_FUTURE)`.
+    new_flags: VmaFlags,
     /// `start_brk` and `brk`, in bytes.
     start_brk: u64,
     brk: u64,
     peeks: u64,
+    /// Every merge and every adjustment so far, for tests that name them.
+    #[cfg(test)]
+    merged: Vec<adjust::MergeCase>,
+    #[cfg(test)]
+    adjusted: Vec<adjust::Adjusted>,
+}
+
+/// What a program may have at most, in bytes (`setrlimit`); [`u64::MAX`] is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// `RLIMIT_STACK`.
+    pub stack: u64,
+    /// `RLIMIT_MEMLOCK`; no limit for who has `CAP_IPC_LOCK`.
+    pub locked: u64,
+    /// `RLIMIT_AS`.
+    pub addresses: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { stack: DEFAULT_STACK_LIMIT, locked: u64::MAX, addresses: u64::MAX }
+    }
 }
 
 /// What a call let go of. Drop it with no lock held.
@@ -105,11 +141,19 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Ok(Self {
             tables: Tables::new(frames, mmu, asid)?,
             vmas: Tree::new()?,
-            mmap_base: mmap_base(DEFAULT_STACK_LIMIT),
-            stack_limit: DEFAULT_STACK_LIMIT,
+            id: SpaceId::next(),
+            layout: Layout::new(DEFAULT_STACK_LIMIT),
+            limits: Limits::default(),
+            total: 0,
+            locked: 0,
+            new_flags: VmaFlags::empty(),
             start_brk: 0,
             brk: 0,
             peeks: 0,
+            #[cfg(test)]
+            merged: Vec::new(),
+            #[cfg(test)]
+            adjusted: Vec::new(),
         })
     }
 
@@ -128,17 +172,33 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         self.tables.set_asid(asid);
     }
 
-    /// Sets `RLIMIT_STACK` in bytes. While nothing is mapped, it also moves `mmap_base`, as `execve` does.
-    pub fn set_stack_limit(&mut self, bytes: u64) {
-        self.stack_limit = bytes;
+    /// Which space this is, among all there ever were: the name of it in a file's `i_mmap`.
+    pub fn id(&self) -> SpaceId {
+        self.id
+    }
+
+    /// What the program may have at most.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Sets what the program may have at most. While nothing is mapped, the stack's limit also moves `mmap_base`, as
+    /// `execve` does (`arch_pick_mmap_layout`).
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
         if self.vmas.is_empty() {
-            self.mmap_base = mmap_base(bytes);
+            self.layout = Layout { reach: self.layout.reach, ..Layout::new(limits.stack) };
         }
     }
 
-    /// Top of the area that `mmap` fills downwards.
-    pub fn mmap_base(&self) -> VirtAddr {
-        VirtAddr::new(self.mmap_base)
+    /// `total_vm`: pages of all VMAs.
+    pub fn total_vm(&self) -> PageCount {
+        PageCount::new(self.total)
+    }
+
+    /// `locked_vm`: pages of those that are locked.
+    pub fn locked_vm(&self) -> PageCount {
+        PageCount::new(self.locked)
     }
 
     /// How many VMAs there are (`map_count`).
@@ -167,20 +227,53 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 }
 
-/// `mmap_base` as Linux computes it without randomisation: the stack's limit and its guard gap below the top, but at
-/// least 128 MiB and at most five sixths of everything.
-const fn mmap_base(stack_limit: u64) -> u64 {
-    let most = TASK_SIZE / 6 * 5;
-    let least = 128 << 20;
-    let gap = stack_limit.saturating_add(crate::vma::STACK_GUARD_GAP);
-    let gap = if gap < least {
-        least
-    } else if gap > most {
-        most
-    } else {
-        gap
-    };
-    (TASK_SIZE - gap + PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
+impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
+    /// `vm_stat_account`: `pages` more belong to VMAs with these flags.
+    fn count_in(&mut self, flags: VmaFlags, pages: u64) {
+        self.total += pages;
+        if flags.contains(VmaFlags::LOCKED) {
+            self.locked += pages;
+        }
+    }
+
+    /// The same for pages that went, and the promise made for them is taken back.
+    fn count_out(&mut self, flags: VmaFlags, pages: u64) {
+        self.total -= pages;
+        if flags.contains(VmaFlags::LOCKED) {
+            self.locked -= pages;
+        }
+        if flags.contains(VmaFlags::ACCOUNT) {
+            self.tables.frames().commit().release(PageCount::new(pages));
+        }
+    }
+
+    /// `may_expand_vm`: refuses `pages` more beyond `RLIMIT_AS`.
+    fn may_expand(&self, pages: u64) -> Result<(), OutOfMemory> {
+        let allowed = self.limits.addresses >> units::PAGE_SHIFT;
+        if self.total.saturating_add(pages) > allowed { Err(OutOfMemory) } else { Ok(()) }
+    }
+
+    /// Promises memory for `pages`.
+    fn charge(&self, pages: u64) -> Result<(), OutOfMemory> {
+        self.tables.frames().commit().charge(PageCount::new(pages))
+    }
+}
+
+impl<F: Frames, U: Mmu, B: Backing> Drop for AddressSpace<F, U, B> {
+    /// `exit_mmap`. The tables let go of every frame, and every TLB of the tables, before a file forgets its mappings.
+    fn drop(&mut self) {
+        self.tables.clear();
+        let mut accounted = 0;
+        for vma in self.vmas.iter() {
+            if vma.flags().contains(VmaFlags::ACCOUNT) {
+                accounted += vma.pages().get();
+            }
+            if let Some(backing) = vma.backing() {
+                backing.unlink(self.mapper(vma));
+            }
+        }
+        self.tables.frames().commit().release(PageCount::new(accounted));
+    }
 }
 
 /// `len` rounded up to whole pages, or `None` past the end of 64 bits.

@@ -25,6 +25,7 @@
 
 mod map;
 mod protect;
+mod relocate;
 #[cfg(test)]
 mod tests;
 mod unmap;
@@ -52,6 +53,8 @@ pub struct Tables<F: Frames, U: Mmu> {
     spare: Cell<Option<Pfn>>,
     /// Whether there may be anything larger than a page, so that splitting has to be thought of.
     blocks: Cell<bool>,
+    /// Whether nothing is left but the root, on its way out.
+    cleared: Cell<bool>,
 }
 
 /// Who made the root.
@@ -167,13 +170,18 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// An empty tree for the address space `asid`.
     pub fn new(frames: F, mmu: U, asid: Asid) -> Result<Self, OutOfMemory> {
         let root = frames.alloc_zeroed()?;
-        Ok(Self { frames, mmu, root, asid, origin: Origin::Made, spare: Cell::new(None), blocks: Cell::new(false) })
+        Ok(Self::over(frames, mmu, asid, root, Origin::Made))
     }
 
     /// The tree under `root` that somebody else has built, with [`Asid::GLOBAL`] the kernel's. Dropping it frees
     /// nothing. [`Frames::table`] must reach every table in it.
     pub fn adopt(frames: F, mmu: U, asid: Asid, root: Pfn) -> Self {
-        Self { frames, mmu, root, asid, origin: Origin::Adopted, spare: Cell::new(None), blocks: Cell::new(true) }
+        Self::over(frames, mmu, asid, root, Origin::Adopted)
+    }
+
+    fn over(frames: F, mmu: U, asid: Asid, root: Pfn, origin: Origin) -> Self {
+        let blocks = Cell::new(origin == Origin::Adopted);
+        Self { frames, mmu, root, asid, origin, spare: Cell::new(None), blocks, cleared: Cell::new(false) }
     }
 
     /// The level-0 table, for TTBR0_EL1 or TTBR1_EL1.
@@ -338,11 +346,9 @@ impl From<OutOfMemory> for Blocked {
 }
 
 impl<F: Frames, U: Mmu> Drop for Tables<F, U> {
-    /// No CPU has the root loaded any more. One invalidation, then everything goes.
     fn drop(&mut self) {
         if self.origin == Origin::Made {
-            self.mmu.invalidate_asid(self.asid);
-            self.free_below(self.root, Level::Pgd);
+            self.clear();
             self.frames.free(self.root);
         }
         if let Some(table) = self.spare.take() {
@@ -352,6 +358,14 @@ impl<F: Frames, U: Mmu> Drop for Tables<F, U> {
 }
 
 impl<F: Frames, U: Mmu> Tables<F, U> {
+    /// Lets go of everything but the root. No CPU has the root loaded any more: one invalidation, then all goes.
+    pub(crate) fn clear(&mut self) {
+        if !self.cleared.replace(true) {
+            self.mmu.invalidate_asid(self.asid);
+            self.free_below(self.root, Level::Pgd);
+        }
+    }
+
     fn free_below(&self, table: Pfn, level: Level) {
         for entry in self.frames.table(table) {
             let desc = load(entry);

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use units::{PAGE_SIZE, PageCount, Pfn, VirtAddr, VirtRange};
 
+use crate::commit::Commit;
 use crate::desc::{Desc, Level};
-use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, TableMemory};
+use crate::seams::{Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, TableMemory};
 
 /// Frames from here on are blocks of files: never lent, never freed. What they hold follows from their number.
 pub(crate) const PMEM: u64 = 1 << 30;
@@ -44,11 +45,14 @@ pub(crate) struct Machine {
     pub(crate) allowance: Cell<Option<u32>>,
     pub(crate) invalidations: Cell<u32>,
     pub(crate) publishes: Cell<u32>,
+    pub(crate) commit: Commit,
+    /// What was stored to blocks of files.
+    stored: RefCell<BTreeMap<u64, u64>>,
 }
 
 impl Machine {
     pub(crate) fn new(frames: u64) -> Self {
-        Self {
+        let machine = Self {
             memory: (0..frames + 2).map(|_| [const { AtomicU64::new(0) }; 512]).collect(),
             free: RefCell::new((2..frames + 2).map(Pfn::new).collect()),
             lent: RefCell::default(),
@@ -59,7 +63,12 @@ impl Machine {
             allowance: Cell::new(None),
             invalidations: Cell::new(0),
             publishes: Cell::new(0),
-        }
+            commit: Commit::new(),
+            stored: RefCell::default(),
+        };
+        // More than any program here asks for, but for those that ask for too much.
+        machine.commit.set_total(PageCount::new(1 << 40));
+        machine
     }
 
     /// From now on the walker walks this tree.
@@ -75,12 +84,16 @@ impl Machine {
     /// The first word of a frame.
     pub(crate) fn word(&self, frame: Pfn) -> u64 {
         match frame.get() {
-            pmem if pmem >= PMEM => pmem,
+            pmem if pmem >= PMEM => self.stored.borrow().get(&pmem).copied().unwrap_or(pmem),
             lent => self.memory[lent as usize][0].load(Ordering::Relaxed),
         }
     }
 
     pub(crate) fn set_word(&self, frame: Pfn, word: u64) {
+        if frame.get() >= PMEM {
+            self.stored.borrow_mut().insert(frame.get(), word);
+            return;
+        }
         assert!(self.lent.borrow().contains(&frame.get()), "a store to {frame}, which is nobody's to write");
         self.memory[frame.get() as usize][0].store(word, Ordering::Relaxed);
     }
@@ -264,6 +277,10 @@ impl Frames for Machine {
         Ok(())
     }
 
+    fn commit(&self) -> &Commit {
+        &self.commit
+    }
+
     fn table(&self, frame: Pfn) -> &TableMemory {
         assert!(self.lent.borrow().contains(&frame.get()), "{frame} used as a table, but it is free");
         &self.memory[frame.get() as usize]
@@ -319,18 +336,44 @@ pub(crate) struct TestFile {
     pub(crate) len: u64,
     /// One page in so many is a hole; 0: none is.
     pub(crate) holes: u64,
-    pub(crate) promise: std::rc::Rc<()>,
+    pub(crate) promise: std::rc::Rc<Promise>,
+}
+
+/// What the clones of a file have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Promise {
+    /// Its `i_mmap`.
+    pub(crate) links: RefCell<BTreeSet<Mapper>>,
+    /// Pages that may be stored to.
+    pub(crate) prepared: RefCell<BTreeSet<u64>>,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.links.borrow().is_empty(), "a VMA went and its file still knows it");
+        }
+    }
 }
 
 impl TestFile {
     pub(crate) fn new(first: u64, len: u64, holes: u64) -> Self {
-        Self { first, len, holes, promise: std::rc::Rc::new(()) }
+        Self { first, len, holes, promise: std::rc::Rc::default() }
+    }
+
+    /// What the kernel's glue does where a fault was not prepared for.
+    pub(crate) fn prepare(&self, index: u64) {
+        self.promise.prepared.borrow_mut().insert(index);
+    }
+
+    fn is_prepared(&self, index: u64) -> bool {
+        self.promise.prepared.borrow().contains(&index)
     }
 
     fn at(&self, index: u64) -> PageOf {
         if index >= self.len {
             PageOf::Beyond
-        } else if self.holes != 0 && index % self.holes == self.holes - 1 {
+        } else if self.holes != 0 && index % self.holes == self.holes - 1 && !self.is_prepared(index) {
             PageOf::Zero
         } else {
             PageOf::Frame(Pfn::new(PMEM + self.first + index))
@@ -342,7 +385,7 @@ impl TestFile {
         match self.at(index) {
             PageOf::Frame(frame) => Some(frame.get()),
             PageOf::Zero => Some(0),
-            PageOf::Beyond => None,
+            PageOf::Beyond | PageOf::Unprepared => None,
         }
     }
 }
@@ -361,6 +404,24 @@ impl Backing for TestFile {
 
     fn same(&self, other: &Self) -> bool {
         std::rc::Rc::ptr_eq(&self.promise, &other.promise)
+    }
+
+    fn link(&self, mapper: Mapper) -> Result<(), OutOfMemory> {
+        assert!(self.promise.links.borrow_mut().insert(mapper), "{mapper:?} linked twice");
+        Ok(())
+    }
+
+    fn relink(&self, old: Mapper, new: Mapper) {
+        self.unlink(old);
+        assert!(self.promise.links.borrow_mut().insert(new), "{new:?} linked twice");
+    }
+
+    fn unlink(&self, mapper: Mapper) {
+        assert!(self.promise.links.borrow_mut().remove(&mapper), "{mapper:?} was not linked");
+    }
+
+    fn writable(&self, index: u64) -> bool {
+        self.is_prepared(index)
     }
 }
 

@@ -20,7 +20,6 @@ use core::cell::Cell;
 
 use units::VirtRange;
 
-use crate::desc::Prot;
 use crate::seams::OutOfMemory;
 use crate::vma::{Kind, Vma};
 
@@ -50,17 +49,20 @@ struct Node<B> {
 }
 
 impl<B> Node<B> {
-    const VACANT: Self = Self {
-        vma: Vma::VACANT,
-        gap: 0,
-        widest: Cell::new(0),
-        left: NIL,
-        right: NIL,
-        parent: NIL,
-        prev: NIL,
-        next: NIL,
-        height: 0,
-    };
+    /// A free node, before `next` among the free ones.
+    const fn vacant(next: u32) -> Self {
+        Self {
+            vma: Vma::VACANT,
+            gap: 0,
+            widest: Cell::new(0),
+            left: NIL,
+            right: NIL,
+            parent: NIL,
+            prev: NIL,
+            next,
+            height: 0,
+        }
+    }
 }
 
 /// Which child.
@@ -145,7 +147,7 @@ impl<B> Tree<B> {
         chunk.try_reserve_exact(CHUNK).map_err(|_| OutOfMemory)?;
         for n in 0..CHUNK {
             let next = if n + 1 < CHUNK { (base + n + 1) as u32 } else { self.free };
-            chunk.push(Node { next, ..Node::VACANT });
+            chunk.push(Node::vacant(next));
         }
         self.chunks.push(chunk.into_boxed_slice().try_into().map_err(|_| OutOfMemory)?);
         self.free = base as u32;
@@ -291,10 +293,6 @@ impl<B> Tree<B> {
     /// Changes what has nothing to do with the order: not the range, nor a flag that keeps a guard.
     pub(crate) fn vma_mut(&mut self, at: At) -> &mut Vma<B> {
         &mut self.node_mut(at.0).vma
-    }
-
-    pub(crate) fn set_prot(&mut self, at: At, prot: Prot) {
-        self.node_mut(at.0).vma.prot = prot;
     }
 
     /// Measures the gap below `n` again, and raises the bounds above that have become too low. Where `n` is no node, the

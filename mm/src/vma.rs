@@ -1,6 +1,6 @@
 //! One VMA (`vm_area_struct`): a range of addresses that mean the same kind of thing.
 
-use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
 
 use crate::desc::Prot;
 use crate::seams::Backing;
@@ -11,11 +11,37 @@ pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 pub const PEEK_GUARD_GAP: u64 = PAGE_SIZE;
 
 bitflags::bitflags! {
-    /// What a VMA is besides its rights: Linux's `VM_*`.
+    /// What a VMA is besides its rights: Linux's `VM_*`. Whether it is shared is said by its [`Kind`].
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-    pub struct VmaFlags: u8 {
+    pub struct VmaFlags: u32 {
         /// `VM_GROWSDOWN`: a touch just below makes it longer.
         const GROWS_DOWN = 1;
+        /// `VM_LOCKED`: its pages are made at once and stay.
+        const LOCKED = 1 << 1;
+        /// `VM_LOCKONFAULT`, beside `LOCKED`: they stay once they are there.
+        const LOCK_ON_FAULT = 1 << 2;
+        /// `VM_ACCOUNT`: its length is charged as memory that may be needed.
+        const ACCOUNT = 1 << 3;
+        /// `VM_NORESERVE`: it is not.
+        const NO_RESERVE = 1 << 4;
+        /// `VM_HUGEPAGE`: blocks are wanted.
+        const HUGE_PAGE = 1 << 5;
+        /// `VM_NOHUGEPAGE`: blocks are not wanted.
+        const NO_HUGE_PAGE = 1 << 6;
+        /// `VM_DONTCOPY`: a forked child does not have it.
+        const DONT_FORK = 1 << 7;
+        /// `VM_WIPEONFORK`: a forked child has it empty.
+        const WIPE_ON_FORK = 1 << 8;
+        /// `VM_DONTDUMP`: no core dump shows it.
+        const DONT_DUMP = 1 << 9;
+        /// `VM_SEQ_READ`: it will be read from front to back.
+        const SEQUENTIAL = 1 << 10;
+        /// `VM_RAND_READ`: it will be read here and there.
+        const RANDOM = 1 << 11;
+        /// `VM_MAYWRITE` is not set: `mprotect` does not make it writable. A shared file that was opened for reading.
+        const NEVER_WRITE = 1 << 12;
+        /// `VM_SYNC`: a store is durable by the program's own cache maintenance, no call is needed (`MAP_SYNC`).
+        const SYNC = 1 << 13;
     }
 }
 
@@ -26,8 +52,38 @@ pub enum Kind<B> {
     Anonymous,
     /// A file, privately (`MAP_PRIVATE`): a page is the file's own until written, then a copy.
     File(B),
+    /// A file, shared (`MAP_SHARED`, `VM_SHARED`): loads and stores reach the file itself.
+    Shared(B),
     /// A file as it was at one instant, read-only, complete from the start.
     Peek(B, Peek),
+}
+
+impl<B> Kind<B> {
+    /// The file behind it, if any.
+    pub fn backing(&self) -> Option<&B> {
+        match self {
+            Self::Anonymous => None,
+            Self::File(backing) | Self::Shared(backing) | Self::Peek(backing, _) => Some(backing),
+        }
+    }
+
+    /// The file behind it, taken out.
+    pub(crate) fn into_backing(self) -> Option<B> {
+        match self {
+            Self::Anonymous => None,
+            Self::File(backing) | Self::Shared(backing) | Self::Peek(backing, _) => Some(backing),
+        }
+    }
+
+    /// `VM_SHARED`.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
+    /// Whether it is part of a peek.
+    pub fn is_peek(&self) -> bool {
+        matches!(self, Self::Peek(..))
+    }
 }
 
 /// Which peek a VMA is part of.
@@ -48,14 +104,22 @@ pub struct Vma<B> {
     pub(crate) prot: Prot,
     pub(crate) flags: VmaFlags,
     /// `vm_pgoff` less the page number of the start, modulo 2^64: the same on both sides of a split, and equal exactly
-    /// where two neighbours show a file without a jump. Zero for anonymous memory, whose `vm_pgoff` is its address.
+    /// where two neighbours show a file without a jump. Zero for anonymous memory, whose `vm_pgoff` is its address, until
+    /// it is moved with pages in it.
     pub(crate) bias: u64,
     pub(crate) kind: Kind<B>,
     /// Whether it may have pages: what was never touched costs no look at the tables when it goes.
     pub(crate) touched: bool,
+    /// Whether it may have pages of the program's own (`anon_vma` is set).
+    pub(crate) anon: bool,
 }
 
 impl<B> Vma<B> {
+    /// One that was never touched.
+    pub(crate) fn new(range: VirtRange, prot: Prot, flags: VmaFlags, bias: u64, kind: Kind<B>) -> Self {
+        Self { range, prot, flags, bias, kind, touched: false, anon: false }
+    }
+
     /// `vm_start..vm_end`.
     pub fn range(&self) -> VirtRange {
         self.range
@@ -69,6 +133,11 @@ impl<B> Vma<B> {
     /// `vm_end`.
     pub fn end(&self) -> VirtAddr {
         self.range.end()
+    }
+
+    /// `vma_pages`.
+    pub fn pages(&self) -> PageCount {
+        self.range.len().pages_up()
     }
 
     /// What the program may do here.
@@ -88,20 +157,27 @@ impl<B> Vma<B> {
 
     /// The file behind it (`vm_file`), if any.
     pub fn backing(&self) -> Option<&B> {
-        match &self.kind {
-            Kind::Anonymous => None,
-            Kind::File(backing) | Kind::Peek(backing, _) => Some(backing),
-        }
+        self.kind.backing()
     }
 
-    /// `vm_pgoff`: the page of the file that the start shows.
+    /// Whether it may have pages of the program's own (`anon_vma` is set).
+    pub fn has_anon(&self) -> bool {
+        self.anon
+    }
+
+    /// `vm_pgoff`: the page of the file that the start shows; of anonymous memory, the page number it was mapped at.
     pub fn pgoff(&self) -> u64 {
         self.index(self.start())
     }
 
-    /// The page of the file that `va` shows.
+    /// The page of the file that `va` shows (`linear_page_index`).
     pub(crate) fn index(&self, va: VirtAddr) -> u64 {
         (va.get() >> PAGE_SHIFT).wrapping_add(self.bias)
+    }
+
+    /// The pages of the file that it shows: the first, and how many.
+    pub(crate) fn interval(&self) -> (u64, u64) {
+        (self.pgoff(), self.pages().get())
     }
 
     /// Where the room below it ends for others (`vm_start_gap`).
@@ -113,7 +189,13 @@ impl<B> Vma<B> {
     /// Where the room above it begins for others (`vm_end_gap`).
     pub(crate) fn guarded_end(&self) -> u64 {
         let end = self.end().get();
-        if matches!(self.kind, Kind::Peek(..)) { end + PEEK_GUARD_GAP } else { end }
+        if self.kind.is_peek() { end + PEEK_GUARD_GAP } else { end }
+    }
+
+    /// `accountable_mapping`: whether a store here may need memory that nothing else answers for.
+    pub(crate) fn accountable(kind: &Kind<B>, prot: Prot, flags: VmaFlags) -> bool {
+        let private = matches!(kind, Kind::Anonymous | Kind::File(_));
+        private && prot.contains(Prot::WRITE) && !flags.contains(VmaFlags::NO_RESERVE)
     }
 
     /// What a free node of the tree holds.
@@ -127,22 +209,31 @@ impl<B> Vma<B> {
         bias: 0,
         kind: Kind::Anonymous,
         touched: false,
+        anon: false,
     };
 }
 
+/// What `mprotect`, `mlock` and `madvise` change of a VMA, or of a part of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Look {
+    pub(crate) prot: Prot,
+    pub(crate) flags: VmaFlags,
+}
+
 impl<B: Backing> Vma<B> {
-    /// Whether `self` and `next` would be one VMA if they touched. Peeks never are.
-    pub(crate) fn merges_with(&self, next: &Self) -> bool {
-        self.prot == next.prot && self.alike(next)
+    /// What may change without another mapping.
+    pub(crate) fn look(&self) -> Look {
+        Look { prot: self.prot, flags: self.flags }
     }
 
-    /// The same but for the rights.
-    pub(crate) fn alike(&self, next: &Self) -> bool {
-        self.flags == next.flags
-            && self.bias == next.bias
-            && match (&self.kind, &next.kind) {
+    /// `can_vma_merge_before`, `can_vma_merge_after`: whether this VMA and a neighbour with this look, showing `kind` with
+    /// the same bias, are one. Peeks never are.
+    pub(crate) fn merges_with(&self, look: Look, bias: u64, kind: &Kind<B>) -> bool {
+        self.look() == look
+            && self.bias == bias
+            && match (&self.kind, kind) {
                 (Kind::Anonymous, Kind::Anonymous) => true,
-                (Kind::File(one), Kind::File(other)) => one.same(other),
+                (Kind::File(one), Kind::File(other)) | (Kind::Shared(one), Kind::Shared(other)) => one.same(other),
                 _ => false,
             }
     }

@@ -29,7 +29,8 @@ fn map_errno(error: MapError) -> Errno {
         MapError::Invalid => Errno::EINVAL,
         MapError::Overflow => Errno::EOVERFLOW,
         MapError::OutOfMemory => Errno::ENOMEM,
-        MapError::TooLow => Errno::EPERM,
+        MapError::TooLow | MapError::LockForbidden => Errno::EPERM,
+        MapError::LockLimit => Errno::EAGAIN,
         MapError::Exists => Errno::EEXIST,
     }
 }
@@ -147,19 +148,19 @@ pub(crate) fn sys_mprotect(a: &Args) -> Result<u64, Errno> {
 pub(crate) fn sys_madvise(a: &Args) -> Result<u64, Errno> {
     let [start, len, advice, ..] = a.a;
     let advice = match advice {
-        madv::NORMAL
-        | madv::RANDOM
-        | madv::SEQUENTIAL
-        | madv::WILLNEED
-        | madv::DONTFORK
-        | madv::DOFORK
-        | madv::HUGEPAGE
-        | madv::NOHUGEPAGE
-        | madv::DONTDUMP
-        | madv::DODUMP
-        | madv::COLD
-        | madv::PAGEOUT => Advice::Hint,
-        madv::DONTNEED | madv::DONTNEED_LOCKED => Advice::DontNeed,
+        madv::NORMAL => Advice::Normal,
+        madv::RANDOM => Advice::Random,
+        madv::SEQUENTIAL => Advice::Sequential,
+        madv::WILLNEED => Advice::WillNeed,
+        madv::DONTFORK => Advice::DontFork,
+        madv::DOFORK => Advice::DoFork,
+        madv::HUGEPAGE => Advice::HugePage,
+        madv::NOHUGEPAGE => Advice::NoHugePage,
+        madv::DONTDUMP => Advice::DontDump,
+        madv::DODUMP => Advice::DoDump,
+        madv::COLD | madv::PAGEOUT => Advice::Hint,
+        madv::DONTNEED => Advice::DontNeed,
+        madv::DONTNEED_LOCKED => Advice::DontNeedLocked,
         madv::FREE => Advice::Free,
         madv::REMOVE => Advice::Remove,
         _ => return Err(Errno::EINVAL),

@@ -105,7 +105,8 @@ fn memory_fault(far: u64, access: Access) -> Result<(), FaultSignal> {
         Ok(()) => Ok(()),
         Err(FaultError::Unmapped) => signal(signal::SIGSEGV, signal::SEGV_MAPERR),
         Err(FaultError::Denied) => signal(signal::SIGSEGV, signal::SEGV_ACCERR),
-        Err(FaultError::Beyond) => signal(signal::SIGBUS, signal::BUS_ADRERR),
+        // Files are mapped as they were at one instant, and such a mapping has nobody to ask.
+        Err(FaultError::Beyond | FaultError::Unprepared) => signal(signal::SIGBUS, signal::BUS_ADRERR),
         Err(FaultError::Poisoned) => signal(signal::SIGBUS, signal::BUS_MCEERR_AR),
         // Linux's out-of-memory killer would pick the program too.
         Err(FaultError::OutOfMemory) => signal(signal::SIGKILL, 0),

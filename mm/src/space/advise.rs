@@ -2,22 +2,48 @@
 
 use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
-use super::{AddressSpace, page_align};
+use super::{Access, AddressSpace, FaultError, page_align};
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
-use crate::vma::Kind;
+use crate::tree::At;
+use crate::vma::{Kind, Look, Vma, VmaFlags};
 
 /// What the program says about a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Advice {
-    /// `MADV_NORMAL`, `MADV_RANDOM`, `MADV_SEQUENTIAL`, `MADV_WILLNEED`, `MADV_HUGEPAGE`, `MADV_NOHUGEPAGE`: how it will
-    /// be used. Nothing depends on it.
+    /// What nothing depends on: `MADV_COLD`, `MADV_PAGEOUT`, `MADV_MERGEABLE` and the like.
     Hint,
-    /// `MADV_DONTNEED`: the pages go now; the next touch sees zeros, or the file.
+    /// `MADV_NORMAL`: neither of the next two.
+    Normal,
+    /// `MADV_RANDOM`: pages around a fault are not made.
+    Random,
+    /// `MADV_SEQUENTIAL`: it will be read from front to back.
+    Sequential,
+    /// `MADV_WILLNEED`: it will be needed. What lies in files is in memory already.
+    WillNeed,
+    /// `MADV_DONTNEED`: the pages go now; the next touch sees zeros, or the file. Not of locked memory.
     DontNeed,
+    /// `MADV_DONTNEED_LOCKED`: the same, of locked memory too.
+    DontNeedLocked,
     /// `MADV_FREE`: the pages may go. They go now.
     Free,
-    /// `MADV_REMOVE`: the file's blocks behind a shared writable mapping go. There are no such mappings.
+    /// `MADV_REMOVE`: the file's blocks behind a shared writable mapping go. The file's work; here are only the refusals.
     Remove,
+    /// `MADV_DONTFORK`: a child does not have it.
+    DontFork,
+    /// `MADV_DOFORK`: it does.
+    DoFork,
+    /// `MADV_WIPEONFORK`: a child has it empty.
+    WipeOnFork,
+    /// `MADV_KEEPONFORK`: a child has it as it is.
+    KeepOnFork,
+    /// `MADV_DONTDUMP`: no core dump shows it.
+    DontDump,
+    /// `MADV_DODUMP`: one would.
+    DoDump,
+    /// `MADV_HUGEPAGE`: blocks are wanted.
+    HugePage,
+    /// `MADV_NOHUGEPAGE`: blocks are not wanted. Those that are there stay.
+    NoHugePage,
 }
 
 /// Why advice was refused, or not taken in all of the range: what lies before the fault has taken it, as on Linux.
@@ -29,7 +55,7 @@ pub enum AdviseError {
     Unmapped,
     /// `EACCES`: not a shared writable mapping of a file.
     Denied,
-    /// `EAGAIN`: no memory to split a block.
+    /// `EAGAIN`: no memory to split a block or a VMA.
     OutOfMemory,
 }
 
@@ -39,45 +65,114 @@ impl From<OutOfMemory> for AdviseError {
     }
 }
 
-impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
-    /// Advice about `len` bytes, rounded up to pages, from `start` on.
-    pub fn advise(&mut self, start: VirtAddr, len: u64, advice: Advice) -> Result<(), AdviseError> {
-        if !start.is_aligned(PAGE_SIZE) {
-            return Err(AdviseError::Invalid);
-        }
-        let end = page_align(len).and_then(|len| start.get().checked_add(len)).ok_or(AdviseError::Invalid)?;
-        let mut at = start;
-        let mut holes = false;
-        while at.get() < end {
-            let Some(vma) = self.first_in(at.get(), end).map(|found| self.vmas.vma(found)) else {
-                holes = true;
-                break;
-            };
-            holes |= at < vma.start();
-            let part = VirtRange::new(at.max(vma.start()), vma.end().min(VirtAddr::new(end)));
-            let part = part.ok_or(AdviseError::Invalid)?;
-            if taken(&vma.kind, advice)? == Effect::Zap {
-                self.tables.unmap(part)?.flush();
-            }
-            at = part.end();
-        }
-        if holes { Err(AdviseError::Unmapped) } else { Ok(()) }
-    }
+/// Why `MADV_POPULATE_READ` or `MADV_POPULATE_WRITE` stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PopulateError {
+    /// `EINVAL`: a start inside a page, a range past the end of 64 bits, or rights that are not there.
+    Invalid,
+    /// `ENOMEM`: not mapped, or no memory.
+    Unmapped,
+    /// What the fault at this address came to: `EFAULT` past the end of a file, `EHWPOISON` on a bad medium, `ENOMEM`. Where
+    /// the file has to be asked first, the caller asks it and begins again here.
+    Fault(VirtAddr, FaultError),
 }
 
 /// What follows from advice about one VMA.
-#[derive(PartialEq, Eq)]
 enum Effect {
     Nothing,
     /// Its pages go.
     Zap,
+    /// Other flags.
+    Flags(VmaFlags),
 }
 
-fn taken<B>(kind: &Kind<B>, advice: Advice) -> Result<Effect, AdviseError> {
-    match (advice, kind) {
-        (Advice::Hint, _) => Ok(Effect::Nothing),
-        (Advice::DontNeed, Kind::Anonymous | Kind::File(_)) | (Advice::Free, Kind::Anonymous) => Ok(Effect::Zap),
-        (Advice::Remove, Kind::File(_)) => Err(AdviseError::Denied),
-        (Advice::DontNeed | Advice::Free | Advice::Remove, _) => Err(AdviseError::Invalid),
+/// The whole pages of `len` bytes from `start` on. `None`: no length, success.
+fn advise_range(start: VirtAddr, len: u64) -> Result<Option<VirtRange>, AdviseError> {
+    if !start.is_aligned(PAGE_SIZE) {
+        return Err(AdviseError::Invalid);
+    }
+    let end = page_align(len).and_then(|len| start.get().checked_add(len)).ok_or(AdviseError::Invalid)?;
+    Ok(VirtRange::new(start, VirtAddr::new(end)).filter(|range| !range.is_empty()))
+}
+
+impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
+    /// Advice about `len` bytes, rounded up to pages, from `start` on.
+    pub fn advise(&mut self, start: VirtAddr, len: u64, advice: Advice) -> Result<(), AdviseError> {
+        let Some(range) = advise_range(start, len)? else { return Ok(()) };
+        let mut at = range.start();
+        let mut holes = false;
+        while at < range.end() {
+            let Some(found) = self.first_in(at.get(), range.end().get()) else {
+                holes = true;
+                break;
+            };
+            let vma = self.vmas.vma(found);
+            holes |= at < vma.start();
+            let part = vma.range().intersection(range).ok_or(AdviseError::Invalid)?;
+            self.take_advice(found, part, advice)?;
+            at = part.end();
+        }
+        if holes { Err(AdviseError::Unmapped) } else { Ok(()) }
+    }
+
+    fn take_advice(&mut self, at: At, part: VirtRange, advice: Advice) -> Result<(), AdviseError> {
+        let vma = self.vmas.vma(at);
+        match taken(vma, advice)? {
+            Effect::Zap if vma.touched => self.tables.unmap(part)?.flush(),
+            Effect::Flags(flags) if flags != vma.flags => {
+                let look = Look { flags, ..vma.look() };
+                self.modify(at, part, look)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`: touches every page of `len` bytes from `start` on.
+    pub fn populate_for(&mut self, start: VirtAddr, len: u64, access: Access) -> Result<(), PopulateError> {
+        let range = advise_range(start, len).map_err(|_| PopulateError::Invalid)?;
+        let Some(range) = range else { return Ok(()) };
+        let mut page = range.start();
+        while page < range.end() {
+            let vma = self.find_vma(page).filter(|vma| vma.start() <= page).ok_or(PopulateError::Unmapped)?;
+            if !super::fault::allows(vma.prot(), access) {
+                return Err(PopulateError::Invalid);
+            }
+            self.fault(page, access).map_err(|error| PopulateError::Fault(page, error))?;
+            page = VirtAddr::new(page.get() + PAGE_SIZE);
+        }
+        Ok(())
+    }
+}
+
+fn taken<B>(vma: &Vma<B>, advice: Advice) -> Result<Effect, AdviseError> {
+    let peek = vma.kind.is_peek();
+    let locked = vma.flags.contains(VmaFlags::LOCKED);
+    let with = |set: VmaFlags, clear: VmaFlags| Ok(Effect::Flags((vma.flags - clear) | set));
+    let none = VmaFlags::empty();
+    match advice {
+        Advice::Hint | Advice::WillNeed => Ok(Effect::Nothing),
+        Advice::DontNeed | Advice::Free if peek || locked => Err(AdviseError::Invalid),
+        Advice::DontNeedLocked if peek => Err(AdviseError::Invalid),
+        Advice::DontNeed | Advice::DontNeedLocked => Ok(Effect::Zap),
+        Advice::Free if matches!(vma.kind, Kind::Anonymous) => Ok(Effect::Zap),
+        Advice::Free => Err(AdviseError::Invalid),
+        Advice::Remove if peek || locked || vma.backing().is_none() => Err(AdviseError::Invalid),
+        Advice::Remove if vma.kind.is_shared() && vma.prot.contains(crate::desc::Prot::WRITE) => Ok(Effect::Nothing),
+        Advice::Remove => Err(AdviseError::Denied),
+        // A peek is complete and never merged; a flag would only cut it into pieces.
+        _ if peek && !matches!(advice, Advice::DontFork | Advice::DoFork | Advice::WipeOnFork) => Ok(Effect::Nothing),
+        Advice::Normal => with(none, VmaFlags::RANDOM | VmaFlags::SEQUENTIAL),
+        Advice::Random => with(VmaFlags::RANDOM, VmaFlags::SEQUENTIAL),
+        Advice::Sequential => with(VmaFlags::SEQUENTIAL, VmaFlags::RANDOM),
+        Advice::DontFork => with(VmaFlags::DONT_FORK, none),
+        Advice::DoFork => with(none, VmaFlags::DONT_FORK),
+        Advice::WipeOnFork if !matches!(vma.kind, Kind::Anonymous) => Err(AdviseError::Invalid),
+        Advice::WipeOnFork => with(VmaFlags::WIPE_ON_FORK, none),
+        Advice::KeepOnFork => with(none, VmaFlags::WIPE_ON_FORK),
+        Advice::DontDump => with(VmaFlags::DONT_DUMP, none),
+        Advice::DoDump => with(none, VmaFlags::DONT_DUMP),
+        Advice::HugePage => with(VmaFlags::HUGE_PAGE, VmaFlags::NO_HUGE_PAGE),
+        Advice::NoHugePage => with(VmaFlags::NO_HUGE_PAGE, VmaFlags::HUGE_PAGE),
     }
 }

@@ -1,11 +1,11 @@
 //! `brk`: the end of the heap.
 
-use units::{PAGE_SIZE, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::{AddressSpace, MAX_MAP_COUNT, Released, TASK_SIZE, page_align};
 use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu};
-use crate::vma::{Kind, Vma, VmaFlags};
+use crate::vma::{Kind, Look};
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Where the heap begins (`start_brk`), and for now ends: what `execve` decides.
@@ -21,7 +21,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// Moves the end of the heap to `want` and returns where it is now: unmoved if `want` lies below the start, if
-    /// something is in the way, or if memory is out. There is no error.
+    /// something is in the way, or if memory is out. There is no error. Where `mlockall` holds for what is to come,
+    /// [`populate`](Self::populate) is the caller's next call.
     pub fn brk(&mut self, want: VirtAddr) -> (VirtAddr, Released<B>) {
         let released = self.move_brk(want.get()).unwrap_or(Released::none());
         (VirtAddr::new(self.brk), released)
@@ -41,19 +42,17 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Some(released)
     }
 
-    /// Adds `range` to the heap, if a page would remain free behind it.
+    /// `do_brk_flags`: adds `range` to the heap, if a page would remain free behind it.
     fn grow_heap(&mut self, range: VirtRange) -> Option<()> {
         let end = range.end().get();
+        let pages = range.len().get() >> PAGE_SHIFT;
         let next = self.vmas.find(range.start().get());
         let blocked = next.is_some_and(|at| end + PAGE_SIZE > self.vmas.vma(at).guarded_start());
-        if blocked || end > TASK_SIZE || self.map_count() > MAX_MAP_COUNT {
+        let locked = self.new_flags.contains(crate::vma::VmaFlags::LOCKED) && !self.lockable(pages);
+        if blocked || locked || end > TASK_SIZE || self.map_count() > MAX_MAP_COUNT {
             return None;
         }
-        self.vmas.reserve(1).ok()?;
-        self.insert(
-            Vma { range, prot: Prot::RW, flags: VmaFlags::empty(), bias: 0, kind: Kind::Anonymous, touched: false },
-            next,
-        );
-        Some(())
+        self.may_expand(pages).ok()?;
+        self.map_region(range, Look { prot: Prot::RW, flags: self.new_flags }, 0, Kind::Anonymous, next).ok()
     }
 }

@@ -1,10 +1,10 @@
 //! Page faults: a touched address gets its page, or the program its signal.
 
-use units::{PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
+use units::{ByteLen, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
 
 use super::protect::rights;
 use super::{AddressSpace, MMAP_MIN_ADDR};
-use crate::desc::{Owner, Prot};
+use crate::desc::{Attributes, Owner, Prot};
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory, PageOf, Poisoned};
 use crate::table::{Entry, Leaf, Tables};
 use crate::tree::At;
@@ -34,6 +34,9 @@ pub enum FaultError {
     Poisoned,
     /// No memory: the program dies (`SIGKILL`).
     OutOfMemory,
+    /// The file has to do something first, which may wait: who serves the fault unlocks the space, asks the file behind
+    /// [`AddressSpace::unprepared`], and tries again.
+    Unprepared,
 }
 
 impl From<OutOfMemory> for FaultError {
@@ -56,9 +59,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if !allows(vma.prot, access) {
             return Err(FaultError::Denied);
         }
-        let done = touch(&mut self.tables, vma, va.align_down(PAGE_SIZE), access);
-        self.vmas.vma_mut(at).touched = true;
-        done
+        let owner = touch(&mut self.tables, vma, va.align_down(PAGE_SIZE), access)?;
+        let vma = self.vmas.vma_mut(at);
+        vma.touched = true;
+        vma.anon |= owner == Owner::Tree;
+        Ok(())
     }
 
     /// Makes an access possible and returns what lies behind `va`: how the kernel reads and writes a program's memory
@@ -81,29 +86,43 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Ok(at)
     }
 
+    /// The file behind a fault that was [`FaultError::Unprepared`], and the page of it that was touched.
+    pub fn unprepared(&self, va: VirtAddr) -> Option<(B, u64)> {
+        let vma = self.find_vma(va).filter(|vma| vma.start() <= va)?;
+        Some((vma.backing()?.clone(), vma.index(va)))
+    }
+
     /// `expand_downwards`: the VMA at `at` begins at `page` from now on, if the stack's limit and the guard gap to what
     /// lies below allow it.
     fn expand_stack(&mut self, at: At, page: VirtAddr) -> Option<()> {
         let vma = self.vmas.vma(at);
         let grown = vma.start().checked_sub(page)?.get() / PAGE_SIZE;
-        let in_file = vma.backing().is_none() || grown <= vma.pgoff();
-        if page.get() < MMAP_MIN_ADDR || vma.end().get() - page.get() > self.stack_limit || !in_file {
+        if page.get() < MMAP_MIN_ADDR || vma.end().get() - page.get() > self.limits.stack {
             return None;
         }
+        let flags = vma.flags;
         if let Some(prev) = self.vmas.prev(at).map(|at| self.vmas.vma(at)) {
             let guarded = !prev.flags.contains(VmaFlags::GROWS_DOWN) && !prev.prot.is_empty();
             if guarded && page.get() - prev.end().get() < STACK_GUARD_GAP {
                 return None;
             }
         }
-        let range = VirtRange::new(page, vma.end())?;
-        self.vmas.set_range(at, range);
+        // `acct_stack_growth`.
+        self.may_expand(grown).ok()?;
+        if flags.contains(VmaFlags::LOCKED) && !self.lockable(grown) {
+            return None;
+        }
+        if flags.contains(VmaFlags::ACCOUNT) {
+            self.charge(grown).ok()?;
+        }
+        self.move_ends(at, page, self.vmas.vma(at).end());
+        self.count_in(flags, grown);
         Some(())
     }
 }
 
 /// Whether a VMA of `prot` allows the access. What can be written or executed can be read, as arm64 has it.
-fn allows(prot: Prot, access: Access) -> bool {
+pub(super) fn allows(prot: Prot, access: Access) -> bool {
     match access {
         Access::Read => !prot.is_empty(),
         Access::Write => prot.contains(Prot::WRITE),
@@ -111,16 +130,19 @@ fn allows(prot: Prot, access: Access) -> bool {
     }
 }
 
-/// Brings the page at `page`, an address of `vma`, into the state that `access` needs and `vma` allows.
+/// Brings the page at `page`, an address of `vma`, into the state that `access` needs and `vma` allows. Answers whether the
+/// page is the program's own.
 pub(super) fn touch<F: Frames, U: Mmu, B: Backing>(
     tables: &mut Tables<F, U>,
     vma: &Vma<B>,
     page: VirtAddr,
     access: Access,
-) -> Result<(), FaultError> {
+) -> Result<Owner, FaultError> {
     let result = match tables.entry(page) {
-        Ok(Entry::Empty(slot)) => first_touch(tables, vma, page, access)
-            .map(|(frame, owner)| tables.fill_slot(slot, frame, rights(vma.prot, owner), owner)),
+        Ok(Entry::Empty(slot)) => first_touch(tables.frames(), vma, page, access).map(|found| {
+            tables.fill_slot(slot, found.frame, found.rights, found.owner);
+            found.owner
+        }),
         Ok(Entry::Leaf(leaf)) => return touch_again(tables, vma, page, leaf, access),
         Err(error) => Err(error.into()),
     };
@@ -130,55 +152,107 @@ pub(super) fn touch<F: Frames, U: Mmu, B: Backing>(
     result
 }
 
-/// The frame for a page that was never touched.
-fn first_touch<F: Frames, U: Mmu, B: Backing>(
-    tables: &Tables<F, U>,
-    vma: &Vma<B>,
-    page: VirtAddr,
-    access: Access,
-) -> Result<(Pfn, Owner), FaultError> {
-    let frames = tables.frames();
-    let shown = match &vma.kind {
-        Kind::Anonymous => PageOf::Zero,
-        Kind::File(backing) => backing.page(vma.index(page)),
-        // Complete when it was made: what is missing lay past the end of the file then, and does for ever.
-        Kind::Peek(..) => PageOf::Beyond,
-    };
-    match (shown, access) {
-        (PageOf::Beyond, _) => Err(FaultError::Beyond),
-        (PageOf::Zero, Access::Write) => Ok((frames.alloc_zeroed()?, Owner::Tree)),
-        (PageOf::Zero, _) => Ok((frames.zero_page(), Owner::Other)),
-        (PageOf::Frame(frame), Access::Write) => Ok((copied(frames, frame)?, Owner::Tree)),
-        (PageOf::Frame(frame), _) => Ok((frame, Owner::Other)),
+/// What is to stand behind a page.
+struct Found {
+    frame: Pfn,
+    owner: Owner,
+    rights: Attributes,
+}
+
+impl Found {
+    fn new(frame: Pfn, owner: Owner, prot: Prot) -> Self {
+        Self { frame, owner, rights: rights(prot, owner) }
     }
 }
 
-/// A page is there. Either the tables allow the access by now, or this is the first store to a frame that is not ours.
+/// The frame for a page that was never touched (`do_anonymous_page`, `do_read_fault`, `do_cow_fault`, `do_shared_fault`).
+fn first_touch<F: Frames, B: Backing>(
+    frames: &F,
+    vma: &Vma<B>,
+    page: VirtAddr,
+    access: Access,
+) -> Result<Found, FaultError> {
+    let shown = match &vma.kind {
+        Kind::Anonymous => PageOf::Zero,
+        Kind::File(backing) => backing.page(vma.index(page)),
+        Kind::Shared(backing) => return shared(frames, vma, backing, page, access),
+        // Complete when it was made: what is missing lay past the end of the file then, and does for ever.
+        Kind::Peek(..) => PageOf::Beyond,
+    };
+    let (frame, owner) = match (shown, access) {
+        (PageOf::Beyond, _) => return Err(FaultError::Beyond),
+        (PageOf::Unprepared, _) => return Err(FaultError::Unprepared),
+        (PageOf::Zero, Access::Write) => (frames.alloc_zeroed()?, Owner::Tree),
+        (PageOf::Zero, _) => (frames.zero_page(), Owner::Other),
+        (PageOf::Frame(frame), Access::Write) => (copied(frames, frame)?, Owner::Tree),
+        (PageOf::Frame(frame), _) => (frame, Owner::Other),
+    };
+    Ok(Found::new(frame, owner, vma.prot))
+}
+
+/// The file's own frame behind a page of a shared mapping: writable once the file has said so, and a store was tried.
+fn shared<F: Frames, B: Backing>(
+    frames: &F,
+    vma: &Vma<B>,
+    backing: &B,
+    page: VirtAddr,
+    access: Access,
+) -> Result<Found, FaultError> {
+    let index = vma.index(page);
+    match (backing.page(index), access) {
+        (PageOf::Beyond, _) => Err(FaultError::Beyond),
+        (PageOf::Frame(frame), Access::Write) if backing.writable(index) => {
+            Ok(Found { frame, owner: Owner::Other, rights: Attributes::user(vma.prot) })
+        }
+        (PageOf::Frame(frame), Access::Read | Access::Exec) => Ok(Found::new(frame, Owner::Other, vma.prot)),
+        (PageOf::Zero, Access::Read | Access::Exec) => Ok(Found::new(frames.zero_page(), Owner::Other, vma.prot)),
+        _ => Err(FaultError::Unprepared),
+    }
+}
+
+/// A page is there. Either the tables allow the access by now, or this is the first store to it (`do_wp_page`).
 fn touch_again<F: Frames, U: Mmu, B: Backing>(
     tables: &mut Tables<F, U>,
     vma: &Vma<B>,
     page: VirtAddr,
     leaf: Leaf,
     access: Access,
-) -> Result<(), FaultError> {
+) -> Result<Owner, FaultError> {
     if !leaf.desc.is_valid() {
         return Err(FaultError::Denied);
     }
     if access != Access::Write || leaf.desc.attributes().writable() {
-        return Ok(());
+        return Ok(leaf.desc.owner());
     }
     let frames = tables.frames();
     let old = leaf.translate(page).pfn();
-    let new = if old == frames.zero_page() { frames.alloc_zeroed()? } else { copied(frames, old)? };
-    match tables.replace_page(page, new, rights(vma.prot, Owner::Tree), Owner::Tree) {
+    let found = match &vma.kind {
+        Kind::Shared(backing) => shared(frames, vma, backing, page, access)?,
+        _ if old == frames.zero_page() => Found::new(frames.alloc_zeroed()?, Owner::Tree, vma.prot),
+        _ => Found::new(copied(frames, old)?, Owner::Tree, vma.prot),
+    };
+    if found.frame == old {
+        // `wp_page_shared`: the same page, which may be written from now on.
+        let rights = found.rights;
+        tables.protect(span_of(page)?, |_| Some(rights))?;
+        return Ok(found.owner);
+    }
+    match tables.replace_page(page, found.frame, found.rights, found.owner) {
         Ok(Some(old)) => tables.free_leaf(old.level, old.desc),
         Ok(None) => {}
         Err(_) => {
-            tables.frames().free(new);
+            if found.owner == Owner::Tree {
+                tables.frames().free(found.frame);
+            }
             return Err(FaultError::OutOfMemory);
         }
     }
-    Ok(())
+    Ok(found.owner)
+}
+
+/// The addresses of one page.
+fn span_of(page: VirtAddr) -> Result<VirtRange, FaultError> {
+    VirtRange::with_len(page, ByteLen::new(PAGE_SIZE)).ok_or(FaultError::Unmapped)
 }
 
 /// A frame of the program's own that holds what `from` holds.

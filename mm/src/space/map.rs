@@ -1,12 +1,14 @@
-//! `mmap`: finding a place, and becoming part of a neighbour where that says the same.
+//! `mmap`: becoming part of a neighbour where that says the same, else a VMA of its own.
 
-use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
 
-use super::{AddressSpace, MAX_MAP_COUNT, MMAP_MIN_ADDR, Released, TASK_SIZE, UNMAPPED_BASE, page_align};
+use super::adjust::Wanted;
+use super::{AddressSpace, MAX_MAP_COUNT, Released, page_align};
+use crate::commit::Overcommit;
 use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
-use crate::tree::{At, Found, Room};
-use crate::vma::{Kind, Vma, VmaFlags};
+use crate::tree::At;
+use crate::vma::{Kind, Look, Vma, VmaFlags};
 
 /// Where a mapping shall lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +46,13 @@ pub enum What<B> {
         /// The page of it that the first page shows.
         pgoff: u64,
     },
+    /// A file from page `pgoff` on, shared: stores go to the file. Shared anonymous memory is a file without a name.
+    Shared {
+        /// The file.
+        backing: B,
+        /// The page of it that the first page shows.
+        pgoff: u64,
+    },
 }
 
 /// The arguments of `mmap`.
@@ -72,16 +81,20 @@ pub struct Mapped<B> {
 /// Why nothing was mapped. In the order in which Linux finds out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapError {
-    /// `EINVAL`: no length, or a fixed address inside a page.
+    /// `EINVAL`: no length, a fixed address inside a page, or a file that shall grow down.
     Invalid,
     /// `EOVERFLOW`: the file offset passes the end of 64 bits.
     Overflow,
-    /// `ENOMEM`: no room, too many VMAs, or no memory for tables.
+    /// `ENOMEM`: no room, too many VMAs, a limit, a promise that cannot be kept, or no memory for tables.
     OutOfMemory,
-    /// `EPERM`: a fixed address below [`MMAP_MIN_ADDR`].
+    /// `EPERM`: a fixed address below [`MMAP_MIN_ADDR`](super::MMAP_MIN_ADDR).
     TooLow,
     /// `EEXIST`: something lies at the address of [`Place::FixedNoReplace`].
     Exists,
+    /// `EPERM`: locked memory is wanted and none is allowed.
+    LockForbidden,
+    /// `EAGAIN`: more locked memory than is allowed.
+    LockLimit,
 }
 
 impl From<OutOfMemory> for MapError {
@@ -91,134 +104,150 @@ impl From<OutOfMemory> for MapError {
 }
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
-    /// `do_mmap`: reserves addresses; no page is there before it is touched.
+    /// `do_mmap`: reserves addresses; no page is there before it is touched. Where the VMA is locked, or was asked to be
+    /// populated, [`populate`](Self::populate) is the caller's next call.
     pub fn map(&mut self, request: Request<B>) -> Result<Mapped<B>, MapError> {
         if request.len == 0 {
             return Err(MapError::Invalid);
         }
         let len = page_align(request.len).ok_or(MapError::OutOfMemory)?;
-        if let What::File { pgoff, .. } = &request.what {
-            pgoff.checked_add(len >> PAGE_SHIFT).ok_or(MapError::Overflow)?;
+        let pages = len >> PAGE_SHIFT;
+        if let What::File { pgoff, .. } | What::Shared { pgoff, .. } = &request.what {
+            pgoff.checked_add(pages).ok_or(MapError::Overflow)?;
         }
         if self.map_count() > MAX_MAP_COUNT {
             return Err(MapError::OutOfMemory);
         }
         let (range, behind) = self.place(request.place, len)?;
-        self.vmas.reserve(2)?;
+        let flags = request.flags | self.new_flags;
+        self.may_lock(flags, pages)?;
+        if flags.contains(VmaFlags::GROWS_DOWN) && !matches!(request.what, What::Anonymous) {
+            return Err(MapError::Invalid);
+        }
         let (released, behind) = match request.place {
-            Place::Fixed(_) => (self.remove_range(range)?, self.vmas.find(range.start().get())),
-            _ => (Released::none(), behind),
+            Place::Fixed(_) => self.clear_way(range, pages)?,
+            _ => {
+                self.may_expand(pages)?;
+                (Released::none(), behind)
+            }
         };
         let (kind, bias) = match request.what {
             What::Anonymous => (Kind::Anonymous, 0),
-            What::File { backing, pgoff } => {
-                (Kind::File(backing), pgoff.wrapping_sub(range.start().get() >> PAGE_SHIFT))
-            }
+            What::File { backing, pgoff } => (Kind::File(backing), bias(pgoff, range)),
+            What::Shared { backing, pgoff } => (Kind::Shared(backing), bias(pgoff, range)),
         };
-        self.insert(Vma { range, prot: request.prot, flags: request.flags, bias, kind, touched: false }, behind);
+        self.map_region(range, Look { prot: request.prot, flags }, bias, kind, behind)?;
         Ok(Mapped { at: range.start(), released })
     }
 
-    /// `get_unmapped_area`: the addresses for `len` bytes, a multiple of the page size and not 0, and the first VMA that
-    /// ends above where they begin.
-    fn place(&self, place: Place, len: u64) -> Result<(VirtRange, Option<At>), MapError> {
-        if len > TASK_SIZE - MMAP_MIN_ADDR {
-            return Err(MapError::OutOfMemory);
+    /// `can_do_mlock`, `mlock_future_check`.
+    fn may_lock(&self, flags: VmaFlags, pages: u64) -> Result<(), MapError> {
+        if !flags.contains(VmaFlags::LOCKED) {
+            return Ok(());
         }
-        let Found { start, behind } = match place {
-            Place::Fixed(at) => Found { start: fixed(at, len)?, behind: None },
-            Place::FixedNoReplace(at) => {
-                let start = fixed(at, len)?;
-                let behind = self.vmas.find(start);
-                if behind.is_some_and(|at| self.vmas.vma(at).start().get() < start + len) {
-                    return Err(MapError::Exists);
-                }
-                Found { start, behind }
+        if self.limits.locked == 0 {
+            return Err(MapError::LockForbidden);
+        }
+        if self.lockable(pages) { Ok(()) } else { Err(MapError::LockLimit) }
+    }
+
+    /// `MAP_FIXED`: what is in `range` goes. What goes does not count for the limit.
+    fn clear_way(&mut self, range: VirtRange, pages: u64) -> Result<(Released<B>, Option<At>), OutOfMemory> {
+        if self.limits.addresses != u64::MAX {
+            self.may_expand(pages - self.pages_in(range))?;
+        }
+        let released = self.remove_range(range)?;
+        Ok((released, self.vmas.find(range.start().get())))
+    }
+
+    /// `count_vma_pages_range`: pages of `range` that some VMA has.
+    fn pages_in(&self, range: VirtRange) -> u64 {
+        let mut pages = 0;
+        let mut at = self.first_in(range.start().get(), range.end().get());
+        while let Some(part) = at.and_then(|at| self.vmas.vma(at).range().intersection(range)) {
+            pages += part.len().get() >> PAGE_SHIFT;
+            at = at.and_then(|at| self.vmas.next(at));
+        }
+        pages
+    }
+
+    /// `mmap_region`: `range`, where nobody is, becomes part of a neighbour or a VMA before `behind`. Promises memory
+    /// where a store may need it.
+    pub(super) fn map_region(
+        &mut self,
+        range: VirtRange,
+        mut look: Look,
+        bias: u64,
+        kind: Kind<B>,
+        behind: Option<At>,
+    ) -> Result<(), OutOfMemory> {
+        let pages = range.len().get() >> PAGE_SHIFT;
+        self.vmas.reserve(1)?;
+        if look.flags.contains(VmaFlags::NO_RESERVE) && self.tables.frames().commit().mode() == Overcommit::Strict {
+            look.flags.remove(VmaFlags::NO_RESERVE);
+        }
+        if Vma::accountable(&kind, look.prot, look.flags) {
+            self.charge(pages)?;
+            look.flags.insert(VmaFlags::ACCOUNT);
+        }
+        if let Err(error) = self.insert(Vma::new(range, look.prot, look.flags, bias, kind), behind) {
+            if look.flags.contains(VmaFlags::ACCOUNT) {
+                self.tables.frames().commit().release(PageCount::new(pages));
             }
-            Place::Hint(at) => match self.hinted(at, len) {
-                Some(found) => found,
-                None => self.search(len, PAGE_SIZE, 0)?,
-            },
-            Place::Anywhere { align, offset } => self.search(len, align, offset)?,
-        };
-        let range = VirtRange::new(VirtAddr::new(start), VirtAddr::new(start + len)).ok_or(MapError::OutOfMemory)?;
-        Ok((range, behind))
+            return Err(error);
+        }
+        self.count_in(look.flags, pages);
+        Ok(())
     }
 
-    /// The hint, rounded to pages and up to the lowest address, if there is room without touching anybody's guard.
-    fn hinted(&self, at: VirtAddr, len: u64) -> Option<Found> {
-        let hint = at.align_down(PAGE_SIZE).get();
-        if hint == 0 {
-            return None;
+    /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is, before `behind`. A node was reserved.
+    fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<(), OutOfMemory> {
+        let prev = self.vmas.before(behind);
+        let wanted = Wanted { range: vma.range(), look: vma.look(), bias: vma.bias, kind: &vma.kind };
+        match self.can_merge(prev, &wanted) {
+            Some(merge) => {
+                self.vma_merge(&merge, vma.range());
+            }
+            None => {
+                self.vma_link(vma, behind)?;
+            }
         }
-        let start = hint.max(MMAP_MIN_ADDR);
-        if start > TASK_SIZE - len {
-            return None;
-        }
-        let next = self.vmas.find(start);
-        let prev = self.vmas.before(next);
-        let below = next.is_none_or(|at| start + len <= self.vmas.vma(at).guarded_start());
-        let above = prev.is_none_or(|at| start >= self.vmas.vma(at).guarded_end());
-        (below && above).then_some(Found { start, behind: next })
+        Ok(())
     }
 
-    /// Down from `mmap_base`; where nothing is left there, up from `TASK_UNMAPPED_BASE`.
-    pub(super) fn search(&self, len: u64, align: u64, offset: u64) -> Result<Found, OutOfMemory> {
-        let down = Room { len, low: MMAP_MIN_ADDR, high: self.mmap_base, align, offset };
-        let up = Room { low: UNMAPPED_BASE, high: TASK_SIZE, ..down };
-        self.vmas.highest(&down).or_else(|| self.vmas.lowest(&up)).ok_or(OutOfMemory)
+    /// `find_vma_prepare` and `insert_vm_struct`: adds a VMA of anonymous memory as it is, merged with nobody.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] (`ENOMEM`) where something is there already, as on Linux, and where memory cannot be promised.
+    pub fn insert_vm_struct(&mut self, range: VirtRange, prot: Prot, flags: VmaFlags) -> Result<(), OutOfMemory> {
+        let behind = self.find_vma_prepare(range).map_err(|_| OutOfMemory)?;
+        let pages = range.len().get() >> PAGE_SHIFT;
+        self.vmas.reserve(1)?;
+        if flags.contains(VmaFlags::ACCOUNT) {
+            self.charge(pages)?;
+        }
+        // `vm_pgoff` of anonymous memory is its address: the bias is 0.
+        self.vma_link(Vma::new(range, prot, flags, 0, Kind::Anonymous), behind)?;
+        self.count_in(flags, pages);
+        Ok(())
+    }
+
+    /// `find_vma_prepare`: the VMA behind `range`, where a new one has its place, or the one that is there already.
+    pub(super) fn find_vma_prepare(&self, range: VirtRange) -> Result<Option<At>, At> {
+        let behind = self.vmas.find(range.start().get());
+        match behind.filter(|at| self.vmas.vma(*at).start() < range.end()) {
+            Some(overlapped) => Err(overlapped),
+            None => Ok(behind),
+        }
     }
 
     /// `find_vma_intersection`: the first VMA that shares an address with `start..end`.
     pub(super) fn first_in(&self, start: u64, end: u64) -> Option<At> {
         self.vmas.find(start).filter(|at| self.vmas.vma(*at).start().get() < end)
     }
-
-    /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is, before `behind`. A node was reserved.
-    pub(super) fn insert(&mut self, vma: Vma<B>, behind: Option<At>) {
-        let prev = self.vmas.before(behind).filter(|at| {
-            let prev = self.vmas.vma(*at);
-            prev.end() == vma.start() && prev.merges_with(&vma)
-        });
-        let next = behind.filter(|at| {
-            let next = self.vmas.vma(*at);
-            vma.end() == next.start() && vma.merges_with(next)
-        });
-        match (prev, next) {
-            (None, None) => {
-                self.vmas.insert(vma, behind);
-            }
-            // What is added has no pages: the mark of who takes it in stays true.
-            (Some(prev), None) => self.stretch(prev, self.vmas.vma(prev).start(), vma.end()),
-            (None, Some(next)) => self.stretch(next, vma.start(), self.vmas.vma(next).end()),
-            (Some(prev), Some(next)) => {
-                let end = self.vmas.vma(next).end();
-                let touched = self.vmas.vma(next).touched;
-                self.vmas.vma_mut(prev).touched |= touched;
-                self.vmas.remove(next);
-                self.stretch(prev, self.vmas.vma(prev).start(), end);
-            }
-        }
-    }
-
-    /// Gives a VMA other ends. Its place in the order stays.
-    pub(super) fn stretch(&mut self, at: At, start: VirtAddr, end: VirtAddr) {
-        if let Some(range) = VirtRange::new(start, end) {
-            self.vmas.set_range(at, range);
-        }
-    }
 }
 
-/// The checks of a fixed address, in Linux's order.
-fn fixed(at: VirtAddr, len: u64) -> Result<u64, MapError> {
-    if at.get() > TASK_SIZE - len {
-        return Err(MapError::OutOfMemory);
-    }
-    if !at.is_aligned(PAGE_SIZE) {
-        return Err(MapError::Invalid);
-    }
-    if at.get() < MMAP_MIN_ADDR {
-        return Err(MapError::TooLow);
-    }
-    Ok(at.get())
+/// What a VMA keeps instead of `vm_pgoff`.
+fn bias(pgoff: u64, range: VirtRange) -> u64 {
+    pgoff.wrapping_sub(range.start().get() >> PAGE_SHIFT)
 }

@@ -38,6 +38,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if self.map_count() > MAX_MAP_COUNT {
             return Err(PeekError::OutOfMemory);
         }
+        self.may_expand(size >> PAGE_SHIFT)?;
         self.vmas.reserve(1)?;
         // Congruent to the file, so that blocks which are aligned in it are aligned here.
         let align = if size >= HUGE_SIZE { HUGE_SIZE } else { PAGE_SIZE };
@@ -55,8 +56,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let peek = Peek { pointer, end: range.end(), serial: self.peeks };
         let bias = pgoff.wrapping_sub(start.get() >> PAGE_SHIFT);
         let kind = Kind::Peek(backing, peek);
-        let vma = Vma { range, prot: Prot::READ, flags: VmaFlags::empty(), bias, kind, touched: true };
-        self.vmas.insert(vma, behind);
+        let vma = Vma { touched: true, ..Vma::new(range, Prot::READ, VmaFlags::empty(), bias, kind) };
+        if self.vma_link(vma, behind).is_err() {
+            self.tables.unmap(range)?.flush();
+            return Err(PeekError::OutOfMemory);
+        }
+        self.count_in(VmaFlags::empty(), size >> PAGE_SHIFT);
         Ok(pointer)
     }
 
@@ -77,7 +82,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                     let zero = self.tables.frames().zero_page();
                     self.tables.map_same(part, zero, attributes)?;
                 }
-                PageOf::Beyond => {}
+                PageOf::Beyond | PageOf::Unprepared => {}
             }
             done += count;
         }
@@ -104,8 +109,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             if let Ok(stale) = self.tables.unmap(vma.range) {
                 stale.flush();
             }
+            let (flags, pages) = (vma.flags(), vma.pages());
+            self.count_out(flags, pages.get());
             // All parts hold clones of one promise; one of them is enough to release it.
-            if let (Kind::Peek(backing, _), true) = (self.vmas.remove(this), released.is_empty()) {
+            if let (Some(backing), true) = (self.vma_unlink(this).into_backing(), released.is_empty()) {
                 released.push(backing);
             }
         }

@@ -4,29 +4,43 @@ use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::fault::touch;
 use super::{Access, AddressSpace, FaultError};
-use crate::desc::Prot;
+use crate::desc::{Owner, Prot};
 use crate::seams::{Backing, Frames, Mmu};
+use crate::tree::At;
+use crate::vma::VmaFlags;
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
-    /// Touches every page of `range` that a VMA shows: with a store where it may be written, else with a load. Stops at
-    /// the first that cannot be had; `MAP_POPULATE` ignores that. What no VMA shows, or may not be read, is passed over.
-    pub fn populate(&mut self, range: VirtRange) -> Result<(), FaultError> {
+    /// Touches every page of `range` that a VMA shows: with a store where it is private and may be written, else with a
+    /// load. Stops at the first that cannot be had; `MAP_POPULATE` ignores that. What no VMA shows, or may not be read, or
+    /// is locked only on faults, is passed over.
+    ///
+    /// # Errors
+    /// Where it stopped, and why. Where the file has to be asked first, the caller does, and goes on from there.
+    pub fn populate(&mut self, range: VirtRange) -> Result<(), (VirtAddr, FaultError)> {
         let mut at = self.vmas.find(range.start().get());
         while let Some(this) = at {
-            let vma = self.vmas.vma(this);
-            let Some(part) = range.intersection(vma.range()) else { break };
+            let Some(part) = range.intersection(self.vmas.vma(this).range()) else { break };
             at = self.vmas.next(this);
-            if vma.prot.is_empty() {
-                continue;
-            }
-            self.vmas.vma_mut(this).touched = true;
-            let vma = self.vmas.vma(this);
-            let access = if vma.prot.contains(Prot::WRITE) { Access::Write } else { Access::Read };
-            let mut page = part.start().align_down(PAGE_SIZE);
-            while page < part.end() {
-                touch(&mut self.tables, vma, page, access)?;
-                page = VirtAddr::new(page.get() + PAGE_SIZE);
-            }
+            self.populate_part(this, part)?;
+        }
+        Ok(())
+    }
+
+    /// `populate_vma_page_range`: `part` lies in the VMA at `at`.
+    fn populate_part(&mut self, at: At, part: VirtRange) -> Result<(), (VirtAddr, FaultError)> {
+        let vma = self.vmas.vma_mut(at);
+        if vma.prot.is_empty() || vma.flags.contains(VmaFlags::LOCK_ON_FAULT) {
+            return Ok(());
+        }
+        // A shared page is not made dirty before its time.
+        let store = vma.prot.contains(Prot::WRITE) && !vma.kind.is_shared();
+        let access = if store { Access::Write } else { Access::Read };
+        vma.touched = true;
+        let mut page = part.start().align_down(PAGE_SIZE);
+        while page < part.end() {
+            let owner = touch(&mut self.tables, self.vmas.vma(at), page, access).map_err(|error| (page, error))?;
+            self.vmas.vma_mut(at).anon |= owner == Owner::Tree;
+            page = VirtAddr::new(page.get() + PAGE_SIZE);
         }
         Ok(())
     }

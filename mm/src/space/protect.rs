@@ -1,13 +1,13 @@
 //! `mprotect`.
 
-use units::{PAGE_SIZE, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
 
-use super::{AddressSpace, MAX_MAP_COUNT, page_align};
+use super::{AddressSpace, page_align};
 use crate::desc::{Attributes, Owner, Prot};
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
 use crate::table::Leaf;
 use crate::tree::At;
-use crate::vma::Kind;
+use crate::vma::{Look, Vma, VmaFlags};
 
 /// Why rights were not changed, or not in all of the range: what lies before the fault has changed, as on Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,9 +16,9 @@ pub enum ProtectError {
     Invalid,
     /// `ENOMEM`: nothing is mapped at some address of the range.
     Unmapped,
-    /// `ENOMEM`: too many VMAs, or no memory to split one.
+    /// `ENOMEM`: too many VMAs, a promise that cannot be kept, or no memory to split a VMA.
     OutOfMemory,
-    /// `EACCES`: a peek can be read or not, and nothing else.
+    /// `EACCES`: a peek can be read or not, and nothing else; a shared file opened for reading is never written.
     Denied,
 }
 
@@ -57,113 +57,70 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             let at = self.vmas.find(start.get()).filter(|at| self.vmas.vma(*at).start() <= start);
             let at = at.ok_or(ProtectError::Unmapped)?;
             let vma = self.vmas.vma(at);
-            if matches!(vma.kind, Kind::Peek(..)) && !Prot::READ.contains(prot) {
+            if !may_become(vma, prot) {
                 return Err(ProtectError::Denied);
             }
             let end = vma.end().min(range.end());
-            if vma.prot != prot {
-                self.protect_piece(at, start, end, prot)?;
+            if vma.prot != prot
+                && let Some(piece) = VirtRange::new(start, end)
+            {
+                self.protect_piece(at, piece, prot)?;
             }
             start = end;
         }
         Ok(())
     }
 
-    /// `mprotect_fixup`: `start..end` lies in the VMA at `at`, whose rights differ.
-    fn protect_piece(&mut self, at: At, start: VirtAddr, end: VirtAddr, prot: Prot) -> Result<(), OutOfMemory> {
-        let whole = self.vmas.vma(at).range();
-        let head = whole.start() < start;
-        let tail = end < whole.end();
-        let prev = if head { None } else { self.vmas.prev(at).filter(|prev| self.would_merge(*prev, at, prot)) };
-        let next = if tail { None } else { self.vmas.next(at).filter(|next| self.would_merge(at, *next, prot)) };
-        let new = match (head, tail) {
-            (true, true) => 2,
-            (true, false) => usize::from(next.is_none()),
-            (false, true) => usize::from(prev.is_none()),
-            (false, false) => 0,
-        };
-        if self.map_count() + new > MAX_MAP_COUNT && new > 0 {
-            return Err(OutOfMemory);
+    /// The range that `PROT_GROWSDOWN` means: from the beginning of the VMA that grows down and holds the end of `range`.
+    ///
+    /// # Errors
+    /// [`ProtectError::Unmapped`], and [`ProtectError::Invalid`] where that VMA does not grow.
+    pub fn grows_down_range(&self, range: VirtRange) -> Result<VirtRange, ProtectError> {
+        let vma = self.find_vma(range.start()).ok_or(ProtectError::Unmapped)?;
+        if vma.start() >= range.end() {
+            return Err(ProtectError::Unmapped);
         }
-        self.vmas.reserve(new)?;
-        if self.vmas.vma(at).touched {
-            self.protect_tables(start, end, prot)?;
+        if !vma.flags().contains(VmaFlags::GROWS_DOWN) {
+            return Err(ProtectError::Invalid);
         }
-        self.share_mark(at, prev, next);
+        VirtRange::new(vma.start(), range.end()).ok_or(ProtectError::Unmapped)
+    }
 
-        // Nothing fails from here on.
-        match (head, tail) {
-            (false, false) => self.protect_whole(at, prev, next, prot),
-            (false, true) => {
-                self.stretch(at, end, whole.end());
-                match prev {
-                    Some(prev) => self.stretch(prev, self.vmas.vma(prev).start(), end),
-                    None => self.split_with(at, start, end, prot, Some(at)),
-                }
+    /// `mprotect_fixup`: `range` lies in the VMA at `at`, whose rights differ. Fails before anything has changed.
+    fn protect_piece(&mut self, at: At, range: VirtRange, prot: Prot) -> Result<(), OutOfMemory> {
+        let vma = self.vmas.vma(at);
+        let (old, touched, anon) = (vma.look(), vma.touched, vma.anon);
+        let pages = PageCount::new(range.len().get() >> PAGE_SHIFT);
+        let mut flags = old.flags;
+        if Vma::accountable(&vma.kind, prot, flags) {
+            if !flags.contains(VmaFlags::ACCOUNT) {
+                self.charge(pages.get())?;
             }
-            (true, false) => {
-                self.stretch(at, whole.start(), start);
-                match next {
-                    Some(next) => self.stretch(next, start, self.vmas.vma(next).end()),
-                    None => self.split_with(at, start, end, prot, self.vmas.next(at)),
-                }
-            }
-            (true, true) => {
-                self.stretch(at, whole.start(), start);
-                let tail = self.split_off(at, end, whole.end(), self.vmas.next(at));
-                self.split_with(at, start, end, prot, tail);
-            }
+            flags.insert(VmaFlags::ACCOUNT);
+        } else if !prot.contains(Prot::WRITE) && !anon {
+            // Nothing was written and nothing can be: the promise is not needed. (Linux sees this of anonymous VMAs only.)
+            flags.remove(VmaFlags::ACCOUNT);
+        }
+        let done = match if touched { self.tables.split_edges(range) } else { Ok(()) } {
+            Ok(()) => self.modify(at, range, Look { prot, flags }).map(drop),
+            Err(error) => Err(error),
+        };
+        let gone = if done.is_ok() { old.flags - flags } else { flags - old.flags };
+        if gone.contains(VmaFlags::ACCOUNT) {
+            self.tables.frames().commit().release(pages);
+        }
+        done?;
+        if touched {
+            self.tables.protect(range, |leaf: &Leaf| (!prot.is_empty()).then(|| rights(prot, leaf.desc.owner())))?;
         }
         Ok(())
     }
+}
 
-    /// What `at` may become a part of may have its pages from then on.
-    fn share_mark(&mut self, at: At, prev: Option<At>, next: Option<At>) {
-        let all = [Some(at), prev, next];
-        let touched = all.into_iter().flatten().any(|at| self.vmas.vma(at).touched);
-        for at in [prev, next].into_iter().flatten() {
-            self.vmas.vma_mut(at).touched = touched;
-        }
-        if touched && (prev.is_some() || next.is_some()) {
-            self.vmas.vma_mut(at).touched = true;
-        }
+/// Whether a VMA may have the rights (`VM_MAYREAD`, `VM_MAYWRITE`, `VM_MAYEXEC`).
+fn may_become<B>(vma: &Vma<B>, prot: Prot) -> bool {
+    if vma.kind.is_peek() {
+        return Prot::READ.contains(prot);
     }
-
-    fn protect_tables(&mut self, start: VirtAddr, end: VirtAddr, prot: Prot) -> Result<(), OutOfMemory> {
-        let Some(range) = VirtRange::new(start, end) else { return Ok(()) };
-        self.tables.protect(range, |leaf: &Leaf| (!prot.is_empty()).then(|| rights(prot, leaf.desc.owner())))
-    }
-
-    /// All of one VMA changes: it may become part of either neighbour, or of both.
-    fn protect_whole(&mut self, at: At, prev: Option<At>, next: Option<At>, prot: Prot) {
-        let mut end = self.vmas.vma(at).end();
-        if let Some(next) = next {
-            end = self.vmas.vma(next).end();
-            self.vmas.remove(next);
-        }
-        let into = match prev {
-            Some(prev) => {
-                self.vmas.remove(at);
-                prev
-            }
-            None => {
-                self.vmas.set_prot(at, prot);
-                at
-            }
-        };
-        self.stretch(into, self.vmas.vma(into).start(), end);
-    }
-
-    /// Another VMA like the one at `at`, for `start..end` and with other rights, before `behind`. A node was reserved.
-    fn split_with(&mut self, at: At, start: VirtAddr, end: VirtAddr, prot: Prot, behind: Option<At>) {
-        if let Some(new) = self.split_off(at, start, end, behind) {
-            self.vmas.set_prot(new, prot);
-        }
-    }
-
-    /// Whether two neighbours would be one VMA if that of them which is about to change had the rights `prot`.
-    fn would_merge(&self, low: At, high: At, prot: Prot) -> bool {
-        let (low, high) = (self.vmas.vma(low), self.vmas.vma(high));
-        low.end() == high.start() && (low.prot == prot || high.prot == prot) && low.alike(high)
-    }
+    !(vma.flags.contains(VmaFlags::NEVER_WRITE) && prot.contains(Prot::WRITE))
 }

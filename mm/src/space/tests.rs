@@ -1,6 +1,7 @@
 //! Address spaces on a machine that knows the rules. `drawn` shows VMAs as pictures, `model` plays random sequences
 //! against a page array, and this file holds what needs words.
 
+mod calls;
 mod drawn;
 mod model;
 
@@ -8,6 +9,7 @@ use units::{FileOff, HUGE_SIZE, PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::*;
 use crate::desc::{Level, Owner, Prot};
+use crate::seams::{Backing, SpaceId};
 use crate::testing::{ASID, BAD, Machine, PMEM, TestFile, pages, unload};
 use crate::vma::{STACK_GUARD_GAP, VmaFlags};
 
@@ -25,6 +27,24 @@ fn end(machine: &Machine, space: Space<'_>) {
     unload(machine);
     drop(space);
     assert_eq!(machine.lent(), 0, "frames were lost");
+    assert_eq!(machine.commit.committed().get(), 0, "a promise was not taken back");
+}
+
+/// What is promised is the length of the VMAs that say so, where there is no other space.
+fn accounted(space: &Space<'_>) {
+    let vmas = space.vmas().filter(|vma| vma.flags().contains(VmaFlags::ACCOUNT));
+    assert_eq!(vmas.map(|vma| vma.pages().get()).sum::<u64>(), space.tables().frames().commit.committed().get());
+}
+
+/// The files know exactly the VMAs that show them.
+fn linked(space: &Space<'_>, files: &[TestFile]) {
+    for file in files {
+        let shows = |vma: &&Vma<TestFile>| vma.backing().is_some_and(|backing| backing.same(file));
+        let vmas: std::collections::BTreeSet<_> = space.vmas().filter(shows).map(|vma| space.mapper(vma)).collect();
+        let links: std::collections::BTreeSet<_> =
+            file.promise.links.borrow().iter().filter(|link| link.space == space.id()).copied().collect();
+        assert_eq!(links, vmas);
+    }
 }
 
 fn anonymous(place: Place, len: u64, prot: Prot) -> Request<TestFile> {

@@ -1,11 +1,11 @@
 //! `munmap`: frames first, then VMAs, then what was behind them.
 
-use units::{PAGE_SIZE, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
-use super::{AddressSpace, MAX_MAP_COUNT, Released, TASK_SIZE, page_align};
+use super::adjust::NewHalf;
+use super::{AddressSpace, Released, TASK_SIZE, page_align};
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
 use crate::tree::At;
-use crate::vma::{Kind, Vma};
 
 /// Why nothing was unmapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,15 +46,17 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let Some(first) = self.first_in(range.start().get(), range.end().get()) else {
             return Ok(Released::none());
         };
-        let vma = self.vmas.vma(first);
-        if vma.start() < range.start() && range.end() < vma.end() {
-            if self.map_count() >= MAX_MAP_COUNT {
-                return Err(OutOfMemory);
-            }
-            self.vmas.reserve(1)?;
-        }
         let Found { backings, touched } = self.look_over(first, range);
         let mut released = Released::with_room(backings)?;
+        let vma = self.vmas.vma(first).range();
+        let hole = vma.start() < range.start() && range.end() < vma.end();
+        if hole {
+            self.room_for(1)?;
+            if touched {
+                self.tables.split_edges(range)?;
+            }
+            self.split_vma(first, range.end(), NewHalf::Above)?;
+        }
         if touched {
             self.tables.unmap(range)?.flush();
         }
@@ -81,29 +83,24 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         found
     }
 
-    /// Takes `range` out of one VMA, of which nothing, either end or both ends remain.
+    /// Takes `range` out of one VMA, of which nothing or one end remains.
     fn cut(&mut self, at: At, range: VirtRange, released: &mut Released<B>) {
-        let whole = self.vmas.vma(at).range();
-        let head = whole.start() < range.start();
-        let tail = range.end() < whole.end();
-        match (head, tail) {
-            (false, false) => match self.vmas.remove(at) {
-                Kind::Anonymous => {}
-                Kind::File(backing) | Kind::Peek(backing, _) => released.push(backing),
-            },
-            (true, false) => self.stretch(at, whole.start(), range.start()),
-            (false, true) => self.stretch(at, range.end(), whole.end()),
-            (true, true) => {
-                self.stretch(at, whole.start(), range.start());
-                self.split_off(at, range.end(), whole.end(), self.vmas.next(at));
+        let vma = self.vmas.vma(at);
+        let (whole, flags) = (vma.range(), vma.flags());
+        let left = if whole.start() < range.start() {
+            VirtRange::new(whole.start(), range.start())
+        } else {
+            VirtRange::new(range.end(), whole.end()).filter(|left| !left.is_empty())
+        };
+        let kept = left.map_or(0, |left| left.len().get());
+        self.count_out(flags, (whole.len().get() - kept) >> PAGE_SHIFT);
+        match left {
+            Some(left) => self.move_ends(at, left.start(), left.end()),
+            None => {
+                if let Some(backing) = self.vma_unlink(at).into_backing() {
+                    released.push(backing);
+                }
             }
         }
-    }
-
-    /// Another VMA like the one at `at`, for `start..end`, before `behind` in the order. A node was reserved.
-    pub(super) fn split_off(&mut self, at: At, start: VirtAddr, end: VirtAddr, behind: Option<At>) -> Option<At> {
-        let range = VirtRange::new(start, end)?;
-        let vma = Vma { range, ..self.vmas.vma(at).clone() };
-        Some(self.vmas.insert(vma, behind))
     }
 }

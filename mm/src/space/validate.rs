@@ -4,7 +4,7 @@ use units::VirtAddr;
 
 use super::protect::rights;
 use super::{AddressSpace, MAX_MAP_COUNT, MMAP_MIN_ADDR, TASK_SIZE};
-use crate::desc::Prot;
+use crate::desc::{Attributes, Prot};
 use crate::seams::{Backing, Frames, Mmu};
 use crate::table::Leaf;
 use crate::vma::VmaFlags;
@@ -16,13 +16,20 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         self.vmas.validate();
         assert!(self.map_count() <= MAX_MAP_COUNT + 1);
         let mut before = None;
+        let (mut total, mut locked) = (0, 0);
         for vma in self.vmas() {
             assert!(vma.start().get() >= MMAP_MIN_ADDR && vma.end().get() <= TASK_SIZE, "{:?}", vma.range());
             if let Some(before) = before.replace(vma) {
                 let touch = before.end() == vma.start() && !vma.flags().contains(VmaFlags::GROWS_DOWN);
-                assert!(!(touch && before.merges_with(vma)), "{:?} and the one before are alike", vma.range());
+                let alike = before.merges_with(vma.look(), vma.bias, &vma.kind);
+                assert!(!(touch && alike), "{:?} and the one before are alike", vma.range());
             }
         }
+        for vma in self.vmas() {
+            total += vma.pages().get();
+            locked += if vma.flags().contains(VmaFlags::LOCKED) { vma.pages().get() } else { 0 };
+        }
+        assert_eq!((total, locked), (self.total, self.locked), "total_vm, locked_vm");
         self.tables.each_leaf(&mut |leaf| self.validate_leaf(leaf));
     }
 
@@ -35,7 +42,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             assert!(!leaf.desc.is_valid(), "{}: a page that may not be touched can be", leaf.va);
         } else {
             assert!(leaf.desc.is_valid(), "{}: a page that may be touched cannot be", leaf.va);
-            assert_eq!(leaf.desc.attributes(), rights(vma.prot(), leaf.desc.owner()), "{}", leaf.va);
+            let attributes = leaf.desc.attributes();
+            let store = vma.kind().is_shared() && attributes == Attributes::user(vma.prot());
+            assert!(store || attributes == rights(vma.prot(), leaf.desc.owner()), "{}", leaf.va);
         }
     }
 }

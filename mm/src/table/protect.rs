@@ -115,7 +115,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// One block into a table of 512 smaller leaves that say the same. While the entry is broken an access faults and
     /// waits for the lock the caller holds: never split what this code itself runs on or reads.
-    fn split(&mut self, block: Leaf) -> Result<(), OutOfMemory> {
+    pub(super) fn split(&mut self, block: Leaf) -> Result<(), OutOfMemory> {
         let Some(next) = block.level.next() else { return Ok(()) };
         let slot = match self.ensure(block.va, block.level) {
             Ok(slot) => slot,

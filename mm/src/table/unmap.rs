@@ -32,6 +32,11 @@ impl<F: Frames, U: Mmu> Stale<'_, F, U> {
         self.finish(|_, leaf| each(leaf));
     }
 
+    /// The same, with the tables at hand, in which `each` may fill entries that are there.
+    pub(super) fn flush_into(self, each: impl FnMut(&Tables<F, U>, Leaf)) {
+        self.finish(each);
+    }
+
     fn finish(self, mut each: impl FnMut(&Tables<F, U>, Leaf)) {
         if self.found {
             self.tables.settle(&self.changed);

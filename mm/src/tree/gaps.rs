@@ -51,7 +51,7 @@ impl<B> Tree<B> {
     /// The highest address at which there is room.
     pub(crate) fn highest(&self, room: &Room) -> Option<Found> {
         let need = room.need()?;
-        let (n, end) = self.by_hint(room, need).or_else(|| self.from_top(room, need))?;
+        let (n, end) = self.by_hint(room, need).or_else(|| self.below_limit(room, need))?;
         if n != NIL {
             self.hint.set(Hint { node: n, need, high: room.high });
         }
@@ -88,7 +88,7 @@ impl<B> Tree<B> {
         None
     }
 
-    fn from_top(&self, room: &Room, need: u64) -> Option<(u32, u64)> {
+    fn below_limit(&self, room: &Room, need: u64) -> Option<(u32, u64)> {
         match room.clip(self.floor_above(), u64::MAX, need) {
             Some((_, end)) => Some((NIL, end)),
             None => self.highest_below(self.root, room, need),
@@ -151,10 +151,11 @@ mod tests {
     use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
     use super::*;
+    use crate::desc::Prot;
     use crate::vma::{Kind, Peek, Vma, VmaFlags};
 
     /// The same answer by looking at every gap in turn.
-    fn naive(tree: &Tree<()>, room: &Room, from_top: bool) -> Option<u64> {
+    fn naive(tree: &Tree<()>, room: &Room, below_limit: bool) -> Option<u64> {
         let need = room.need()?;
         let mut gaps = Vec::new();
         let mut floor = 0;
@@ -163,14 +164,14 @@ mod tests {
             floor = vma.guarded_end();
         }
         gaps.push((floor, u64::MAX));
-        if from_top {
+        if below_limit {
             gaps.reverse();
         }
         let (start, end) = gaps.into_iter().find_map(|(start, end)| room.clip(start, end, need))?;
         let fits = |at: &u64| at % room.align == room.offset;
         let last = end - room.len;
         let steps = (0..=room.align / PAGE_SIZE).map(|n| n * PAGE_SIZE);
-        if from_top { steps.map(|s| last - s).find(fits) } else { steps.map(|s| start + s).find(fits) }
+        if below_limit { steps.map(|s| last - s).find(fits) } else { steps.map(|s| start + s).find(fits) }
     }
 
     fn vma(start: u64, pages: u64, sort: u8) -> Vma<()> {
@@ -179,7 +180,7 @@ mod tests {
         let flags = if sort == 1 { VmaFlags::GROWS_DOWN } else { VmaFlags::empty() };
         let peek = Peek { pointer: start, end: range.end(), serial: 0 };
         let kind = if sort == 2 { Kind::Peek((), peek) } else { Kind::Anonymous };
-        Vma { range, flags, kind, ..Vma::VACANT }
+        Vma::new(range, Prot::empty(), flags, 0, kind)
     }
 
     proptest! {

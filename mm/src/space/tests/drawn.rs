@@ -4,6 +4,7 @@
 use units::{ByteLen, PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::*;
+use crate::space::adjust::{Adjusted, MergeCase};
 
 const BASE: u64 = 0x4000_0000;
 
@@ -86,11 +87,124 @@ impl Drawn<'_> {
 }
 
 fn check(before: &str, act: impl Fn(&mut Drawn<'_>), after: &str) {
+    check_all(before, act, after, |_| {});
+}
+
+fn check_all(before: &str, act: impl Fn(&mut Drawn<'_>), after: &str, also: impl Fn(&Space<'_>)) {
     let machine = Machine::new(16);
     let mut mm = drawn(&machine, before);
+    mm.space.merged.clear();
+    mm.space.adjusted.clear();
     act(&mut mm);
     assert_eq!(mm.drawing(), after);
+    also(&mm.space);
+    linked(&mm.space, std::slice::from_ref(&mm.backing));
+    accounted(&mm.space);
     end(&machine, mm.space);
+}
+
+/// One act is one merge of this name, by this adjustment.
+fn check_case(before: &str, act: impl Fn(&mut Drawn<'_>), after: &str, case: MergeCase, adjusted: Adjusted) {
+    check_all(before, act, after, |space| {
+        assert_eq!((&space.merged[..], &space.adjusted[..]), (&[case][..], &[adjusted][..]));
+    });
+}
+
+#[test]
+fn case_1_a_hole_is_filled() {
+    check_case("rr.rr.", |mm| mm.add(2, 'r'), "rrrrr.", MergeCase::Case1, Adjusted::RemovedNext);
+    check_case("ff.ff.", |mm| mm.add(2, 'f'), "fffff.", MergeCase::Case1, Adjusted::RemovedNext);
+}
+
+#[test]
+fn case_2_more_behind_the_one_before() {
+    check_case("rr....", |mm| mm.add(2, 'r'), "rrr...", MergeCase::Case2, Adjusted::Alone);
+    check_case("rr.WW.", |mm| mm.add(2, 'r'), "rrr|WW.", MergeCase::Case2, Adjusted::Alone);
+    check_case("FF....", |mm| mm.add(2, 'F'), "FFF...", MergeCase::Case2, Adjusted::Alone);
+}
+
+#[test]
+fn case_3_more_before_the_next() {
+    check_case("...rr.", |mm| mm.add(2, 'r'), "..rrr.", MergeCase::Case3, Adjusted::Alone);
+    check_case("rr.WW.", |mm| mm.add(2, 'W'), "rr|WWW.", MergeCase::Case3, Adjusted::Alone);
+    check_case("...ff.", |mm| mm.add(2, 'f'), "..fff.", MergeCase::Case3, Adjusted::Alone);
+}
+
+#[test]
+fn case_4_the_boundary_moves_down() {
+    check_case("WWWWrr", |mm| mm.protect(2..4, Prot::READ), "WW|rrrr", MergeCase::Case4, Adjusted::BoundaryDown);
+    check_case("FFFFff", |mm| mm.protect(3..4, Prot::READ), "FFF|fff", MergeCase::Case4, Adjusted::BoundaryDown);
+}
+
+#[test]
+fn case_5_the_boundary_moves_up() {
+    check_case("rrWWWW", |mm| mm.protect(2..4, Prot::READ), "rrrr|WW", MergeCase::Case5, Adjusted::BoundaryUp);
+    check_case("ffFFFF", |mm| mm.protect(2..3, Prot::READ), "fff|FFF", MergeCase::Case5, Adjusted::BoundaryUp);
+}
+
+#[test]
+fn case_6_both_neighbours_and_what_was_between() {
+    check_case("rrWWrr", |mm| mm.protect(2..4, Prot::READ), "rrrrrr", MergeCase::Case6, Adjusted::RemovedTwo);
+    check_case("ffFFff", |mm| mm.protect(2..4, Prot::READ), "ffffff", MergeCase::Case6, Adjusted::RemovedTwo);
+}
+
+#[test]
+fn case_7_all_of_one_goes_to_the_one_before() {
+    check_case("rrWW..", |mm| mm.protect(2..4, Prot::READ), "rrrr..", MergeCase::Case7, Adjusted::RemovedNext);
+    check_case("rrWWxx", |mm| mm.protect(2..4, Prot::READ), "rrrr|xx", MergeCase::Case7, Adjusted::RemovedNext);
+}
+
+#[test]
+fn case_8_all_of_one_goes_to_the_next() {
+    check_case("..WWrr", |mm| mm.protect(2..4, Prot::READ), "..rrrr", MergeCase::Case8, Adjusted::RemovedSelf);
+    check_case("xxWWrr", |mm| mm.protect(2..4, Prot::READ), "xx|rrrr", MergeCase::Case8, Adjusted::RemovedSelf);
+}
+
+#[test]
+fn what_is_locked_or_advised_is_a_vma_of_its_own() {
+    check("rrrrrr", |mm| assert!(mm.space.lock(at(2), pages(2), LockHow::OnFault).is_ok()), "rr|rr|rr");
+    check_case(
+        "rrrr..",
+        |mm| {
+            mm.space.lock(at(2), pages(2), LockHow::OnFault).unwrap();
+            mm.space.unlock(at(2), pages(2)).unwrap();
+        },
+        "rrrr..",
+        MergeCase::Case7,
+        Adjusted::RemovedNext,
+    );
+    check("ffffff", |mm| mm.space.advise(at(0), pages(3), Advice::Random).unwrap(), "fff|fff");
+}
+
+#[test]
+fn a_mapping_moves_and_joins_where_it_goes() {
+    let moved = |from: u64, len: u64, to: u64| {
+        move |mm: &mut Drawn<'_>| {
+            drop(mm.space.remap(at(from), pages(len), pages(len), RemapPlace::Fixed(at(to))).unwrap());
+            mm.space.validate();
+        }
+    };
+    check("rrrr......", moved(1, 2, 6), "r..r..rr..");
+    check("rrrr..rr..", moved(1, 2, 8), "r..r..rrrr");
+    check("rrWW..rr..", moved(0, 2, 4), "..WW|rrrr..");
+    check("rr....WW..", moved(0, 2, 6), "......rr..");
+    // A file goes on only where its pages do.
+    check("ff..ff....", moved(0, 2, 6), "....ff|ff..");
+    check("ff........", moved(0, 2, 2), "..ff......");
+}
+
+#[test]
+fn a_mapping_grows_and_shrinks_where_it_is() {
+    let sized = |from: u64, old: u64, new: u64| {
+        move |mm: &mut Drawn<'_>| {
+            drop(mm.space.remap(at(from), pages(old), pages(new), RemapPlace::Here).unwrap());
+            mm.space.validate();
+        }
+    };
+    check("rrrr......", sized(0, 4, 2), "rr........");
+    check("rr..WW....", sized(0, 2, 4), "rrrr|WW....");
+    check_case("rr..rr....", sized(0, 2, 4), "rrrrrr....", MergeCase::Case1, Adjusted::RemovedNext);
+    check("ff........", sized(1, 1, 3), "ffff......");
 }
 
 #[test]
@@ -105,23 +219,6 @@ fn rights_at_an_end_make_two() {
 }
 
 #[test]
-fn rights_given_back_make_one() {
-    check("rrWWrr", |mm| mm.protect(2..4, Prot::READ), "rrrrrr");
-    check("rrWW..", |mm| mm.protect(2..4, Prot::READ), "rrrr..");
-    check("..WWrr", |mm| mm.protect(2..4, Prot::READ), "..rrrr");
-}
-
-#[test]
-fn a_boundary_moves_up_into_the_next() {
-    check("rrWWWW", |mm| mm.protect(2..4, Prot::READ), "rrrr|WW");
-}
-
-#[test]
-fn a_boundary_moves_down_into_the_one_before() {
-    check("WWWWrr", |mm| mm.protect(2..4, Prot::READ), "WW|rrrr");
-}
-
-#[test]
 fn rights_over_several_vmas_make_one_of_them() {
     check("rWx-rr", |mm| mm.protect(0..5, Prot::RW), "WWWWW|r");
     check("WrxWrr", |mm| mm.protect(1..3, Prot::RW), "WWWW|rr");
@@ -129,7 +226,6 @@ fn rights_over_several_vmas_make_one_of_them() {
 
 #[test]
 fn a_new_neighbour_becomes_part_of_what_is_alike() {
-    check("rr....", |mm| mm.add(2, 'r'), "rrr...");
     check("...rr.", |mm| mm.add(2, 'r'), "..rrr.");
     check("rr.rr.", |mm| mm.add(2, 'r'), "rrrrr.");
     check("rr.WW.", |mm| mm.add(2, 'r'), "rrr|WW.");

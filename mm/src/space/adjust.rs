@@ -1,0 +1,292 @@
+//! `vma_merge`, `vma_adjust`, `split_vma`: the only code that moves a boundary between VMAs, and `vma_link`, which adds one.
+//!
+//! The file's reverse map (`i_mmap`) moves with the boundaries: each VMA of a file has one entry there, changed in the
+//! step that changes the VMA. The order of locks: the space's, which the caller holds; then the file's `i_mmap`, inside
+//! [`Backing::link`] and its kin; nothing is taken inside that. Whatever can fail (a node of the tree, an entry of
+//! `i_mmap`) is had before anything changes.
+
+use units::{VirtAddr, VirtRange};
+
+use super::AddressSpace;
+use crate::seams::{Backing, Frames, Mapper, Mmu, OutOfMemory};
+use crate::tree::At;
+use crate::vma::{Kind, Look, Vma};
+
+/// The cases of `vma_merge`, by the numbers Linux gives them. `P` is the VMA before, `N` the one behind, `X` the one that is
+/// there now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MergeCase {
+    /// A new range fills the hole between `P` and `N`: all three are `P`.
+    Case1,
+    /// A new range behind `P` is part of it.
+    Case2,
+    /// A new range before `N` is part of it.
+    Case3,
+    /// The end of `P` becomes the beginning of `N`: the boundary moves down.
+    Case4,
+    /// The beginning of `N` becomes the end of `P`: the boundary moves up.
+    Case5,
+    /// All of `X` becomes alike to both: `P` is all.
+    Case6,
+    /// All of `X` becomes alike to `P`.
+    Case7,
+    /// All of `X` becomes alike to `N`.
+    Case8,
+}
+
+/// What `vma_adjust` did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Adjusted {
+    /// The ends moved through addresses that nobody had, or to where nobody has them.
+    Alone,
+    /// It grew over all of the next (`remove_next` 1).
+    RemovedNext,
+    /// It grew over the next and the one behind that (`remove_next` 2).
+    RemovedTwo,
+    /// It grew over a part of the next.
+    BoundaryUp,
+    /// The next grew over a part of it.
+    BoundaryDown,
+    /// The next grew down over all of it (`remove_next` 3).
+    RemovedSelf,
+}
+
+/// What a range is to become one with its neighbours by.
+pub(super) struct Wanted<'a, B> {
+    pub(super) range: VirtRange,
+    pub(super) look: Look,
+    pub(super) bias: u64,
+    pub(super) kind: &'a Kind<B>,
+}
+
+/// A merge that is possible: who takes the range in, and who else has a part.
+pub(super) struct Merge {
+    pub(super) case: MergeCase,
+    /// The one that takes it in.
+    into: At,
+    /// `N`, where it has a part.
+    next: Option<At>,
+    /// `X`, where it is there.
+    current: Option<At>,
+}
+
+impl Merge {
+    /// Whether `at` is one of the neighbours that become one.
+    pub(super) fn involves(&self, at: At) -> bool {
+        self.into == at || self.next == Some(at)
+    }
+}
+
+/// Which half of a split is the new VMA.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewHalf {
+    Below,
+    Above,
+}
+
+impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
+    /// Whether `wanted` can become part of its neighbours, and how. `prev` is the VMA before the range, or the one that
+    /// holds its beginning. Changes nothing.
+    pub(super) fn can_merge(&self, prev: Option<At>, wanted: &Wanted<'_, B>) -> Option<Merge> {
+        let (start, end) = (wanted.range.start(), wanted.range.end());
+        let area = match prev {
+            Some(prev) => self.vmas.next(prev),
+            None => self.vmas.first(),
+        };
+        // `X`: what the range takes the place of, as a whole or from its beginning on.
+        let current = area.filter(|at| self.vmas.vma(*at).start() < end);
+        let next = match current {
+            Some(current) if self.vmas.vma(current).end() == end => self.vmas.next(current),
+            Some(_) => None,
+            None => area,
+        };
+        let alike = |at: &At| self.vmas.vma(*at).merges_with(wanted.look, wanted.bias, wanted.kind);
+        let after = prev.filter(|at| self.vmas.vma(*at).end() == start && alike(at));
+        let before = next.filter(|at| self.vmas.vma(*at).start() == end && alike(at));
+        let whole = current.is_some_and(|at| self.vmas.vma(at).end() == end);
+        let overlapped = prev.is_some_and(|at| self.vmas.vma(at).end() > start);
+        let (into, case) = match (after, before) {
+            (Some(prev), Some(_)) if whole => (prev, MergeCase::Case6),
+            (Some(prev), Some(_)) => (prev, MergeCase::Case1),
+            (Some(prev), None) if whole => (prev, MergeCase::Case7),
+            (Some(prev), None) if current.is_some() => (prev, MergeCase::Case5),
+            (Some(prev), None) => (prev, MergeCase::Case2),
+            (None, Some(next)) if overlapped => (next, MergeCase::Case4),
+            (None, Some(next)) if whole => (next, MergeCase::Case8),
+            (None, Some(next)) => (next, MergeCase::Case3),
+            (None, None) => return None,
+        };
+        let current = if case == MergeCase::Case4 { prev } else { current };
+        Some(Merge { case, into, next: before, current })
+    }
+
+    /// `vma_merge`: carries out what [`can_merge`](Self::can_merge) found for `range`. Needs no memory.
+    pub(super) fn vma_merge(&mut self, merge: &Merge, range: VirtRange) -> At {
+        let Merge { case, into, next, current } = *merge;
+        let own = self.vmas.vma(into).range();
+        let end = next.map_or(range.end(), |next| self.vmas.vma(next).end());
+        match (case, current) {
+            (MergeCase::Case1 | MergeCase::Case2 | MergeCase::Case5 | MergeCase::Case6 | MergeCase::Case7, _) => {
+                self.vma_adjust(into, own.start(), end);
+            }
+            (MergeCase::Case4 | MergeCase::Case8, Some(current)) => self.expand_down(into, current, range.start()),
+            (MergeCase::Case3 | MergeCase::Case4 | MergeCase::Case8, _) => {
+                self.vma_adjust(into, range.start(), own.end());
+            }
+        }
+        #[cfg(test)]
+        self.merged.push(case);
+        into
+    }
+
+    /// `vma_adjust`: gives the VMA at `at` other ends. Where the new end lies beyond the beginning of the next, that one
+    /// shrinks or goes, and the one behind it if all of it is covered too; the range must cover whole what it covers last.
+    pub(super) fn vma_adjust(&mut self, at: At, start: VirtAddr, end: VirtAddr) {
+        let mut removed = 0;
+        let mut done = Adjusted::Alone;
+        while let Some(next) = self.vmas.next(at).filter(|next| self.vmas.vma(*next).start() < end) {
+            self.share_marks(at, next);
+            if self.vmas.vma(next).end() > end {
+                self.move_ends(next, end, self.vmas.vma(next).end());
+                done = Adjusted::BoundaryUp;
+                break;
+            }
+            self.vma_unlink(next);
+            removed += 1;
+            done = if removed == 1 { Adjusted::RemovedNext } else { Adjusted::RemovedTwo };
+        }
+        self.move_ends(at, start, end);
+        self.note(done);
+    }
+
+    /// `vma_adjust` where the next one is the one that grows: `next` begins at `start` from now on, and `at` before it ends
+    /// there, or goes where that is its own beginning.
+    fn expand_down(&mut self, next: At, at: At, start: VirtAddr) {
+        self.share_marks(next, at);
+        let low = self.vmas.vma(at).start();
+        if low == start {
+            self.vma_unlink(at);
+        } else {
+            self.move_ends(at, low, start);
+        }
+        self.move_ends(next, start, self.vmas.vma(next).end());
+        self.note(if low == start { Adjusted::RemovedSelf } else { Adjusted::BoundaryDown });
+    }
+
+    fn note(&mut self, done: Adjusted) {
+        #[cfg(test)]
+        self.adjusted.push(done);
+        #[cfg(not(test))]
+        let _ = done;
+    }
+
+    /// `into` takes pages over from `from`, and may have what that may have.
+    fn share_marks(&mut self, into: At, from: At) {
+        let (touched, anon) = (self.vmas.vma(from).touched, self.vmas.vma(from).anon);
+        let vma = self.vmas.vma_mut(into);
+        vma.touched |= touched;
+        vma.anon |= anon;
+    }
+
+    /// `split_vma`: at `at` there are two from now on, meeting at `boundary`, which lies inside. Returns the new one.
+    pub(super) fn split_vma(&mut self, at: At, boundary: VirtAddr, new: NewHalf) -> Result<At, OutOfMemory> {
+        self.vmas.reserve(1)?;
+        let vma = self.vmas.vma(at);
+        let (start, end) = (vma.start(), vma.end());
+        let (low, high) = match (VirtRange::new(start, boundary), VirtRange::new(boundary, end)) {
+            (Some(low), Some(high)) => (low, high),
+            _ => return Err(OutOfMemory),
+        };
+        let (kept, made) = if new == NewHalf::Below { (high, low) } else { (low, high) };
+        let half = Vma { range: made, ..vma.clone() };
+        if let Some(backing) = half.backing() {
+            backing.link(self.mapper(&half))?;
+        }
+        self.move_ends(at, kept.start(), kept.end());
+        let behind = if new == NewHalf::Below { Some(at) } else { self.vmas.next(at) };
+        Ok(self.vmas.insert(half, behind))
+    }
+
+    /// What `mprotect_fixup`, `mlock_fixup` and `madvise_update_vma` share: `range`, which lies in the VMA at `at`, has
+    /// another look from now on. Becomes part of a neighbour, or a VMA of its own. Fails before anything has changed.
+    pub(super) fn modify(&mut self, at: At, range: VirtRange, look: Look) -> Result<At, OutOfMemory> {
+        let vma = self.vmas.vma(at);
+        let whole = vma.range();
+        let prev = if range.start() == whole.start() { self.vmas.prev(at) } else { Some(at) };
+        let wanted = Wanted { range, look, bias: vma.bias, kind: &vma.kind };
+        if let Some(merge) = self.can_merge(prev, &wanted) {
+            return Ok(self.vma_merge(&merge, range));
+        }
+        let below = usize::from(whole.start() < range.start());
+        let above = usize::from(range.end() < whole.end());
+        self.room_for(below + above)?;
+        self.vmas.reserve(below + above)?;
+        if below == 1 {
+            self.split_vma(at, range.start(), NewHalf::Below)?;
+        }
+        if above == 1
+            && let Err(error) = self.split_vma(at, range.end(), NewHalf::Above)
+        {
+            self.unsplit(at);
+            return Err(error);
+        }
+        let vma = self.vmas.vma_mut(at);
+        (vma.prot, vma.flags) = (look.prot, look.flags);
+        Ok(at)
+    }
+
+    /// Joins `at` again with what was split off below it.
+    fn unsplit(&mut self, at: At) {
+        let vma = self.vmas.vma(at);
+        let end = vma.end();
+        if let Some(prev) = self.vmas.prev(at).filter(|prev| {
+            let prev = self.vmas.vma(*prev);
+            prev.end() == vma.start() && prev.merges_with(vma.look(), vma.bias, &vma.kind)
+        }) {
+            // The node that stays must be `at`'s, which the caller knows.
+            let start = self.vmas.vma(prev).start();
+            self.vma_unlink(prev);
+            self.move_ends(at, start, end);
+        }
+    }
+
+    /// Refuses `new` more VMAs by splitting where there are too many (`sysctl_max_map_count`).
+    pub(super) fn room_for(&self, new: usize) -> Result<(), OutOfMemory> {
+        if new > 0 && self.map_count() + new > super::MAX_MAP_COUNT { Err(OutOfMemory) } else { Ok(()) }
+    }
+
+    /// `vma_link`: adds a VMA where none is, before `behind`. A node was reserved.
+    pub(super) fn vma_link(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<At, OutOfMemory> {
+        if let Some(backing) = vma.backing() {
+            backing.link(self.mapper(&vma))?;
+        }
+        Ok(self.vmas.insert(vma, behind))
+    }
+
+    /// Takes a VMA out of the tree and out of its file's `i_mmap`.
+    pub(super) fn vma_unlink(&mut self, at: At) -> Kind<B> {
+        let vma = self.vmas.vma(at);
+        if let Some(backing) = vma.backing() {
+            backing.unlink(self.mapper(vma));
+        }
+        self.vmas.remove(at)
+    }
+
+    /// Gives a VMA other ends, here and in `i_mmap`. Its place in the order stays.
+    pub(super) fn move_ends(&mut self, at: At, start: VirtAddr, end: VirtAddr) {
+        let Some(range) = VirtRange::new(start, end) else { return };
+        let vma = self.vmas.vma(at);
+        if let Some(backing) = vma.backing() {
+            let first = vma.index(start);
+            let new = Mapper { space: self.id, start, first, count: range.len().pages_up().get() };
+            backing.relink(self.mapper(vma), new);
+        }
+        self.vmas.set_range(at, range);
+    }
+
+    /// The entry of `vma` in its file's `i_mmap`.
+    pub(super) fn mapper(&self, vma: &Vma<B>) -> Mapper {
+        let (first, count) = vma.interval();
+        Mapper { space: self.id, start: vma.start(), first, count }
+    }
+}
