@@ -31,7 +31,7 @@ pub(crate) struct PerCpu {
 unsafe impl Sync for PerCpu {}
 
 static BLOCKS: [PerCpu; MAX_CPUS] = {
-    let mut blocks = [const { PerCpu::NEW }; MAX_CPUS];
+    let mut blocks = [const { PerCpu::new() }; MAX_CPUS];
     let mut index = 0;
     while index < MAX_CPUS {
         blocks[index].index = index as u64;
@@ -41,13 +41,15 @@ static BLOCKS: [PerCpu; MAX_CPUS] = {
 };
 
 impl PerCpu {
-    const NEW: Self = Self {
-        index: 0,
-        current: Cell::new(ptr::null()),
-        overflow_stack: Cell::new(0),
-        kmap: Depth::new(),
-        timer_interrupts: AtomicU64::new(0),
-    };
+    const fn new() -> Self {
+        Self {
+            index: 0,
+            current: Cell::new(ptr::null()),
+            overflow_stack: Cell::new(0),
+            kmap: Depth::new(),
+            timer_interrupts: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Gives this CPU, which is the first, its block.

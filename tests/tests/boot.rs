@@ -58,7 +58,7 @@ fn uses_4_gib() {
 }
 
 #[test]
-fn boots_where_more_cpus_sleep() {
+fn boots_with_four_cpus() {
     says_hello(&[("--smp", "4")]);
 }
 

@@ -33,6 +33,8 @@ mod sgi {
 
 /// The CPUs that run, one bit each.
 static ONLINE: AtomicU32 = AtomicU32::new(1);
+/// The CPUs that take interrupts from others, and may send them.
+static LISTENING: AtomicU32 = AtomicU32::new(0);
 /// The affinity of each CPU that runs.
 static AFFINITIES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
@@ -66,11 +68,17 @@ fn register() -> Result<(), IrqError> {
 
 /// Lets the interrupts between CPUs through to this one.
 fn listen() -> Result<(), IrqError> {
-    [sgi::CALL, sgi::NUDGE, sgi::STOP].into_iter().try_for_each(irq::enable)
+    [sgi::CALL, sgi::NUDGE, sgi::STOP].into_iter().try_for_each(irq::enable)?;
+    LISTENING.fetch_or(1 << arch::cpu::index(), Ordering::Release);
+    Ok(())
 }
 
-/// Sends one of [`sgi`] to CPU `cpu`, if that runs.
+/// Sends one of [`sgi`] to CPU `cpu`, if that runs; not from a CPU whose interrupt controller is not set up, for a panic may
+/// come that early.
 fn send(id: u32, cpu: usize) {
+    if LISTENING.load(Ordering::Relaxed) >> arch::cpu::index() & 1 == 0 {
+        return;
+    }
     let sent = affinity(cpu).map_or(Ok(()), |affinity| irq::send(id, affinity));
     debug_assert_eq!(sent, Ok(()), "such interrupts exist");
 }

@@ -5,13 +5,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use arch::cpu::MAX_CPUS;
 use mm::desc::{self, Attributes};
+use mm::space::{Access, Place, Request, What};
 use mm::table::Leaf;
-use mm::{Asid, Tables};
-use units::{ByteLen, PAGE_SIZE, PhysAddr, PhysRange, VirtAddr};
+use mm::{Asid, Prot, Tables, VmaFlags};
+use units::{ByteLen, PAGE_SIZE, PhysAddr, PhysRange, VirtAddr, VirtRange};
 
 use crate::mmu::{KernelFrames, KernelMmu};
 use crate::regions::{self, Region};
-use crate::task::stack;
+use crate::space::Space;
+use crate::task::{self, stack};
 use crate::testing::kernel_test;
 use crate::{layout, paging, smp};
 
@@ -111,6 +113,35 @@ kernel_test! {
             assert_eq!((range.end().get() - 1) & stack::SIZE, stack::SIZE);
         }
         assert_eq!(count, smp::online().count() + stack::task_stacks().count() + 1);
+    }
+
+    /// What a program has in its half is executable for nobody else, and for it only where it asked; the tables are those
+    /// of the TTBR0 that the program would run with.
+    fn a_program_has_what_it_asked_for() {
+        let space = Space::new().unwrap();
+        let mut asked = vec![];
+        for prot in (1..8).filter_map(Prot::from_bits) {
+            let len = 3 * PAGE_SIZE;
+            let request = Request { place: Place::ANYWHERE, len, prot, flags: VmaFlags::empty(), what: What::Anonymous };
+            let at = space.lock().map(request).ok().unwrap().at;
+            asked.push((VirtRange::with_len(at, ByteLen::new(len)).unwrap(), prot));
+            let ways = [(Prot::READ, Access::Read), (Prot::WRITE, Access::Write), (Prot::EXEC, Access::Exec)];
+            for (_, access) in ways.into_iter().filter(|(right, _)| prot.contains(*right)) {
+                space.fault(at, access).unwrap();
+            }
+        }
+        task::current().replace_space(Some(space));
+        let mut leaves = 0;
+        lower_half(arch::cpu::ttbr0()).each_leaf(&mut |leaf| {
+            leaves += 1;
+            let (_, prot) = asked.iter().find(|(range, _)| range.contains(leaf.va)).unwrap();
+            let (bits, attributes) = (leaf.desc.bits(), leaf.desc.attributes());
+            assert_eq!(bits & (desc::PXN | desc::NG | desc::AP_USER), desc::PXN | desc::NG | desc::AP_USER, "{leaf:x?}");
+            assert!(!attributes.executable() || prot.contains(Prot::EXEC), "{leaf:x?}");
+            assert!(!attributes.writable() || prot.contains(Prot::WRITE), "{leaf:x?}");
+        });
+        task::current().replace_space(None);
+        assert_eq!(leaves, asked.len());
     }
 
     /// The tables of TTBR0 are empty while no program runs, on every CPU; the identity map is one read-only page of
