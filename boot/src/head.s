@@ -125,7 +125,8 @@ zero_lines:
 	ret
 	.size zero_lines, . - zero_lines
 
-// el2_setup: at EL2, makes EL1 a place a kernel can run in and goes there; at EL1, stays.
+// el2_setup: at EL2, makes EL1 a place a kernel can run in and goes there; at EL1, stays. Registers are written as a whole
+// wherever they can be: whoever ran at EL2 before, as a VHE host perhaps, leaves nothing behind.
 //   out w0 = mode   uses x0, x1, x2   returns with all of DAIF masked, at EL1h, MMU off
 routine el2_setup
 	msr	spsel, #1
@@ -142,7 +143,9 @@ routine el2_setup
 2:	mov_q	x0, {SCTLR_EL2_OFF}
 	msr	sctlr_el2, x0
 	isb
-	mov	x0, #(1 << 31)			// HCR_EL2.RW: EL1 is AArch64; E2H, TGE, TSC, VM stay 0
+	// HCR_EL2: RW, EL1 is AArch64. E2H is 0, also on a CPU with VHE: EL2 is not a host, and the registers below have the
+	// layout that this gives them. TGE, TSC, VM, the traps and virtual interrupts are 0: nothing of EL1 comes here but hvc.
+	mov	x0, #(1 << 31)
 	mrs	x1, id_aa64isar1_el1
 	mov	x2, #0xff0			// APA, API
 	movk	x2, #0xff00, lsl #16		// GPA, GPI
@@ -157,8 +160,8 @@ routine el2_setup
 	mrs	x0, cnthctl_el2
 	orr	x0, x0, #3			// EL1 reads the physical counter and sets its timer
 	msr	cnthctl_el2, x0
-	msr	cntvoff_el2, xzr
-	mrs	x0, midr_el1
+	msr	cntvoff_el2, xzr		// and the virtual counter is the physical one
+	mrs	x0, midr_el1			// what EL1 reads as MIDR_EL1 and MPIDR_EL1: the CPU's own
 	mrs	x1, mpidr_el1
 	msr	vpidr_el2, x0
 	msr	vmpidr_el2, x1
@@ -166,16 +169,16 @@ routine el2_setup
 	ubfx	x1, x0, #24, #4			// GIC: the system register interface is there
 	cbz	x1, 4f
 	mrs	x1, s3_4_c12_c9_5		// ICC_SRE_EL2
-	orr	x1, x1, #0b0001			// SRE
-	orr	x1, x1, #0b1000			// Enable
+	orr	x1, x1, #0b0001			// SRE: by registers at EL2
+	orr	x1, x1, #0b1000			// Enable: and EL1 may say so for itself
 	msr	s3_4_c12_c9_5, x1
 	isb
 	mrs	x1, s3_4_c12_c9_5
 	tbz	x1, #0, 4f
-	msr	s3_4_c12_c11_0, xzr		// ICH_HCR_EL2
+	msr	s3_4_c12_c11_0, xzr		// ICH_HCR_EL2: no virtual interrupts
 4:	mov	x1, #0x33ff			// CPTR_EL2: FP does not trap, SVE (which nobody is told of) does
 	msr	cptr_el2, x1
-	msr	hstr_el2, xzr
+	msr	hstr_el2, xzr			// nothing of AArch32 traps
 	mrs	x0, id_aa64dfr0_el1
 	ubfx	x1, x0, #8, #4			// PMUVer: 0 none, 15 not ours
 	mov	x2, #0
@@ -183,9 +186,9 @@ routine el2_setup
 	cmp	x1, #15
 	b.eq	5f
 	mrs	x2, pmcr_el0
-	ubfx	x2, x2, #11, #5			// MDCR_EL2.HPMN: every counter is EL1's
+	ubfx	x2, x2, #11, #5			// MDCR_EL2.HPMN: every counter is EL1's; debug and PMU do not trap
 5:	msr	mdcr_el2, x2
-	msr	vttbr_el2, xzr
+	msr	vttbr_el2, xzr			// no stage 2, VMID 0
 	mov_q	x0, {SCTLR_EL1_OFF}
 	msr	sctlr_el1, x0
 	adr_l	x0, el2_vectors
@@ -209,11 +212,13 @@ routine set_cpu_boot_mode_flag
 	b	invalidate_dcache
 	.size set_cpu_boot_mode_flag, . - set_cpu_boot_mode_flag
 
-// create_page_tables: two identity maps for TTBR0, and the kernel's half for TTBR1. idmap_pg_dir has .idmap.text and
-// nothing else, and stays for the CPUs that come later. reloc_pg_dir is for the CPU that relocates: it has the image's
-// rodata and data as well, writable, and the device tree, and goes with primary_switched. init_pg_dir has the image at its link address plus
-// x23, with the permissions it keeps: text R-X, rodata R, data RW-; and in the linear map, text read-only. Blocks of
-// 2 MiB where both sides are aligned. Tables come from `boot_tables` in order; the roots are its first pages.
+// create_page_tables: two identity maps for TTBR0, and the kernel's half for TTBR1. Tables come from `boot_tables` in
+// order; the roots are its first pages. Blocks of 2 MiB where both sides are aligned.
+//   idmap_pg_dir  .idmap.text and nothing else; stays, for the CPUs that come later
+//   reloc_pg_dir  for the CPU that relocates: the image's rodata and data as well, writable, and the device tree at
+//                 TREE_WINDOW; goes with primary_switched
+//   init_pg_dir   the image at its link address plus x23, with the permissions it keeps: text R-X, rodata R, data RW-;
+//                 and in the linear map, text and rodata read-only
 //   in x21, x23, x24   uses x0..x13, x25, lr
 routine create_page_tables
 alias __create_page_tables, create_page_tables

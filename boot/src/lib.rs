@@ -2,8 +2,8 @@
 //!
 //! The order, and each step's name, are those of Linux's arm64 `head.S`; where Linux's name begins with `__`, that
 //! name is an alias at the same address. `head.s` is the road from `_start` to `kernel_main`, `secondary.s` that
-//! of the other CPUs, through the same routines, from `secondary_entry` to `secondary_main`. Numbers of descriptors come
-//! from `mm::desc`, so none of them lives twice.
+//! of the other CPUs, through the same routines, from `secondary_entry` to `secondary_main`; `el3.s` is the end for whoever
+//! comes at EL3. Numbers of descriptors come from `mm::desc`, so none of them lives twice.
 #![no_std]
 
 /// Where the linear map begins: physical address 0 is seen here.

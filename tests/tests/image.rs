@@ -95,6 +95,16 @@ fn an_elf_file_is_moved_by_kaslr() {
     assert_eq!(runs_at(&tests_pass(Machine::bare(), "kaslr=1G")), LINKED + (1 << 30));
 }
 
+/// A report names functions and lines wherever the kernel runs.
+#[test]
+fn backtraces_are_named_in_a_moved_kernel() {
+    let machine = placed(0x47ff_0000).append("kaslr=1G test=panics::bad_pointer");
+    let ended = machine.run();
+    ended.status(101).says("pc  0xffff8000c0").says("::tests::panics::bad_pointer at kernel/src/tests/panics.rs:");
+    let caller = |line: &str| line.starts_with("  0xffff8000c0") && line.contains("::testing::test_task at ");
+    assert!(ended.output.lines().any(caller), "the caller has no name:\n{}", ended.output);
+}
+
 /// Two boots run at two places (equal by chance once in four million), each a multiple of 2 MiB away.
 #[test]
 fn kaslr_alone_is_chance() {
