@@ -3,8 +3,9 @@
 
 use core::arch::asm;
 
+use crate::barrier;
+use crate::features::registers::Register;
 use crate::features::{self, Feature};
-use crate::{barrier, cpu};
 
 /// How far down the memory system a line is written back for persistence; by what the CPU has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +30,7 @@ impl CleanTo {
     }
 }
 
-/// Bytes in the smallest data cache line, from CTR_EL0.DminLine.
+/// Bytes in the smallest data cache line of any CPU, from CTR_EL0.DminLine.
 pub fn data_line() -> usize {
     4 << (ctr() >> 16 & 0xf)
 }
@@ -38,8 +39,9 @@ fn instruction_line() -> usize {
     4 << (ctr() & 0xf)
 }
 
+/// What holds for the caches of every CPU; of this one, before it is settled what that is.
 fn ctr() -> usize {
-    cpu::ctr() as usize
+    features::machine::common_or_own().register(Register::Ctr) as usize
 }
 
 /// Starts writing back every line of `len` bytes at `start`; complete after the next `dsb`. Answers how many lines.

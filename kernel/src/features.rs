@@ -7,11 +7,12 @@ use core::fmt;
 
 use arch::cpu::Control;
 use arch::features::hwcap::Capabilities;
-use arch::features::{Feature, Features, TABLE, Use, common, has, machine, physical_range};
+use arch::features::{Feature, Features, TABLE, Use, common, has, machine, physical_bits, physical_range};
 use mm::desc;
+use units::PhysAddr;
 
 use crate::exit::{refuse, status};
-use crate::timer;
+use crate::{paging, timer};
 
 /// Leaves this CPU's identification registers where [`settle`] finds them. A CPU without vector registers cannot run
 /// the kernel's copies: the machine ends here.
@@ -26,6 +27,12 @@ pub(crate) fn record_cpu() {
 
 /// Makes what all recorded CPUs have the machine's, once, before the first program; says what one lacks.
 pub(crate) fn settle() {
+    for (index, cpu) in machine::recorded() {
+        let bits = physical_bits(&cpu.registers);
+        if paging::highest() > PhysAddr::new(1 << bits) {
+            refuse(status::REFUSED, format_args!("CPU {index} has {bits} bits of physical address, too few for the memory"));
+        }
+    }
     let features = machine::settle();
     report_differences(features);
     log::info!("features: {}", Names(features));

@@ -7,6 +7,7 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use arch::features::{machine, physical_bits};
 use mm::desc::{Attributes, Level, Owner};
 use mm::table::TableError;
 use mm::{Asid, Tables};
@@ -25,6 +26,8 @@ type KernelTables = Tables<KernelFrames, KernelMmu>;
 static INIT_MM: Once<Mutex<KernelTables>> = Once::new();
 /// Bytes of the window of device registers in use. Changed under the lock of the tables.
 static MMIO_USED: AtomicU64 = AtomicU64::new(0);
+/// See [`highest`].
+static HIGHEST: AtomicU64 = AtomicU64::new(0);
 /// The physical address of `_text`.
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
@@ -114,6 +117,16 @@ impl From<Full> for MapError {
     }
 }
 
+/// The first physical address that the linear map or a CPU does not reach; while they are not all known, this one.
+pub(crate) fn reach() -> PhysAddr {
+    PhysAddr::new(1 << physical_bits(&machine::common_or_own())).min(layout::LINEAR_REACH)
+}
+
+/// Where the highest memory in the linear map ends: every CPU must reach it.
+pub(crate) fn highest() -> PhysAddr {
+    PhysAddr::new(HIGHEST.load(Ordering::Relaxed))
+}
+
 /// Shows `range`, of RAM or pmem, in the linear map, as the region `name`; whole pages, in the largest entries that fit.
 /// The image is there already (`boot`), text and read-only data read-only.
 ///
@@ -122,9 +135,10 @@ impl From<Full> for MapError {
 pub(crate) fn map_linear(range: PhysRange, name: &'static str) -> Result<(), MapError> {
     let (start, end) = (range.start().align_down(PAGE_SIZE), range.end().align_up(PAGE_SIZE));
     let range = end.and_then(|end| PhysRange::new(start, end)).ok_or(MapError::NoRoom)?;
-    if range.end().get() > layout::LINEAR_END - layout::LINEAR_BASE {
+    if range.end() > reach() {
         return Err(MapError::NoRoom);
     }
+    HIGHEST.fetch_max(range.end().get(), Ordering::Relaxed);
     let image = image().intersection(range);
     let (before, after) = match image {
         Some(image) => (PhysRange::new(range.start(), image.start()), PhysRange::new(image.end(), range.end())),

@@ -4,7 +4,6 @@
 
 use core::fmt;
 
-use arch::features::{machine, physical_bits};
 use platform::cmdline::Ram;
 use platform::fdt::Platform;
 use platform::ram::{self, Held, Plan};
@@ -43,7 +42,7 @@ impl fmt::Display for RamError {
 /// # Errors
 /// [`RamError`].
 pub(crate) fn init(platform: &Platform, ram: Ram, held: &[PhysRange]) -> Result<(), RamError> {
-    let held = Held { image: paging::image(), others: held, reach: reach() };
+    let held = Held { image: paging::image(), others: held, reach: paging::reach() };
     let plan = ram::plan(platform, ram, arch::cpu::mpidr(), held).map_err(RamError::Plan)?;
     for range in &plan.mapped {
         paging::map_linear(*range, "RAM").map_err(|error| RamError::Map(*range, error))?;
@@ -66,12 +65,6 @@ pub(crate) fn init(platform: &Platform, ram: Ram, held: &[PhysRange]) -> Result<
         unsafe { frames::give(*range) };
     }
     Ok(())
-}
-
-/// Where the kernel's map of physical memory ends: by its own room, or by what the CPU can address.
-fn reach() -> PhysAddr {
-    let promised = PhysAddr::new(1 << physical_bits(&machine::this_cpu().registers));
-    layout::LINEAR_REACH.min(promised)
 }
 
 /// Writes a word here and there, at both ends and at regular steps, and reads them all back: a device tree may name memory

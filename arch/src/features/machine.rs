@@ -96,6 +96,11 @@ pub fn has(feature: Feature) -> bool {
     features().has(feature)
 }
 
+/// The same as [`common`], but before [`settle`] what this CPU alone has.
+pub fn common_or_own() -> IdRegisters {
+    COMMON.read().unwrap_or_else(this_cpu).registers
+}
+
 /// The identification registers that all CPUs can stand for; zeroes before [`settle`].
 pub fn common() -> IdRegisters {
     COMMON.read().map_or(IdRegisters::ZERO, |cpu| cpu.registers)

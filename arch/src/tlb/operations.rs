@@ -1,6 +1,7 @@
 //! The operations themselves, on all CPUs.
 
 use core::arch::asm;
+use core::ops::Range;
 
 use units::{PAGE_SHIFT, PAGE_SIZE, VirtRange};
 
@@ -9,15 +10,20 @@ use super::plan::{Plan, Ranges, Step, page_operand, range_operand};
 use crate::barrier;
 use crate::features::{Feature, has};
 
-/// One operation of the family that the two names belong to: by page, and by range in its encoding, which the
-/// assembler of armv8.0 does not know.
+/// The operation of this name.
+macro_rules! drop_page {
+    ($name:literal, $operand:expr) => {
+        // SAFETY: dropping translations is always allowed; they are walked for again.
+        unsafe { asm!(concat!("tlbi ", $name, ", {}"), in(reg) $operand, options(nostack, preserves_flags)) }
+    };
+}
+
+/// One step by the family that the two names belong to: by page, and by range in its encoding, which the assembler of
+/// armv8.0 does not know.
 macro_rules! drop_step {
     ($step:expr, $asid:expr, $page:literal, $range:literal) => {
         match $step {
-            // SAFETY: dropping translations is always allowed; they are walked for again.
-            Step::Page(page) => unsafe {
-                asm!(concat!("tlbi ", $page, ", {}"), in(reg) page_operand($asid, page), options(nostack, preserves_flags));
-            },
+            Step::Page(page) => drop_page!($page, page_operand($asid, page)),
             // SAFETY: as above; every CPU has the instruction, or the plan would have no such step.
             Step::Pages { base, scale, num } => unsafe {
                 asm!(concat!("sys #0, ", $range, ", {}"), in(reg) range_operand($asid, base, scale, num),
@@ -27,18 +33,40 @@ macro_rules! drop_step {
     };
 }
 
-/// The plan for `range`, of whose entries none is smaller than `stride` pages.
+/// The numbers of the pages in `range`.
 #[inline]
-fn plan(range: VirtRange, stride: u64) -> Plan {
-    let (first, end) = (range.start().get() >> PAGE_SHIFT, (range.end().get() + PAGE_SIZE - 1) >> PAGE_SHIFT);
+fn pages(range: VirtRange) -> Range<u64> {
+    range.start().get() >> PAGE_SHIFT..(range.end().get() + PAGE_SIZE - 1) >> PAGE_SHIFT
+}
+
+/// The plan for these pages, among whose entries none is smaller than `stride` pages.
+fn plan(pages: Range<u64>, stride: u64) -> Plan {
     let ranges = if has(Feature::TlbRange) { Ranges::Known } else { Ranges::Unknown };
-    Plan::new(first..end, stride, ranges)
+    Plan::new(pages, stride, ranges)
 }
 
 /// Drops every translation of `range` under `asid` from all CPUs; complete when it returns. No entry there is smaller
-/// than `stride` pages, so one operation for each is enough. The stores it is about are behind a `dsb ishst` already.
+/// than `stride` pages, a multiple of which the range begins at, so one operation for each is enough. The stores it is
+/// about are behind a `dsb ishst` already.
+#[inline]
 pub fn invalidate(asid: u16, range: VirtRange, stride: u64, level: Level) {
-    match (plan(range, stride), level) {
+    let pages = pages(range);
+    debug_assert!(pages.start.is_multiple_of(stride));
+    // One entry, as after most faults, needs no plan.
+    if pages.end - pages.start == stride {
+        match level {
+            Level::Last => drop_page!("vale1is", page_operand(asid, pages.start)),
+            Level::All => drop_page!("vae1is", page_operand(asid, pages.start)),
+        }
+    } else {
+        invalidate_many(asid, pages, stride, level);
+    }
+    complete();
+}
+
+#[inline(never)]
+fn invalidate_many(asid: u16, pages: Range<u64>, stride: u64, level: Level) {
+    match (plan(pages, stride), level) {
         (Plan::Steps(steps), Level::Last) => {
             for step in steps {
                 drop_step!(step, asid, "vale1is", "c8, c2, #5"); // rvale1is
@@ -51,12 +79,11 @@ pub fn invalidate(asid: u16, range: VirtRange, stride: u64, level: Level) {
         }
         (Plan::Everything, _) => drop_asid(asid),
     }
-    complete();
 }
 
 /// The same for the kernel's half, whatever ASID runs.
 pub fn invalidate_kernel(range: VirtRange, stride: u64, level: Level) {
-    match (plan(range, stride), level) {
+    match (plan(pages(range), stride), level) {
         (Plan::Steps(steps), Level::Last) => {
             for step in steps {
                 drop_step!(step, 0, "vaale1is", "c8, c2, #7"); // rvaale1is
@@ -67,7 +94,7 @@ pub fn invalidate_kernel(range: VirtRange, stride: u64, level: Level) {
                 drop_step!(step, 0, "vaae1is", "c8, c2, #3"); // rvaae1is
             }
         }
-        // SAFETY: as in `drop_step`.
+        // SAFETY: as in `drop_page`.
         (Plan::Everything, _) => unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) },
     }
     complete();
@@ -81,8 +108,7 @@ pub fn invalidate_asid(asid: u16) {
 }
 
 fn drop_asid(asid: u16) {
-    // SAFETY: as in `drop_step`.
-    unsafe { asm!("tlbi aside1is, {}", in(reg) page_operand(asid, 0), options(nostack, preserves_flags)) };
+    drop_page!("aside1is", page_operand(asid, 0));
 }
 
 /// Waits until every CPU has done it, and uses no instruction that was fetched before.
