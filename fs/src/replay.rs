@@ -309,8 +309,13 @@ impl<M: Medium> Reader<'_, M> {
 
     /// Whether a record with a higher number than `seq` lies behind `at`.
     fn later_record(&self, segment: &Segment, at: usize, seq: u64) -> bool {
-        (at..SEGMENT_BYTES).step_by(RECORD_ALIGN).any(|at| {
-            segment.bytes.iter().any(|bytes| self.good_record(bytes, at).is_some_and(|(found, _)| found > seq))
+        let magic = RECORD_MAGIC.to_le_bytes();
+        segment.bytes.iter().any(|bytes| {
+            let places = bytes.get(at..).unwrap_or_default().chunks_exact(RECORD_ALIGN).enumerate();
+            // Nearly all of a segment's rest is something else, which its first byte tells.
+            places.filter(|(_, line)| line[0] == magic[0]).any(|(place, _)| {
+                self.good_record(bytes, at + place * RECORD_ALIGN).is_some_and(|(found, _)| found > seq)
+            })
         })
     }
 
