@@ -18,7 +18,7 @@ use arrayvec::ArrayVec;
 use platform::fdt::{self, AFFINITY, Interrupt};
 use safe_mmio::UniqueMmioPointer;
 use sync::{Mutex, Rank};
-use units::ByteLen;
+use units::{ByteLen, VirtAddr};
 
 use crate::mmio::{self, DeviceError, MapError};
 
@@ -134,6 +134,13 @@ pub(crate) fn init_cpu() -> Result<(), IrqError> {
     GicCpuInterface::set_priority_mask(0xff);
     GicCpuInterface::enable_group1(true);
     Ok(())
+}
+
+/// Where the registers of CPU `cpu`'s redistributor are seen, once that CPU has set it up.
+pub(crate) fn redistributor_of(cpu: usize) -> Option<VirtAddr> {
+    let controller = CONTROLLER.lock();
+    let registers = controller.as_ref()?.redistributors.get(cpu).copied()??;
+    Some(VirtAddr::new(registers.addr().get() as u64))
 }
 
 /// Has the end of an interrupt deactivate it too, whatever the firmware had set.

@@ -125,6 +125,37 @@ fn two_runs_with_four_cpus_are_the_same_under_icount() {
     assert_eq!(first.output, run().output);
 }
 
+/// The road of the second CPU, label by label: where each runs, at which level, with the MMU on or off.
+#[test]
+fn gdb_follows_a_secondary_from_its_entry_to_rust() {
+    const ROAD: [(&str, &str, &str); 7] = [
+        ("el2_setup", "2", "off"),
+        ("set_cpu_boot_mode_flag", "1", "off"),
+        ("cpu_setup", "1", "off"),
+        ("secondary_switch", "1", "off"),
+        ("enable_mmu", "1", "off"),
+        ("secondary_switched", "1", "on"),
+        ("secondary_main", "1", "on"),
+    ];
+    let image = Image::fresh();
+    let mut commands = vec![format!("tbreak *{}", loaded("secondary_entry")), "continue".into()];
+    for (label, _, mmu) in ROAD {
+        let place = if mmu == "on" { format!("((unsigned long)&{label})") } else { loaded(label) };
+        commands.push(format!("tbreak *{place}"));
+        commands.push("continue".into());
+        let checks = format!("$_thread, $pc == {place}, ($cpsr >> 2) & 3, $SCTLR & 1");
+        commands.push(format!("printf \"{label}: CPU %d, there %d, EL%d, MMU %d\\n\", {checks}"));
+    }
+    commands.push("detach".into());
+    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    let (ended, said) = Machine::with(&image).word("--smp", "2").init("/bin/hello").debugged(&image, &commands);
+    ended.status(0).prints(HELLO);
+    for (label, level, mmu) in ROAD {
+        let line = format!("{label}: CPU 2, there 1, EL{level}, MMU {}", u8::from(mmu == "on"));
+        assert!(said.contains(&line), "no line {line:?} in what gdb said:\n{said}");
+    }
+}
+
 /// `set_cpu_boot_mode_flag` is met by each CPU on its way; the second is made to say EL1.
 #[test]
 fn a_cpu_entered_at_another_level_is_told() {

@@ -73,6 +73,17 @@ kernel_test! {
         }
     }
 
+    /// Each CPU has a redistributor that no other has, among the GIC's registers.
+    fn each_cpu_has_its_own_redistributor() {
+        let all: alloc::vec::Vec<_> = smp::online().map(|cpu| irq::redistributor_of(cpu).unwrap()).collect();
+        for (index, &registers) in all.iter().enumerate() {
+            assert!(!all[..index].contains(&registers));
+            assert_eq!(layout::describe(registers), "the registers of the GIC's redistributors");
+        }
+        let absent = (0..=MAX_CPUS).find(|&cpu| !smp::is_online(cpu));
+        assert!(absent.is_some_and(|cpu| irq::redistributor_of(cpu).is_none()));
+    }
+
     /// `current()` holds everywhere: the others run idle tasks of their own.
     fn each_cpu_has_a_task() {
         let here = arch::cpu::index();
