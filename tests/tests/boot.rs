@@ -48,13 +48,20 @@ fn finds_pmem_that_is_a_numa_node_at_el1() {
 }
 
 #[test]
-fn is_content_with_128_mib() {
-    says_hello(&[("--mem", "128M")]);
+fn is_content_with_64_mib() {
+    says_hello(&[("--mem", "64M")]);
 }
 
 #[test]
-fn uses_4_gib() {
-    says_hello(&[("--mem", "4G")]);
+fn says_what_is_too_little_memory() {
+    for size in ["5M", "8M", "10M"] {
+        Machine::bare().word("--mem", size).run().refuses(125, &["memory: too little to run in"]);
+    }
+}
+
+#[test]
+fn uses_8_gib() {
+    says_hello(&[("--mem", "8G")]);
 }
 
 #[test]
