@@ -99,9 +99,9 @@ fn row(before: Option<&Place>, place: &Place, numbers: &HashMap<Function, u32>) 
     let advance = (place.offset - start) / STEP;
     let mut kept = old.iter().zip(calls).take_while(|(old, new)| old == new).count();
     // The innermost call may keep its function and change its line, if nothing is pushed above it.
-    let mut change = 0;
+    let mut change = 0_i32;
     if kept + 1 == calls.len() && old.get(kept).is_some_and(|old| function(old) == function(&calls[kept])) {
-        change = i64::from(calls[kept].line) - i64::from(old[kept].line);
+        change = calls[kept].line.wrapping_sub(old[kept].line) as i32;
         kept += 1;
     }
     let (pops, pushes) = ((old.len() - kept) as u32, (calls.len() - kept) as u32);
@@ -115,7 +115,7 @@ fn row(before: Option<&Place>, place: &Place, numbers: &HashMap<Function, u32>) 
         }
     }
     if pushes == 0 && kept > 0 {
-        number(&mut bytes, (change << 1 ^ change >> 63) as u32);
+        number(&mut bytes, ((change << 1) ^ (change >> 31)) as u32);
     }
     for call in &calls[kept..] {
         number(&mut bytes, numbers[&function(call)]);
