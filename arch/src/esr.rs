@@ -371,13 +371,33 @@ impl fmt::Display for SavedState {
             mode if mode & 0x10 != 0 => "AArch32",
             _ => "unknown mode",
         })?;
-        let bit = |at: u32, set: char| if self.0 >> at & 1 != 0 { set } else { '-' };
-        write!(f, " {}{}{}{}", bit(31, 'N'), bit(30, 'Z'), bit(29, 'C'), bit(28, 'V'))?;
-        write!(f, " {}{}{}{}", bit(9, 'D'), bit(8, 'A'), bit(7, 'I'), bit(6, 'F'))?;
-        if self.0 >> 22 & 1 != 0 {
-            write!(f, " PAN")?;
+        let set = |at: u32| self.0 >> at & 1 != 0;
+        let flags = [(31, 'N'), (30, 'Z'), (29, 'C'), (28, 'V')];
+        f.write_str(", ")?;
+        for (at, flag) in flags {
+            write!(f, "{}", if set(at) { flag } else { '-' })?;
         }
-        Ok(())
+        let masks = [(9, "debug"), (8, "SError"), (7, "IRQ"), (6, "FIQ")];
+        self.list(f, ", nothing masked", ", masked:", &masks)?;
+        let others = [
+            (20, "illegal state"),
+            (21, "single step"),
+            (22, "PAN"),
+            (23, "UAO"),
+            (24, "DIT"),
+            (25, "TCO"),
+            (12, "SSBS"),
+        ];
+        self.list(f, "", ",", &others)
+    }
+}
+
+impl SavedState {
+    /// The names of the bits that are set, behind `some`; `none` where none is.
+    fn list(self, f: &mut fmt::Formatter<'_>, none: &str, some: &str, bits: &[(u32, &str)]) -> fmt::Result {
+        let mut set = bits.iter().filter(|(at, _)| self.0 >> at & 1 != 0).peekable();
+        f.write_str(if set.peek().is_some() { some } else { none })?;
+        set.try_for_each(|(_, name)| write!(f, " {name}"))
     }
 }
 
@@ -434,7 +454,7 @@ mod tests {
 
     #[test]
     fn saved_states_name_the_level_and_the_mask() {
-        assert_eq!(SavedState(0x6000_03c5).to_string(), "EL1h -ZC- DAIF");
-        assert_eq!(SavedState(0).to_string(), "EL0 ---- ----");
+        assert_eq!(SavedState(0x6000_03c5).to_string(), "EL1h, -ZC-, masked: debug SError IRQ FIQ");
+        assert_eq!(SavedState(0).to_string(), "EL0, ----, nothing masked");
     }
 }

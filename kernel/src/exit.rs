@@ -16,10 +16,17 @@ pub(crate) mod status {
     pub(crate) const NOT_FOUND: i32 = 127;
 }
 
+/// Whether [`exit`] has been tried.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the machine is being ended: a fault now is the way out that failed.
+pub(crate) fn is_ending() -> bool {
+    ENDING.load(Ordering::Relaxed)
+}
+
 /// Ends QEMU with `code` through the semihosting call SYS_EXIT; where nobody listens to that, turns the machine off,
 /// and where that fails too, sleeps.
 pub(crate) fn exit(code: i32) -> ! {
-    static ENDING: AtomicBool = AtomicBool::new(false);
     arch::irq::save();
     // `hlt` without semihosting is an undefined instruction: its trap comes back here.
     if !ENDING.swap(true, Ordering::Relaxed) {

@@ -126,11 +126,25 @@ impl Ring {
     }
 }
 
-/// Shows the last `lines` records to `each`, byte by byte, under the log's lock: `each` may take none itself. For the
-/// panic path, so where the lock is held it does not wait.
-pub(crate) fn last_lines(lines: usize, each: &mut dyn FnMut(u8)) {
-    match KEPT.try_lock() {
-        Some(ring) => ring.tail(lines).for_each(each),
-        None => "(the log is locked)\n".bytes().for_each(each),
-    }
+/// Shows the last `lines` records to `each`, byte by byte, under the log's lock: `each` may take none itself. Does not wait
+/// for the lock.
+///
+/// # Errors
+/// [`Locked`]: somebody holds it.
+pub(crate) fn last_lines(lines: usize, each: &mut dyn FnMut(u8)) -> Result<(), Locked> {
+    KEPT.try_lock().ok_or(Locked)?.tail(lines).for_each(each);
+    Ok(())
+}
+
+/// Somebody is writing to the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Locked;
+
+/// Takes the log away from whoever writes to it.
+///
+/// # Safety
+/// That one never goes on: only the panic path may say so.
+pub(crate) unsafe fn take_over() {
+    // SAFETY: as the caller says.
+    unsafe { KEPT.force_unlock() };
 }

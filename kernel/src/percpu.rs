@@ -97,3 +97,10 @@ pub(crate) fn current_or_null() -> *const Task {
     // SAFETY: null before `init`, else a static block.
     unsafe { block.as_ref() }.map_or(ptr::null(), |block| block.current.get())
 }
+
+/// The address behind this CPU's stack for overflows; 0 before there is one.
+pub(crate) fn overflow_stack_or_0() -> u64 {
+    let block: *const PerCpu = arch::cpu::block();
+    // SAFETY: as above.
+    unsafe { block.as_ref() }.map_or(0, |block| block.overflow_stack.get())
+}

@@ -239,6 +239,17 @@ impl<'t> Table<'t> {
     }
 }
 
+/// A path of a library's source, from the library's name on; nothing where `path` is none. Rust's own libraries lie where
+/// the compiler was built, or where it was installed; a registry's crates below the registry's name.
+pub fn library(path: &str) -> Option<&str> {
+    if let Some((_, rest)) = path.split_once("/registry/src/") {
+        return Some(rest.split_once('/').map_or(rest, |(_, rest)| rest));
+    }
+    let installed = path.split_once("/lib/rustlib/src/rust/library/");
+    let built = || path.strip_prefix("/rustc/")?.split_once("/library/");
+    installed.or_else(built).map(|(_, rest)| rest)
+}
+
 /// The 32-bit number at `at`.
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..at.checked_add(4)?)?;

@@ -1,46 +1,259 @@
-//! The kernel's own bug: what is printed, and the status. There is none to show, so a debugger puts one in: the frame of
-//! a program's first fault is made to point at nothing.
+//! The kernel's own bugs, each of a kind, put there on purpose (`kernel/src/tests/panics.rs`): the report that each makes,
+//! and the status. In both kernels, so that a name or a line is not right by the optimiser's leave.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
-use machine_tests::{Image, Machine, built, root};
+use machine_tests::{Ended, Image, Machine, built, root};
+use object::{Object, ObjectSection};
+
+/// The source of the bugs.
+const SOURCE: &str = "kernel/src/tests/panics.rs";
+
+/// The place in the source that is marked by a comment of this name, as a report shows it.
+fn at(mark: &str) -> String {
+    let source = fs::read_to_string(root().join(SOURCE)).expect("it is there");
+    let comment = format!("// {mark}");
+    let line = source.lines().position(|line| line.ends_with(&comment)).unwrap_or_else(|| panic!("no {comment}"));
+    format!("{SOURCE}:{}", line + 1)
+}
+
+/// A function of the source, as a report shows it.
+fn function(name: &str) -> String {
+    format!("vitrine_kernel::tests::panics::{name}")
+}
+
+/// What is the same in every report, and only once.
+#[track_caller]
+fn is_whole(ended: &Ended) {
+    ended.status(101).says("  spsr 0x").says("EL1h").says("masked: ").says("last log lines:\n[").says("memory: ");
+    let count = |text: &str| ended.output.matches(text).count();
+    for once in ["panic on CPU", "  x0  0x", "  pc   0xffff", "  sp   0xffff", "backtrace:\n", "\nlast log lines:\n"] {
+        assert_eq!(count(once), 1, "{once:?} in:\n{}", ended.output);
+    }
+    assert!(ended.output.ends_with("end of panic report\n"), "it ends in the middle:\n{}", ended.output);
+}
+
+/// Has both kernels run into the bug `name`, on a machine of `cpus`.
+#[track_caller]
+fn reports(name: &str, cpus: &str, check: impl Fn(&Ended)) {
+    for kernel in ["vitrine.elf", "vitrine-checked.elf"] {
+        let machine = Machine::bare().word("--kernel", &built(kernel).to_string_lossy()).word("--smp", cpus);
+        let ended = machine.append(&format!("test=panics::{name}")).run();
+        is_whole(&ended);
+        check(&ended);
+    }
+}
+
+/// The lines of a report's backtrace, without the addresses.
+fn backtrace(ended: &Ended) -> Vec<&str> {
+    let lines = ended.output.lines().skip_while(|line| !line.starts_with("backtrace:")).skip(1);
+    let code = |line: &'_ str| line.starts_with("   0x") || line.starts_with("    ");
+    lines
+        .take_while(|line| code(line) || line.contains(" more "))
+        .map(|line| {
+            line.trim_start()
+                .split_once(' ')
+                .map_or(line, |(first, rest)| if first.starts_with("0x") { rest } else { line.trim() })
+        })
+        .collect()
+}
+
+/// Checks that the backtrace has these lines, one behind the other.
+#[track_caller]
+fn runs(ended: &Ended, want: &[String]) {
+    let lines = backtrace(ended);
+    let found = lines.windows(want.len()).any(|window| window.iter().zip(want).all(|(line, want)| line == want));
+    assert!(found, "{want:#?} is not in {lines:#?}");
+}
 
 #[test]
-fn a_kernel_panic_prints_registers_and_addresses_and_exits_101() {
+fn a_plain_panic_is_told_from_its_line_on() {
+    reports("on_purpose", "1", |ended| {
+        ended.says("panic on CPU 0: on purpose, with 1 and two (kernel/src/tests/panics.rs:").says("\nin task ");
+        runs(ended, &[format!("{} at {}", function("on_purpose"), at("on_purpose"))]);
+        assert!(backtrace(ended)[0].starts_with("core::panicking::panic_fmt at core/src/panicking.rs:"));
+        assert!(backtrace(ended).last().unwrap().starts_with("first_run"));
+    });
+}
+
+#[test]
+fn a_bad_pointer_is_told_with_the_function_that_was_inlined() {
+    reports("bad_pointer", "1", |ended| {
+        ended
+            .says("panic on CPU 0: data abort in EL1, read: translation fault at level 0, at 0x0000000000000018: the null page")
+            .says("  esr  0x0000000096000004: data abort in EL1, read: translation fault at level 0\n")
+            .says("  far  0x0000000000000018: the null page\n")
+            .says(": kernel text\n")
+            .says(": this task's stack, ");
+        let inlined = format!("{} at {}", function("read_at"), at("read_at"));
+        assert_eq!(backtrace(ended)[0], inlined);
+        runs(ended, &[inlined, format!("inlined into {} at {}", function("bad_pointer"), at("bad_pointer"))]);
+    });
+}
+
+#[test]
+fn a_fault_in_the_allocator_is_told_with_its_lock_held() {
+    reports("in_the_allocator", "2", |ended| {
+        ended.says("data abort in EL1, read").says("at 0x123456789abcdef0: nothing the kernel has mapped");
+        assert!(
+            backtrace(ended)
+                .iter()
+                .any(|line| line.contains("vitrine_kernel::heap::Locked") && line.contains(" at kernel/src/heap.rs:"))
+        );
+        let caller = format!("{} at {}", function("in_the_allocator"), at("in_the_allocator"));
+        assert!(backtrace(ended).iter().any(|line| line.ends_with(&caller)), "{:#?}", backtrace(ended));
+    });
+}
+
+#[test]
+fn running_out_of_memory_says_how_much_was_asked() {
+    reports("out_of_memory", "1", |ended| {
+        ended.says("panic on CPU 0: memory allocation of 1099511627776 bytes failed (alloc/src/alloc.rs:");
+        let caller = format!("{} at {}", function("out_of_memory"), at("out_of_memory"));
+        assert!(backtrace(ended).iter().any(|line| line.ends_with(&caller)), "{:#?}", backtrace(ended));
+    });
+}
+
+#[test]
+fn a_fault_in_the_report_is_told_and_the_report_goes_on() {
+    reports("in_the_report", "2", |ended| {
+        ended.says("panic on CPU 0: about \npanic while a panic was reported (1): data abort in EL1");
+        ended.says(&format!("{} at {}\n", function("read_at"), at("read_at"))).says(&at("unshowable"));
+        runs(ended, &[format!("{} at {}", function("in_the_report"), at("in_the_report"))]);
+    });
+}
+
+#[test]
+fn a_stack_overflow_is_told_from_both_its_ends() {
+    reports("stack_overflow", "1", |ended| {
+        ended.says("panic on CPU 0: kernel stack overflow: sp 0xffffa0").says("the guard below this task's stack, ");
+        let again = format!("{} at {}", function("recurse"), at("recurse"));
+        let lines = backtrace(ended);
+        assert!(lines.iter().filter(|&&line| line == again).count() > 30, "{lines:#?}");
+        assert!(lines.iter().any(|line| line.starts_with("... ") && line.ends_with(" more ...")), "{lines:#?}");
+        runs(ended, &[again, format!("{} at {}", function("stack_overflow"), at("stack_overflow"))]);
+    });
+}
+
+#[test]
+fn a_jump_to_nowhere_is_told_with_who_jumped() {
+    reports("bad_jump", "1", |ended| {
+        ended
+            .says("instruction abort in EL1, fetch: translation fault")
+            .says("in the linear map, where nothing is mapped\n");
+        assert_eq!(backtrace(ended)[1], format!("{} at {}", function("bad_jump"), at("bad_jump")));
+    });
+}
+
+#[test]
+fn a_frame_pointer_that_leads_nowhere_ends_the_backtrace_only() {
+    reports("bad_frame_pointer", "1", |ended| {
+        ended.says("panic on CPU 0: brk #0x7\n").says("far  0x0000000000000000: not of this exception\n");
+        assert_eq!(backtrace(ended)[0], format!("{} at {}", function("bad_frame_pointer"), at("bad_frame_pointer")));
+    });
+}
+
+#[test]
+fn the_log_is_shown_also_where_somebody_was_writing() {
+    reports("under_the_logs_lock", "1", |ended| {
+        ended.says("panic on CPU 0: with the log locked").says("(somebody was writing here)\n");
+        ended.says("] the last thing logged\nend of panic report\n");
+        runs(
+            ended,
+            &[format!("{}::{{{{closure}}}} at {}", function("under_the_logs_lock"), at("under_the_logs_lock"))],
+        );
+    });
+}
+
+#[test]
+fn a_store_to_text_is_told_as_such() {
+    reports("write_to_text", "1", |ended| {
+        ended
+            .says("data abort in EL1, write: permission fault at level 3")
+            .says(": the linear map of kernel text, physical 0x40200000");
+        let caller = format!("{} at {}", function("write_to_text"), at("write_to_text"));
+        assert!(backtrace(ended).iter().any(|line| line.ends_with(&caller)), "{:#?}", backtrace(ended));
+    });
+}
+
+#[test]
+fn another_cpu_reports_across_the_interrupt_it_served() {
+    reports("on_another_cpu", "3", |ended| {
+        ended.says("panic on CPU 1: over here (").says("\nin task 0 of process ");
+        runs(ended, &[format!("{}::{{{{closure}}}} at {}", function("on_another_cpu"), at("on_another_cpu"))]);
+        let lines = backtrace(ended);
+        let interrupt = lines.iter().position(|line| *line == "el1_irq").expect("it crosses the exception");
+        // The instruction that the interrupt found, not the one before it: the CPU was asleep.
+        assert!(lines[interrupt + 1].contains("arch::irq::wait at arch/src/irq.rs:"), "{lines:#?}");
+    });
+}
+
+#[test]
+fn cpus_that_panic_at_once_make_one_report() {
+    for _ in 0..3 {
+        reports("on_every_cpu", "4", |ended| {
+            ended.says(": one of many (");
+            assert!(!ended.output.contains("does not stop"), "{}", ended.output);
+        });
+    }
+}
+
+#[test]
+fn a_cpu_that_does_not_stop_is_told_of() {
+    reports("beside_a_cpu_that_hangs", "2", |ended| {
+        ended.says("panic on CPU 0: on its own (").says(")\nCPU 1 does not stop\n");
+    });
+}
+
+/// The kernel with other bytes where its table of symbols is.
+fn with_table(image: &Image, change: impl Fn(&mut [u8])) -> Ended {
+    let mut elf = fs::read(built("vitrine.elf")).expect("make test builds it");
+    let file = object::File::parse(&*elf).expect("an ELF file");
+    let (start, len) = file.section_by_name(".symbols").and_then(|section| section.file_range()).expect("bytes");
+    change(&mut elf[start as usize..(start + len) as usize]);
+    let kernel = image.path().with_file_name("kernel.elf");
+    fs::write(&kernel, elf).expect("a file beside the image");
+    Machine::bare().word("--kernel", &kernel.to_string_lossy()).append("test=panics::on_purpose").run()
+}
+
+#[test]
+fn a_damaged_table_of_symbols_costs_the_names_alone() {
+    let image = Image::fresh();
+    let ended = with_table(&image, |table| table.fill(0));
+    ended.status(101).says("backtrace: (this kernel was built without symbols)\n  0x").says(" in kernel text\n");
+    let ended = with_table(&image, |table| table.fill(0x5a));
+    ended.status(101).says("backtrace: (the table of symbols is damaged)\n  0x").says(" in kernel text\n");
+    // Behind a good header, too.
+    let ended = with_table(&image, |table| table[32..].iter_mut().for_each(|byte| *byte = byte.wrapping_mul(97)));
+    ended.status(101).says("end of panic report\n");
+    assert!(!ended.output.contains("while a panic was reported"), "{}", ended.output);
+}
+
+/// Lets gdb do `commands` with the kernel in a machine that waits for it.
+fn under_gdb(machine: impl Fn(&[&str]) -> Machine, commands: &[&str]) -> Ended {
     let image = Image::fresh();
     let socket = image.path().with_file_name("gdb.sock");
     let chardev = format!("socket,path={},server=on,wait=off,id=gdb", socket.display());
-    let machine =
-        Machine::with(&image).init("/bin/hello").qemu(&["-S", "-chardev", &chardev, "-gdb", "chardev:gdb"]).start();
+    let machine = machine(&["-S", "-chardev", &chardev, "-gdb", "chardev:gdb"]).start();
     machine_tests::wait_for(&socket);
-    let connect = format!("target remote {}", socket.display());
-    let session = Command::new("timeout")
-        .args(["60", "gdb-multiarch", "-q", "-batch", "-nx"])
-        .arg(built("vitrine.elf"))
-        .args([
-            "-ex",
-            &connect,
-            "-ex",
-            "break *&trap_user_fault",
-            "-ex",
-            "continue",
-            "-ex",
-            "set $x0 = 8",
-            "-ex",
-            "detach",
-        ])
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .output()
-        .expect("gdb-multiarch");
+    let mut gdb = Command::new("timeout");
+    gdb.args(["60", "gdb-multiarch", "-q", "-batch", "-nx"]).arg(built("vitrine.elf"));
+    gdb.args(["-ex", &format!("target remote {}", socket.display())]);
+    commands.iter().for_each(|command| _ = gdb.args(["-ex", command]));
+    let session = gdb.current_dir(root()).stdin(Stdio::null()).output().expect("gdb-multiarch");
     assert!(session.status.success(), "{}", String::from_utf8_lossy(&session.stderr));
-    machine
-        .stays_open()
-        .status(101)
-        .says("panic on CPU 0: data abort")
-        .says("the null page")
-        .says("  x0  0x0000000000000008")
-        .says("spsr 0x")
-        .says("backtrace:\n  0xffff8000800")
-        .says("end of panic report\n");
+    machine.stays_open()
+}
+
+#[test]
+fn a_fault_in_a_call_is_told_with_the_program() {
+    let image = Image::fresh();
+    // The frame of a program's first fault is made to point at nothing.
+    let commands = ["break *&trap_user_fault", "continue", "set $x0 = 8", "detach"];
+    let ended = under_gdb(|words| Machine::with(&image).init("/bin/hello").qemu(words), &commands);
+    is_whole(&ended);
+    ended.says("panic on CPU 0: data abort").says("the null page").says("  x0  0x0000000000000008");
+    ended.says("\nin task 1 of process 1, /bin/hello\n");
+    assert!(backtrace(&ended)[0].starts_with("trap_user_fault at kernel/src/trap/mod.rs:"), "{:#?}", backtrace(&ended));
 }

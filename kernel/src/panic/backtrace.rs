@@ -5,14 +5,25 @@
 
 use core::fmt::{self, Write};
 
+use units::VirtAddr;
+
+use super::report::{Cause, Facts};
 use super::symbols::{self, Code};
 use crate::layout;
 
 /// Calls shown at most: so many of the innermost, so many of the outermost.
 const SHOWN: (usize, usize) = (24, 12);
 
-/// Shows where each frame record from `frame_pointer` up returns to, innermost first.
-pub(super) fn show(out: &mut impl Write, frame_pointer: u64) -> fmt::Result {
+/// Shows the instruction that went wrong, where the code itself did not say so, and where each call returns to, innermost
+/// first.
+pub(super) fn show(out: &mut impl Write, facts: &Facts) -> fmt::Result {
+    let (pc, link, frame_pointer) = (facts.frame.elr, facts.frame.x[30], facts.frame.x[29]);
+    if !matches!(facts.cause, Cause::Panic) {
+        symbols::show(out, pc, Code::Exact)?;
+        if is_only_in_link(pc, link, frame_pointer) {
+            symbols::show(out, link, Code::Return)?;
+        }
+    }
     let count = Records::from(frame_pointer).count();
     let left_out = SHOWN.0..count.saturating_sub(SHOWN.1).max(SHOWN.0);
     let mut code = Code::Return;
@@ -27,6 +38,13 @@ pub(super) fn show(out: &mut impl Write, frame_pointer: u64) -> fmt::Result {
         code = if vectors.contains(&address) { Code::Exact } else { Code::Return };
     }
     Ok(())
+}
+
+/// Whether the function of `pc` keeps no frame record, or not yet, so that its caller is known by x30 alone: that leads
+/// into another function, and the innermost record does not lead there.
+fn is_only_in_link(pc: u64, link: u64, frame_pointer: u64) -> bool {
+    let caller = symbols::owner(link.wrapping_sub(1));
+    caller.is_some() && caller != symbols::owner(pc) && Records::from(frame_pointer).next() != Some(link)
 }
 
 /// The return addresses of a chain of frame records.
@@ -51,7 +69,9 @@ impl Iterator for Records {
         let record = core::ptr::with_exposed_provenance::<[u64; 2]>(here as usize);
         // SAFETY: aligned, and on a kernel stack, which is mapped.
         let [above, address] = unsafe { record.read_volatile() };
-        self.next = if above > here { above } else { 0 };
+        // The stacks for overflows lie above the boot stack in the map, but are entered from there.
+        let enters = layout::boot_stack().contains(VirtAddr::new(above)) && !layout::boot_stack().contains(VirtAddr::new(here));
+        self.next = if above > here || enters { above } else { 0 };
         // The first function has nowhere to return to.
         (address != 0).then_some(address)
     }
@@ -59,9 +79,8 @@ impl Iterator for Records {
 
 /// Whether two words can be read there.
 fn is_record(at: u64) -> bool {
-    let stacks = layout::STACKS_BASE..layout::STACKS_BASE + layout::STACKS_SIZE;
-    let boot = layout::boot_stack_start().get()..layout::boot_stack_end().get();
-    let on_stack = [stacks, boot].iter().any(|range| range.contains(&at) && range.contains(&(at + 15)));
+    let boot = layout::boot_stack().contains(VirtAddr::new(at));
+    let on_stack = boot || (layout::STACKS_BASE..layout::STACKS_BASE + layout::STACKS_SIZE).contains(&at);
     at.is_multiple_of(8) && on_stack && is_mapped(at) && is_mapped(at + 8)
 }
 

@@ -1,40 +1,41 @@
-//! The end by our own bug: what is printed, and how little it relies on.
+//! The end by our own bug: who reports it, and on what little a report relies.
 //!
-//! Everything goes through the early console: no lock, no heap. A fault inside the report starts a shorter one, and a
-//! fault in that ends the machine at once. The message stays under the symbol [`VITRINE_PANIC`] for a debugger.
+//! Everything goes through the early console: no lock, no heap. The first CPU that gets here stops the others and
+//! reports alone, on the stack it keeps for an overflow, in the [stages](report::STAGES) of [`report`]. A fault inside a
+//! stage is told in a line or two, and the report goes on with the stage after it; too many of them end the machine at
+//! once. The message stays under the symbol [`VITRINE_PANIC`] for a debugger.
 
 mod backtrace;
+mod owner;
+mod report;
 mod symbols;
 
+use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use arch::esr::{Esr, SavedState};
+use arch::esr::Esr;
 use arch::frame::TrapFrame;
 use units::VirtAddr;
 
 use crate::console::early;
 use crate::exit::{self, status};
-use crate::layout;
-use crate::smp::stop;
-use symbols::Code;
+use crate::{percpu, smp, testing};
+use report::{Cause, Facts};
 pub(crate) use symbols::init;
 
-/// Log lines repeated at most.
-const LOG_LINES: usize = 16;
+/// Faults inside the report that are told of; the next one ends the machine.
+const NESTED: usize = 3;
 /// Bytes of the message that are kept.
 const KEPT: usize = 256;
-
-/// How many times this machine has begun to report a panic.
-static REPORTS: AtomicU32 = AtomicU32::new(0);
 
 /// The first panic's message, cut to its length; read by gdb (`x/s &VITRINE_PANIC`).
 #[repr(C)]
 pub(crate) struct Kept(UnsafeCell<[u8; KEPT]>);
 
-// SAFETY: written once, by the first CPU that panics; read by nobody but a debugger.
+// SAFETY: written once, by the CPU that reports; read by nobody but a debugger.
 unsafe impl Sync for Kept {}
 
 /// See [`Kept`].
@@ -43,139 +44,123 @@ pub(crate) static VITRINE_PANIC: Kept = Kept(UnsafeCell::new([0; KEPT]));
 
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
-    let frame = TrapFrame::capture();
-    let level = begin();
-    let registers = Some((&frame, None));
+    let facts = Facts { frame: TrapFrame::capture(), cause: Cause::Panic };
     match info.location() {
-        Some(at) => report(level, format_args!("{} ({at})", info.message()), registers, frame.x[29]),
-        None => report(level, format_args!("{}", info.message()), registers, frame.x[29]),
+        Some(at) => {
+            let file = ::symbols::library(at.file()).unwrap_or(at.file());
+            begin(&facts, format_args!("{} ({file}:{}:{})", info.message(), at.line(), at.column()))
+        }
+        None => begin(&facts, format_args!("{}", info.message())),
     }
 }
 
 /// The kernel's own access at `far` went wrong.
 pub(crate) fn kernel_fault(frame: &TrapFrame, esr: u64, far: u64) -> ! {
-    let level = begin();
     let esr = Esr::new(esr);
+    let facts = Facts { frame: *frame, cause: Cause::Exception(esr, far) };
     match esr.abort() {
         Some(abort) if abort.address_valid => {
-            let owner = layout::describe(VirtAddr::new(far));
-            report(level, format_args!("{esr}, at {far:#018x}: {owner}"), Some((frame, Some(esr))), frame.x[29])
+            begin(&facts, format_args!("{esr}, at {far:#018x}: {}", owner::of(VirtAddr::new(far))))
         }
-        _ => report(level, format_args!("{esr}"), Some((frame, Some(esr))), frame.x[29]),
+        _ => begin(&facts, format_args!("{esr}")),
     }
 }
 
 /// A kernel stack is full; runs on the stack kept for this.
 pub(crate) fn stack_overflow(frame: &TrapFrame) -> ! {
-    let level = begin();
-    let owner = layout::describe(VirtAddr::new(frame.sp));
-    report(
-        level,
-        format_args!("kernel stack overflow: sp {:#018x}, {owner}", frame.sp),
-        Some((frame, None)),
-        frame.x[29],
-    )
+    let sp = frame.sp;
+    let facts = Facts { frame: *frame, cause: Cause::Overflow };
+    begin(&facts, format_args!("kernel stack overflow: sp {sp:#018x}, {}", owner::of(VirtAddr::new(sp))))
 }
 
 /// An exception that must not happen.
 pub(crate) fn unexpected(frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
-    let level = begin();
     let esr = Esr::new(arch::cpu::esr());
-    report(level, format_args!("unexpected {what}: {esr}"), Some((frame, Some(esr))), frame.x[29])
+    let facts = Facts { frame: *frame, cause: Cause::Exception(esr, arch::cpu::far()) };
+    begin(&facts, format_args!("unexpected {what}: {esr}"))
 }
 
-/// Counts the reports; interrupts stay out from here on, and a CPU that comes while another reports.
-fn begin() -> u32 {
+/// Where every panic comes together. Interrupts stay out from here on.
+fn begin(facts: &Facts, message: fmt::Arguments<'_>) -> ! {
     arch::irq::save();
-    if !crate::testing::in_test() {
-        stop::claim();
+    if exit::is_ending() {
+        // `hlt` was no way out on this machine.
+        exit::exit(status::PANIC);
     }
-    match REPORTS.fetch_add(1, Ordering::Relaxed) {
-        level @ 0..=1 => level,
-        // Even the short report went wrong.
+    end_test(facts, message);
+    smp::stop::claim();
+    match BEGUN.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            report::keep(facts);
+            let missing = smp::stop::stop_others().fold(0, |cpus, cpu| cpus | 1 << cpu);
+            let first = First { message, missing };
+            on_overflow_stack(&first)
+        }
+        nested @ 1..=NESTED => {
+            // The sink never fails, here and below.
+            let _ = writeln!(Out, "\npanic while a panic was reported ({nested}): {message}");
+            let _ = symbols::show(&mut Out, facts.frame.elr, symbols::Code::Exact);
+            report::go_on()
+        }
         _ => exit::exit(status::PANIC),
     }
 }
 
-type Registers<'a> = Option<(&'a TrapFrame, Option<Esr>)>;
-
-fn report(level: u32, message: fmt::Arguments<'_>, registers: Registers<'_>, frame_pointer: u64) -> ! {
-    let out = &mut Out;
-    if level == 0 {
-        if !crate::testing::in_test() {
-            for cpu in stop::stop_others() {
-                let _ = writeln!(out, "\nCPU {cpu} does not stop");
-            }
-        }
-        // The early console never fails, here and below.
-        if !crate::testing::expects_death() {
-            let _ = writeln!(out, "\npanic on CPU {}: {message}", arch::cpu::index());
-        }
-        // A test that panics ends alone, and does not come back from here.
-        REPORTS.store(0, Ordering::Relaxed);
-        crate::testing::fail_running_test();
-        REPORTS.store(1, Ordering::Relaxed);
-        keep(message);
-        let _ = show(out, registers, frame_pointer);
-    } else {
-        let _ = writeln!(out, "\npanic while a panic was reported: {message}");
-        let _ = registers.map_or(Ok(()), |(frame, _)| writeln!(out, "  pc {:#018x}", frame.elr));
-    }
-    exit::exit(status::PANIC)
+/// Whose `va` is, as the report says it.
+pub(crate) fn owner_of(va: VirtAddr) -> impl fmt::Display {
+    owner::of(va)
 }
 
-fn show(out: &mut Out, registers: Registers<'_>, frame_pointer: u64) -> fmt::Result {
-    if let Some((frame, esr)) = registers {
-        show_registers(out, frame, esr)?;
+/// How many times the CPU that reports has come to [`begin`].
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+/// Where a test's task panicked, ends the task and does not return.
+fn end_test(facts: &Facts, message: fmt::Arguments<'_>) {
+    static INSIDE: AtomicUsize = AtomicUsize::new(0);
+    if !testing::in_test() {
+        return;
     }
-    let complaint = symbols::complaint();
-    writeln!(out, "backtrace:{}{}", if complaint.is_some() { " " } else { "" }, complaint.unwrap_or_default())?;
-    if let Some((frame, _)) = registers {
-        symbols::show(out, frame.elr, Code::Exact)?;
+    // A message that cannot be shown is the kernel's panic.
+    if INSIDE.fetch_add(1, Ordering::Relaxed) == 0 {
+        if !testing::expects_death() {
+            let _ = writeln!(Out, "\npanic on CPU {}: {message}", arch::cpu::index());
+            let _ = backtrace::show(&mut Out, facts);
+        }
+        INSIDE.store(0, Ordering::Relaxed);
+        testing::fail_running_test();
     }
-    backtrace::show(out, frame_pointer)?;
-    writeln!(out, "last log lines:")?;
-    crate::log::last_lines(LOG_LINES, &mut |byte| early::write(&[byte]));
-    writeln!(out, "end of panic report")
 }
 
-fn show_registers(out: &mut Out, frame: &TrapFrame, esr: Option<Esr>) -> fmt::Result {
-    for (row, registers) in frame.x.chunks(3).enumerate() {
-        for (column, value) in registers.iter().enumerate() {
-            write!(out, "  x{:<2} {value:#018x}", row * 3 + column)?;
-        }
-        writeln!(out)?;
-    }
-    let (pc, state) = (frame.elr, SavedState(frame.spsr));
-    writeln!(out, "  sp  {:#018x}  pc  {pc:#018x} in {}", frame.sp, layout::describe(VirtAddr::new(pc)))?;
-    writeln!(out, "  spsr {:#010x}: {state}", frame.spsr)?;
-    if let Some(esr) = esr {
-        writeln!(out, "  esr  {:#010x}: {esr}", esr.raw())?;
-        let far = arch::cpu::far();
-        writeln!(out, "  far  {far:#018x}: {}", layout::describe(VirtAddr::new(far)))?;
-    }
-    Ok(())
+/// What only the beginning of a report needs.
+struct First<'a> {
+    message: fmt::Arguments<'a>,
+    /// The CPUs that did not stop, one bit each.
+    missing: u32,
 }
 
-/// Keeps the message for a debugger.
-fn keep(message: fmt::Arguments<'_>) {
-    struct Cut {
-        at: usize,
+/// Begins the report on this CPU's stack for overflows: the one at hand may be nearly full.
+fn on_overflow_stack(first: &First<'_>) -> ! {
+    let top = percpu::overflow_stack_or_0();
+    let here: u64;
+    // SAFETY: a read.
+    unsafe { asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags)) };
+    if top == 0 || top.wrapping_sub(here) < crate::task::stack::SIZE {
+        first_stage(first)
     }
-    impl Write for Cut {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            for &byte in text.as_bytes() {
-                if self.at < KEPT - 1 {
-                    // SAFETY: inside the array, its last byte stays 0, and only the first report comes here.
-                    unsafe { VITRINE_PANIC.0.get().cast::<u8>().add(self.at).write_volatile(byte) };
-                    self.at += 1;
-                }
-            }
-            Ok(())
-        }
+    // SAFETY: nothing is on that stack, and nothing returns to this one, which stays as it is; `first` lies on it.
+    unsafe {
+        asm!("mov sp, {top}", "bl {first_stage}", "brk #1", top = in(reg) top, in("x0") first,
+            first_stage = sym first_stage, options(noreturn))
     }
-    // The sink never fails.
-    let _ = write!(Cut { at: 0 }, "{message}");
+}
+
+extern "C" fn first_stage(first: &First<'_>) -> ! {
+    let _ = writeln!(Out);
+    let _ = writeln!(Tee { kept: 0 }, "panic on CPU {}: {}", arch::cpu::index(), first.message);
+    for cpu in (0..u32::BITS).filter(|cpu| first.missing >> cpu & 1 != 0) {
+        let _ = writeln!(Out, "CPU {cpu} does not stop");
+    }
+    report::go_on()
 }
 
 /// The early console as a place to format to.
@@ -185,5 +170,23 @@ impl Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         early::write(text.as_bytes());
         Ok(())
+    }
+}
+
+/// The early console, and what a debugger finds.
+struct Tee {
+    kept: usize,
+}
+
+impl Write for Tee {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.trim_end_matches('\n').as_bytes() {
+            if self.kept < KEPT - 1 {
+                // SAFETY: inside the array, its last byte stays 0, and only the first report comes here.
+                unsafe { VITRINE_PANIC.0.get().cast::<u8>().add(self.kept).write_volatile(byte) };
+                self.kept += 1;
+            }
+        }
+        Out.write_str(text)
     }
 }

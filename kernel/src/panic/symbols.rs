@@ -70,6 +70,13 @@ pub(super) fn show(out: &mut impl Write, address: u64, code: Code) -> fmt::Resul
     writeln!(out, "in {}", layout::describe(VirtAddr::new(address)))
 }
 
+/// The number of the function that owns the instruction at `address`, where that is known.
+pub(super) fn owner(address: u64) -> Option<u32> {
+    let mut scratch = SCRATCH.get()?.try_lock()?;
+    let (_, place) = find(address, &mut scratch)?;
+    place.calls().first().map(|call| call.function)
+}
+
 /// The table, and what it knows of the instruction; nothing where it knows nothing.
 fn find(instruction: u64, scratch: &mut Scratch<'_>) -> Option<(Table<'static>, Place)> {
     let table = table().ok()?;

@@ -14,7 +14,7 @@ use arrayvec::ArrayVec;
 use pmem::dax::DaxDevice;
 use pmem::device::{DeviceFlags, PmemDevice};
 use spin::Once;
-use units::VirtAddr;
+use units::{PhysAddr, PmOff, VirtAddr};
 
 pub(crate) use discover::{claim, discover};
 pub(crate) use medium::{PmemMedium, WriteBack};
@@ -76,6 +76,14 @@ impl Device {
     /// The way to its pages.
     pub(crate) fn dax(&self) -> &DaxDevice<PmemDevice> {
         &self.dax
+    }
+
+    /// Which byte of its data lies at `pa`, if one does.
+    pub(crate) fn offset_of(&self, pa: PhysAddr) -> Option<PmOff> {
+        let (device, geometry) = (self.dax.ops(), self.dax.ops().geometry());
+        let data = geometry.phys_addr.checked_add(geometry.data_offset)?;
+        let offset = pa.get().checked_sub(data.get())?;
+        (offset < device.len().get()).then(|| PmOff::new(offset))
     }
 
     /// How its stores are written back.

@@ -119,6 +119,14 @@ pub(crate) enum Start<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Tls(pub(crate) u64);
 
+/// Who it is, for the panic report: no lock is waited for.
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} of process {}", self.tid, self.process.pid)?;
+        self.process.show_exe(f)
+    }
+}
+
 unsafe extern "C" {
     fn first_run();
 }

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use abi::signal::{self, Sigaction, Sigset};
@@ -98,6 +99,15 @@ impl Process {
     /// A program runs in it now.
     pub(crate) fn set_executed(&self) {
         self.executed.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes the path of the program, where there is one and nobody holds its lock.
+    pub(super) fn show_exe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.exe.try_lock() {
+            Some(exe) if exe.is_empty() => f.write_str(" (no program)"),
+            Some(exe) => write!(f, ", {}", exe.escape_ascii()),
+            None => Ok(()),
+        }
     }
 
     /// Names the program.

@@ -24,7 +24,7 @@ pub(crate) const SLOT: u64 = 2 * SIZE;
 /// Slots that are the CPUs' own.
 pub(crate) const OVERFLOW_SLOTS: u64 = MAX_CPUS as u64;
 /// Bytes of a stack for telling of an overflow.
-const OVERFLOW_SIZE: u64 = 16 << 10;
+pub(crate) const OVERFLOW_SIZE: u64 = 16 << 10;
 
 /// Stacks that were given back.
 static FREE: Mutex<Vec<VirtAddr>> = Mutex::new(Rank::Stacks, Vec::new());

@@ -106,7 +106,7 @@ kernel_test! {
     fn the_log_keeps_its_last_lines() {
         log::info!("a line that the test of the log looks for");
         let mut kept = ArrayVec::<u8, 256>::new();
-        crate::log::last_lines(1, &mut |byte| kept.push(byte));
+        crate::log::last_lines(1, &mut |byte| kept.push(byte)).unwrap();
         let text = core::str::from_utf8(&kept).unwrap();
         assert!(text.starts_with('[') && text.ends_with("] a line that the test of the log looks for\n"), "{text:?}");
         assert_eq!(text.lines().count(), 1);

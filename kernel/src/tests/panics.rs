@@ -2,13 +2,19 @@
 //! the lines by the comments that end in a name.
 
 use alloc::alloc::{Layout, alloc, dealloc};
+use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::fmt;
 use core::hint::black_box;
 
-use crate::layout;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use units::{ByteLen, PhysAddr, VirtAddr};
+
 use crate::testing::kernel_test;
+use crate::{layout, paging, panic, pmem, smp, task};
 
 /// Reads at `address`, whatever is there.
 #[inline(always)]
@@ -37,6 +43,30 @@ impl fmt::Display for Unshowable {
 }
 
 kernel_test! {
+    /// An address is told by whose it is, with where in it.
+    fn addresses_are_told_by_their_owner() {
+        let told = |address: u64| panic::owner_of(VirtAddr::new(address)).to_string();
+        let top = task::current().stack_top().get();
+        assert_eq!(told(8), "the null page");
+        assert_eq!(told(0x1234_5678), "a program's memory");
+        assert_eq!(told(layout::text_start().get()), "kernel text");
+        assert_eq!(told(top - 16), "this task's stack, 16 bytes below its top");
+        assert_eq!(told(top - 0x8001), "the guard below this task's stack, 1 bytes beyond its end");
+        assert_eq!(told(layout::boot_stack_end().get() - 8), "the boot stack, 8 bytes below its top");
+        assert_eq!(told(layout::STACKS_BASE), "the guard below the stack of CPU 0 for overflows, 32768 bytes beyond its end");
+        let text = paging::image_phys(layout::text_start());
+        let alias = layout::LINEAR_BASE + text.get();
+        assert_eq!(told(alias), format!("the linear map of kernel text, physical {:#x}", text.get()));
+        assert_eq!(told(layout::LINEAR_END - 8), "the linear map, where nothing is mapped");
+        assert!(told(layout::MMIO_BASE).contains(", byte 0x0 of 0x"), "{}", told(layout::MMIO_BASE));
+        for device in pmem::devices() {
+            let base = device.dax().ops().geometry().phys_addr;
+            let at = base.checked_add(ByteLen::new(0x3210)).map_or(0, PhysAddr::get);
+            let want = format!("physical {at:#x}, {} byte 0x3210, sector 25", device.name());
+            assert!(told(layout::LINEAR_BASE + at).ends_with(&want), "{}", told(layout::LINEAR_BASE + at));
+        }
+    }
+
     /// A plain panic.
     fn on_purpose() ends {
         panic!("on purpose, with {} and {}", 1, "two"); // on_purpose
@@ -82,6 +112,41 @@ kernel_test! {
         // SAFETY: none: that it faults is the point.
         let nowhere: extern "C" fn() = unsafe { core::mem::transmute(layout::LINEAR_BASE as usize) };
         nowhere(); // bad_jump
+        black_box(nowhere); // and not a tail call
+    }
+
+    /// A store to text, by the name that it has in the linear map.
+    fn write_to_text() ends {
+        let text = layout::linear(paging::image_phys(layout::text_start()));
+        // SAFETY: none: that it faults is the point.
+        unsafe { text.write_volatile(0) }; // write_to_text
+    }
+
+    /// Another CPU, while it serves an interrupt.
+    fn on_another_cpu() ends {
+        let _ = smp::call(1, |_| panic!("over here"), 0); // on_another_cpu
+    }
+
+    /// Every CPU at the same time.
+    fn on_every_cpu() ends {
+        smp::on_each(|| panic!("one of many")); // on_every_cpu
+    }
+
+    /// While another CPU does not listen.
+    fn beside_a_cpu_that_hangs() ends {
+        static HANGS: AtomicBool = AtomicBool::new(false);
+        smp::on_each(|| {
+            if arch::cpu::index() != 0 {
+                HANGS.store(true, Ordering::Relaxed);
+                loop {
+                    arch::cpu::relax();
+                }
+            }
+            while !HANGS.load(Ordering::Relaxed) {
+                arch::cpu::relax();
+            }
+            panic!("on its own") // beside_a_cpu_that_hangs
+        });
     }
 
     /// The chain of frame records leads nowhere.
@@ -93,6 +158,6 @@ kernel_test! {
     /// Under the lock of the log, which the report wants to show.
     fn under_the_logs_lock() ends {
         log::info!("the last thing logged");
-        crate::log::last_lines(1, &mut |_| panic!("with the log locked")); // under_the_logs_lock
+        let _ = crate::log::last_lines(1, &mut |_| panic!("with the log locked")); // under_the_logs_lock
     }
 }

@@ -11,20 +11,9 @@ pub(crate) struct Source {
     pub(crate) library: bool,
 }
 
-/// What opens a path of a library, up to the library's name: Rust's own, with its sources at hand or not; a registry's
-/// (its own name comes first).
-const RUST: [&str; 2] = ["/lib/rustlib/src/rust/library/", "/library/"];
-const REGISTRY: &str = "/registry/src/";
-
 /// Shortens `path`; `roots` are the folders that the project's own crates were compiled in.
 pub(crate) fn shorten(path: &str, roots: &BTreeSet<String>) -> Source {
-    if let Some((_, rest)) = path.split_once(REGISTRY) {
-        return library(rest.split_once('/').map_or(rest, |(_, rest)| rest));
-    }
-    if let Some((_, rest)) = path.split_once(RUST[0]) {
-        return library(rest);
-    }
-    if let (true, Some((_, rest))) = (path.starts_with("/rustc/"), path.split_once(RUST[1])) {
+    if let Some(rest) = symbols::library(path) {
         return library(rest);
     }
     let own = roots.iter().rev().find_map(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'));

@@ -12,9 +12,13 @@ use symbols::{BLOCK, DEPTH, STEP, Scratch, Table};
 
 fn call() -> impl Strategy<Value = Call> {
     let line = prop_oneof![4 => 0..300u32, 1 => any::<u32>()];
-    let name = prop_oneof![4 => select(vec!["main", "core::fmt::write", "ä"]).prop_map(String::from), 1 => "[a-z:<>]{0,120}"];
-    (name, select(vec!["", "kernel/src/main.rs", "core/src/fmt/mod.rs"]), line)
-        .prop_map(|(name, file, line)| Call { name: name.into(), file: file.into(), line })
+    let name =
+        prop_oneof![4 => select(vec!["main", "core::fmt::write", "ä"]).prop_map(String::from), 1 => "[a-z:<>]{0,120}"];
+    (name, select(vec!["", "kernel/src/main.rs", "core/src/fmt/mod.rs"]), line).prop_map(|(name, file, line)| Call {
+        name: name.into(),
+        file: file.into(),
+        line,
+    })
 }
 
 /// Places with rising offsets; stacks share their beginnings, as inlined calls do.
