@@ -224,7 +224,7 @@ fn a_panic_on_a_secondary_is_reported() {
 #[test]
 fn a_stack_overflow_on_a_secondary_is_told_as_such() {
     let ended = report_of("a_stack_overflow_on_another_cpu");
-    ended.says("panic on CPU 3: kernel stack overflow: sp 0xffffa000").says("a guard below a kernel stack");
+    ended.says("panic on CPU 3: kernel stack overflow: sp 0xffffa000").says(", the guard below this task's stack, ");
 }
 
 #[test]

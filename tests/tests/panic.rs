@@ -26,7 +26,7 @@ fn function(name: &str) -> String {
 /// What is the same in every report, and only once.
 #[track_caller]
 fn is_whole(ended: &Ended) {
-    ended.status(101).says("  spsr 0x").says("EL1h").says("masked: ").says("last log lines:\n[").says("memory: ");
+    ended.status(101).says("  spsr 0x").says("EL1h").says("masked: ").says("] memory: ");
     let count = |text: &str| ended.output.matches(text).count();
     for once in ["panic on CPU", "  x0  0x", "  pc   0xffff", "  sp   0xffff", "backtrace:\n", "\nlast log lines:\n"] {
         assert_eq!(count(once), 1, "{once:?} in:\n{}", ended.output);
@@ -48,13 +48,11 @@ fn reports(name: &str, cpus: &str, check: impl Fn(&Ended)) {
 /// The lines of a report's backtrace, without the addresses.
 fn backtrace(ended: &Ended) -> Vec<&str> {
     let lines = ended.output.lines().skip_while(|line| !line.starts_with("backtrace:")).skip(1);
-    let code = |line: &'_ str| line.starts_with("   0x") || line.starts_with("    ");
     lines
-        .take_while(|line| code(line) || line.contains(" more "))
-        .map(|line| {
-            line.trim_start()
-                .split_once(' ')
-                .map_or(line, |(first, rest)| if first.starts_with("0x") { rest } else { line.trim() })
+        .map_while(|line| line.strip_prefix("  "))
+        .map(|line| match line.split_once(' ') {
+            Some((address, rest)) if address.starts_with("0x") => rest,
+            _ => line.trim_start(),
         })
         .collect()
 }
@@ -189,23 +187,6 @@ fn another_cpu_reports_across_the_interrupt_it_served() {
     });
 }
 
-#[test]
-fn cpus_that_panic_at_once_make_one_report() {
-    for _ in 0..3 {
-        reports("on_every_cpu", "4", |ended| {
-            ended.says(": one of many (");
-            assert!(!ended.output.contains("does not stop"), "{}", ended.output);
-        });
-    }
-}
-
-#[test]
-fn a_cpu_that_does_not_stop_is_told_of() {
-    reports("beside_a_cpu_that_hangs", "2", |ended| {
-        ended.says("panic on CPU 0: on its own (").says(")\nCPU 1 does not stop\n");
-    });
-}
-
 /// The kernel with other bytes where its table of symbols is.
 fn with_table(image: &Image, change: impl Fn(&mut [u8])) -> Ended {
     let mut elf = fs::read(built("vitrine.elf")).expect("make test builds it");
@@ -255,5 +236,6 @@ fn a_fault_in_a_call_is_told_with_the_program() {
     is_whole(&ended);
     ended.says("panic on CPU 0: data abort").says("the null page").says("  x0  0x0000000000000008");
     ended.says("\nin task 1 of process 1, /bin/hello\n");
-    assert!(backtrace(&ended)[0].starts_with("trap_user_fault at kernel/src/trap/mod.rs:"), "{:#?}", backtrace(&ended));
+    let handler = |line: &&str| line.contains("trap_user_fault at kernel/src/trap/mod.rs:");
+    assert!(backtrace(&ended).iter().any(handler), "{:#?}", backtrace(&ended));
 }

@@ -9,7 +9,6 @@ use core::arch::asm;
 use core::fmt;
 use core::hint::black_box;
 
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use units::{ByteLen, PhysAddr, VirtAddr};
 
@@ -125,28 +124,6 @@ kernel_test! {
     /// Another CPU, while it serves an interrupt.
     fn on_another_cpu() ends {
         let _ = smp::call(1, |_| panic!("over here"), 0); // on_another_cpu
-    }
-
-    /// Every CPU at the same time.
-    fn on_every_cpu() ends {
-        smp::on_each(|| panic!("one of many")); // on_every_cpu
-    }
-
-    /// While another CPU does not listen.
-    fn beside_a_cpu_that_hangs() ends {
-        static HANGS: AtomicBool = AtomicBool::new(false);
-        smp::on_each(|| {
-            if arch::cpu::index() != 0 {
-                HANGS.store(true, Ordering::Relaxed);
-                loop {
-                    arch::cpu::relax();
-                }
-            }
-            while !HANGS.load(Ordering::Relaxed) {
-                arch::cpu::relax();
-            }
-            panic!("on its own") // beside_a_cpu_that_hangs
-        });
     }
 
     /// The chain of frame records leads nowhere.
