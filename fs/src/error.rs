@@ -22,6 +22,8 @@ pub enum Error {
     NameTooLong,
     /// Too few free blocks, for data or for the log (`ENOSPC`).
     NoSpace,
+    /// Too little heap for what the call would take (`ENOMEM`).
+    NoMemory,
     /// The file would pass its largest size (`EFBIG`).
     TooLarge,
     /// One more name would overflow the link count (`EMLINK`).
@@ -75,6 +77,7 @@ impl fmt::Display for Error {
             Self::NotEmpty => f.write_str("directory not empty"),
             Self::NameTooLong => f.write_str("name too long"),
             Self::NoSpace => f.write_str("no space left on the medium"),
+            Self::NoMemory => f.write_str("out of memory"),
             Self::TooLarge => f.write_str("file too large"),
             Self::TooManyLinks => f.write_str("too many links"),
             Self::NotPermitted => f.write_str("operation not permitted"),

@@ -140,6 +140,11 @@ impl FreeSpace {
         Ok(())
     }
 
+    /// How many runs so many blocks can come in, at most.
+    pub(crate) fn pieces(&self, blocks: u64) -> usize {
+        self.by_start.len().min(usize::try_from(blocks).unwrap_or(usize::MAX))
+    }
+
     /// Takes two copies of a log segment.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use crate::error::{Damage, Error, FormatError, MountError};
 use crate::format::{
     BLOCK, FEATURES, MAGIC, MAX_COUNT, MIN_BLOCKS, ROOT, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION,
 };
+use crate::head_room;
 use crate::inode::{Freed, Inode};
 use crate::items::{Meta, Payload};
 use crate::log::Tail;
@@ -267,6 +268,7 @@ impl<M: Medium> Volume<M> {
         if self.read_only {
             return Err(Error::ReadOnly);
         }
+        head_room::need(head_room::CHANGE)?;
         let mut commit = self.commit.lock();
         checkpoint::step(self, &mut commit);
         Ok(commit)

@@ -71,6 +71,7 @@ fn bring_up(tree: u64, loaded: u64) {
     let mut held: ArrayVec<PhysRange, 32> = claims.iter().copied().collect();
     held.push(blob);
     must("", ram::init(platform, line.ram, &held));
+    fs::use_head_room(|bytes| heap::reserve(bytes).is_ok());
     if mmu::init().is_err() {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }

@@ -9,6 +9,7 @@ use units::{ByteLen, FileOff, Ino};
 use crate::error::Error;
 use crate::extents::{Extent, ExtentState, Extents};
 use crate::format::BLOCK;
+use crate::head_room;
 use crate::inode::Freed;
 use crate::iomap::{IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, iomap_iter};
 use crate::space::{Run, Wish};
@@ -41,10 +42,14 @@ impl<'v, M: Medium> Fresh<'v, M> {
     /// Takes blocks for the file blocks that `wish` says.
     ///
     /// # Errors
-    /// [`Error::NoSpace`].
+    /// [`Error::NoSpace`], [`Error::NoMemory`].
     pub(super) fn take(volume: &'v Volume<M>, wish: Wish) -> Result<Self, Error> {
         let mut runs = Vec::with_capacity(1);
-        volume.free_space().take(wish, &mut runs)?;
+        {
+            let mut space = volume.free_space();
+            head_room::need(space.pieces(wish.blocks) * head_room::EXTENT)?;
+            space.take(wish, &mut runs)?;
+        }
         let mut file = wish.file;
         let extents = runs.iter().map(|run| {
             // A run of more blocks than 32 bits count is longer than the largest file.

@@ -12,6 +12,7 @@ use super::fresh::Fresh;
 use crate::error::Error;
 use crate::extents::Extents;
 use crate::format::{BLOCK, INLINE_RUNS};
+use crate::head_room;
 use crate::inode::{Body, Content, FileBody, Freed};
 use crate::iomap::{IomapIter, IomapOp, iomap_iter};
 use crate::items::{Meta, Payload, runs_of};
@@ -151,6 +152,10 @@ impl<M: Medium> Node<M> {
         mut batch: Batch<Cleaned>,
         Mapping { range, meta, purpose }: Mapping,
     ) -> Result<(), Error> {
+        // Each extent that goes may be cut in two for a pin, and becomes a run of free space.
+        let there = self.inode.body.lock().file()?.extents.count().min(range.1.saturating_sub(range.0));
+        let extents = there as usize + fresh.extents().len();
+        head_room::need(extents.saturating_mul(head_room::EXTENT))?;
         // A file without a name is gone after a cut, and needs no record.
         if meta.nlink > 0 {
             let mut payload = Payload::default();

@@ -13,6 +13,7 @@ pub(crate) fn errno(error: Error) -> Errno {
         Error::NotEmpty => Errno::ENOTEMPTY,
         Error::NameTooLong => Errno::ENAMETOOLONG,
         Error::NoSpace => Errno::ENOSPC,
+        Error::NoMemory => Errno::ENOMEM,
         Error::TooLarge => Errno::EFBIG,
         Error::Media(_) => Errno::EIO,
         Error::BadAddress => Errno::EFAULT,
