@@ -481,7 +481,6 @@ alias __primary_switched, primary_switched
 	adr_l	x0, boot_stack_top
 	mov	sp, x0
 	mov	x29, xzr
-	mov	x30, xzr
 	adr_l	x0, el1_vectors
 	msr	vbar_el1, x0
 	msr	tpidr_el1, xzr
@@ -515,6 +514,7 @@ alias __primary_switched, primary_switched
 	mark	6
 	mov	x0, x21
 	mov	x1, x24
+	mov	x30, xzr			// nobody called it: backtraces end there
 	b	kernel_main
 	.size primary_switched, . - primary_switched
 
