@@ -1,6 +1,8 @@
 //! The words of the kernel command line.
 
 use platform::cmdline::{CommandLine, DEFAULT_LOG_LEVEL, Kaslr, Ram, Reason};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 fn reason(line: &str) -> Option<Reason> {
     CommandLine::parse(line).err().map(|bad| bad.reason)
@@ -75,4 +77,128 @@ fn bad_words_are_refused() {
         assert!(matches!(reason(word), Some(Reason::Wants(_))), "{word}");
     }
     assert_eq!(reason("pmem=1G,4K pmem=2G,4K pmem=3G,4K pmem=4G,4K pmem=5G,4K"), Some(Reason::TooMany));
+}
+
+/// What a line should be understood as, put together word by word.
+#[derive(Debug, Default)]
+struct Model {
+    line: String,
+    log_level: Option<u8>,
+    root: Option<usize>,
+    pmem: Vec<(u64, u64)>,
+    all_ram: bool,
+    test: Option<String>,
+    kaslr: u64,
+}
+
+impl Model {
+    /// Adds one word of the kind `kind`, made from `number`; blanks of the kind `blank` before it.
+    fn add(&mut self, kind: u8, number: u64, blank: u8) {
+        let word = match kind {
+            0 => {
+                self.log_level = Some((number % 8) as u8);
+                format!("loglevel={}", number % 8)
+            }
+            1 => {
+                self.root = Some(number as usize % 1000);
+                format!("root=pmem{}", number % 1000)
+            }
+            2 if self.pmem.len() == 4 => return,
+            2 => {
+                let (base, len) = (number % (1 << 30) * 4096, (number % 77 + 1) * 4096);
+                self.pmem.push((base, len));
+                match number % 3 {
+                    0 => format!("pmem={base:#x},{}K", len / 1024),
+                    1 => format!("pmem={}k,{len:#X}", base / 1024).replace("0X", "0x"),
+                    _ => format!("pmem={base},{len}"),
+                }
+            }
+            3 => {
+                self.all_ram = true;
+                "ram=all".into()
+            }
+            4 => {
+                self.test = Some(format!("fs::{number:x}"));
+                format!("test=fs::{number:x}")
+            }
+            _ => {
+                self.kaslr = number % 4096 << 21;
+                format!("kaslr={:#x}", self.kaslr)
+            }
+        };
+        self.line += [" ", "  ", "\t", "\n "][usize::from(blank)];
+        self.line += &word;
+    }
+}
+
+/// Words with which a line can go wrong, and pieces of them.
+fn fragment() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "init=",
+        "test",
+        "test=",
+        "loglevel=",
+        "root=pmem",
+        "pmem=",
+        "ram=",
+        "kaslr=",
+        "poison",
+        "all",
+        "0x",
+        "G",
+        ",",
+        "\"",
+        " ",
+        "=",
+        "-",
+        "+",
+        "18446744073709551615",
+        "\u{a0}",
+        "\u{2003}",
+    ]);
+    prop_oneof![known.prop_map(str::to_owned), "[ -~]{0,6}", any::<char>().prop_map(String::from)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, rng_seed: RngSeed::Fixed(3), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_line_means_what_its_words_mean(words in prop::collection::vec((0..6_u8, any::<u64>(), 0..4_u8), 0..12)) {
+        let mut model = Model::default();
+        words.into_iter().for_each(|(kind, number, blank)| model.add(kind, number, blank));
+        let with_init = format!("{} init=/bin/x  loglevel=9 \"a  b\"c quiet", model.line);
+        for text in [&model.line, &with_init] {
+            let line = CommandLine::parse(text).unwrap();
+            prop_assert_eq!(line.log_level, model.log_level.unwrap_or(DEFAULT_LOG_LEVEL));
+            prop_assert_eq!(line.root, model.root);
+            let pmem: Vec<_> = line.pmem.iter().map(|range| (range.start().get(), range.len().get())).collect();
+            prop_assert_eq!(&pmem, &model.pmem);
+            prop_assert_eq!(line.ram, if model.all_ram { Ram::All } else { Ram::BootNode });
+            prop_assert_eq!(line.test.is_some(), model.test.is_some());
+            // The filter is a part of the name and nothing longer, so it is the name.
+            if let (Some(filter), Some(name)) = (line.test, &model.test) {
+                prop_assert!(filter.takes(name) && !filter.takes(&name[..name.len() - 1]));
+            }
+            prop_assert_eq!(line.kaslr, Kaslr::By(model.kaslr));
+            let arguments = line.init.map(|init| init.arguments().map(str::to_owned).collect::<Vec<_>>());
+            let wanted = (text == &with_init).then(|| ["loglevel=9", "a  b", "c", "quiet"].map(str::to_owned).to_vec());
+            prop_assert_eq!(arguments, wanted);
+        }
+    }
+
+    #[test]
+    fn any_line_is_understood_or_refused_for_one_of_its_words(pieces in prop::collection::vec(fragment(), 0..12)) {
+        let text = pieces.concat();
+        match CommandLine::parse(&text) {
+            Ok(line) => {
+                let count = line.init.map_or(0, |init| init.arguments().count());
+                prop_assert!(count <= text.len());
+            }
+            Err(bad) => {
+                prop_assert!(text.contains(bad.word) && !bad.word.is_empty());
+                let begin = format!("\"{}\": ", bad.word);
+                prop_assert!(bad.to_string().starts_with(&begin));
+            }
+        }
+    }
 }

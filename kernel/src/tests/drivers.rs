@@ -12,6 +12,7 @@ use pmem::medium::{MediaError, Medium};
 use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, PhysAddr, PhysRange, PmOff, SECTOR_SIZE, Sector};
 
 use crate::irq::{self, IrqError};
+use crate::mmio::{self, DeviceError, PrimeCell};
 use crate::pmem::{PmemMedium, WriteBack, devices};
 use crate::start::platform;
 use crate::task::wait::{Ended, WaitQueue};
@@ -190,6 +191,19 @@ kernel_test! {
         assert_eq!(misses, Ok(()));
         assert_eq!(short, Ok(100));
         assert_eq!(medium.load(before, &mut bytes), Ok(()));
+    }
+
+    /// Registers are asked what they are: where nothing is, or something else, that is said, and the kernel goes on.
+    fn registers_that_are_not_there_are_told() {
+        let (name, page) = ("registers of a test", ByteLen::new(PAGE_SIZE));
+        let hole = PhysRange::with_len(PhysAddr::new(0x0b00_0000), page).unwrap();
+        let registers = mmio::map(hole.start(), page, name).unwrap();
+        assert_eq!(mmio::probe(registers, 0), None);
+        let absent = |wanted, at| Err(DeviceError::Absent { wanted, at });
+        assert_eq!(PrimeCell::PL011.map(hole, name), absent("PL011", hole.start()));
+        let uart = platform().uart.registers;
+        assert_eq!(PrimeCell::PL031.map(uart, name), absent("PL031", uart.start()));
+        assert!(PrimeCell::PL011.map(uart, name).is_ok());
     }
 
     /// A byte that no memory answers for ends a copy there; the kernel goes on.
