@@ -111,7 +111,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         done?;
         if touched {
-            self.tables.protect(range, |leaf: &Leaf| (!prot.is_empty()).then(|| rights(prot, leaf.desc.owner())))?;
+            // Made once, not for each leaf.
+            let [own, others] = [Owner::Tree, Owner::Other].map(|owner| rights(prot, owner));
+            self.tables.protect(range, |leaf: &Leaf| {
+                let rights = if leaf.desc.owner() == Owner::Tree { own } else { others };
+                (!prot.is_empty()).then_some(rights)
+            })?;
         }
         Ok(())
     }
