@@ -2,7 +2,8 @@
 
 use platform::cmdline::{CommandLine, Ram};
 use platform::fdt::{
-    AFFINITY, EnableMethod, FdtError, HEADER, Interrupt, PHYS_END, Platform, PsciMethod, Trigger, blob_len, find_uart,
+    AFFINITY, EnableMethod, FdtError, HEADER, Interrupt, PHYS_END, Platform, PsciMethod, Trigger, blob_len, bootargs,
+    find_uart,
 };
 use platform::ram::{self, Held};
 use platform_trees::{Node, SEEDS, Tree, cells, damaged};
@@ -91,6 +92,8 @@ fn twenty_thousand_damaged_trees() {
                 accepted += 1;
                 validate(&platform);
                 assert_eq!(find_uart(&blob), Some(platform.uart.registers), "blob {number}");
+                // The first look finds the same line.
+                assert_eq!(bootargs(&blob).unwrap_or(""), &*platform.bootargs, "blob {number}");
                 planned += u32::from(validate_plan(&platform, image, &[tree]));
                 let _ = CommandLine::parse(&platform.bootargs).map_err(|bad| bad.to_string());
             }
@@ -100,7 +103,7 @@ fn twenty_thousand_damaged_trees() {
                     line.len() < 160 && line.bytes().all(|byte| (b' '..0x7f).contains(&byte)),
                     "{number}: {line:?}"
                 );
-                let _ = find_uart(&blob);
+                let _ = (find_uart(&blob), bootargs(&blob));
                 said.insert(line.chars().filter(|char| !char.is_ascii_digit()).take(30).collect::<String>());
             }
         }

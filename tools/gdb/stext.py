@@ -170,6 +170,7 @@ def into_program(path):
     expect("its exception level", exception_level(), 0)
     if register("pc") >= LINKED:
         raise Wrong("main is at a kernel address")
+    expect("where the kernel is", kernel.locate(), (kernel.physical, kernel.displacement))
     line = frame.find_sal()
     if line.symtab is None:
         raise Wrong("main has no source line")
