@@ -6,6 +6,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
+use mm::Page;
 use buddy_system_allocator::FrameAllocator;
 use sync::{Mutex, Rank};
 use units::{PAGE_SIZE, PageCount, Pfn, PhysRange};
@@ -36,8 +37,55 @@ pub(crate) unsafe fn give(range: PhysRange) {
     if first >= last {
         return;
     }
-    POOL.lock().buddy.add_frame(first.pfn().get() as usize, last.pfn().get() as usize);
-    TOTAL.fetch_add(last.pfn().get() - first.pfn().get(), Ordering::Relaxed);
+    // SAFETY: as the caller says; what the descriptors take is not given on.
+    let first = unsafe { describe(first.pfn().get(), last.pfn().get()) };
+    POOL.lock().buddy.add_frame(first as usize, last.pfn().get() as usize);
+    TOTAL.fetch_add(last.pfn().get() - first, Ordering::Relaxed);
+}
+
+/// Frames with descriptors (Linux: `mem_section`).
+struct Described {
+    first: u64,
+    count: u64,
+    pages: *const Page,
+}
+
+// SAFETY: the descriptors are atomics, in memory that stays what it is.
+unsafe impl Sync for Described {}
+// SAFETY: as above.
+unsafe impl Send for Described {}
+
+/// As many ranges as are given at most.
+const SECTIONS: usize = 32;
+static DESCRIBED: [spin::Once<Described>; SECTIONS] = [const { spin::Once::new() }; SECTIONS];
+
+/// Takes the first of the frames `first..last` for descriptors of the rest. Answers the first that is left. What the
+/// descriptors hold is set when a frame is handed to a program; nobody looks before.
+///
+/// # Safety
+/// As for [`give`].
+unsafe fn describe(first: u64, last: u64) -> u64 {
+    let bytes = (last - first) * size_of::<Page>() as u64;
+    let left = first + bytes.div_ceil(PAGE_SIZE);
+    let free = DESCRIBED.iter().find(|section| section.get().is_none());
+    let (Some(section), true) = (free, left < last) else { return first };
+    let pages = layout::linear(Pfn::new(first).base()).cast::<Page>().cast_const();
+    section.call_once(|| Described { first: left, count: last - left, pages });
+    left
+}
+
+/// The descriptor of a frame; `None` for what is no frame of the allocator's.
+#[inline]
+pub(crate) fn page(frame: Pfn) -> Option<&'static Page> {
+    for section in &DESCRIBED {
+        let Described { first, count, pages } = section.get()?;
+        let index = frame.get().wrapping_sub(*first);
+        if index < *count {
+            // SAFETY: the section has `count` descriptors, in RAM that nobody else has; any bits are a descriptor.
+            return Some(unsafe { &*pages.add(index as usize) });
+        }
+    }
+    None
 }
 
 /// Gives one frame, which needs no heap: for the time before there is one. At most as many as the cache holds.

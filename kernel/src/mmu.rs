@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use arch::features::{Feature, has};
 use mm::desc::Level;
-use mm::{Asid, Commit, Frames, Mmu, Poisoned, Reach, TableMemory};
+use mm::{Asid, Commit, Frames, Mmu, Page, Poisoned, Reach, TableMemory};
 use spin::Once;
 use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, VirtRange};
 
@@ -53,6 +53,10 @@ impl Frames for KernelFrames {
             core::ptr::copy_nonoverlapping(layout::linear(from.base()), layout::linear(to.base()), PAGE_SIZE as usize);
         }
         Ok(())
+    }
+
+    fn page(&self, frame: Pfn) -> Option<&Page> {
+        frames::page(frame)
     }
 
     fn commit(&self) -> &Commit {

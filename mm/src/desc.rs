@@ -295,6 +295,11 @@ impl Attributes {
         self.0 & (PXN | UXN) != PXN | UXN
     }
 
+    /// Whether a store succeeds, or would where the hardware clears AP\[2\].
+    pub const fn may_store(self) -> bool {
+        self.writable() || self.0 & DBM != 0
+    }
+
     /// Whether somebody can write.
     pub const fn writable(self) -> bool {
         self.0 & AP_READ_ONLY == 0
@@ -397,6 +402,16 @@ impl Desc {
     /// The same leaf with other attributes, and valid.
     pub const fn with_attributes(self, attributes: Attributes) -> Self {
         Self(self.0 & !Attributes::MASK | attributes.0 | VALID)
+    }
+
+    /// The same leaf, and nobody can store to it: AP\[2\] set, and DBM clear, or the hardware would undo it.
+    pub const fn read_only(self) -> Self {
+        Self(self.0 & !DBM | AP_READ_ONLY)
+    }
+
+    /// The same leaf over another frame.
+    pub(crate) const fn over(self, at: Pfn) -> Self {
+        Self(self.0 & !ADDRESS_MASK | at.base().get() & ADDRESS_MASK)
     }
 
     /// The same, but the walker stops here.

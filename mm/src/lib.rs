@@ -8,8 +8,12 @@
 
 extern crate alloc;
 
+pub mod anon;
 pub mod commit;
 pub mod desc;
+pub mod imap;
+pub mod interval;
+pub mod page;
 pub mod seams;
 pub mod space;
 pub mod table;
@@ -20,6 +24,8 @@ pub mod vma;
 
 pub use self::commit::{Commit, Overcommit};
 pub use self::desc::Prot;
+pub use self::imap::IMmap;
+pub use self::page::{Page, PageRef};
 pub use self::seams::{
     Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, SpaceId, TableMemory,
 };

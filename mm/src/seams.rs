@@ -9,6 +9,7 @@ use units::{PageCount, Pfn, VirtAddr, VirtRange};
 
 use crate::commit::Commit;
 use crate::desc::{ENTRIES, Level};
+use crate::page::Page;
 
 /// No frame, or no heap, was left. Linux's `ENOMEM`, or the end of the program that touched a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,10 @@ pub trait Frames {
 
     /// The entries of the table in `frame`, a frame of this allocator that holds a table.
     fn table(&self, frame: Pfn) -> &TableMemory;
+
+    /// The descriptor of a page: of a frame, or of a block of a file. `None` for memory that has none: it is never shared by
+    /// counting, nor handed out by `follow_page`.
+    fn page(&self, frame: Pfn) -> Option<&Page>;
 
     /// What is promised of these frames to all address spaces together.
     fn commit(&self) -> &Commit;
@@ -216,6 +221,10 @@ impl<T: Frames + ?Sized> Frames for &T {
 
     fn table(&self, frame: Pfn) -> &TableMemory {
         (**self).table(frame)
+    }
+
+    fn page(&self, frame: Pfn) -> Option<&Page> {
+        (**self).page(frame)
     }
 
     fn commit(&self) -> &Commit {

@@ -12,6 +12,8 @@ mod adjust;
 mod advise;
 mod brk;
 mod fault;
+mod follow;
+mod fork;
 mod layout;
 mod lock;
 mod look;
@@ -21,17 +23,20 @@ mod peek;
 mod populate;
 mod protect;
 mod remap;
+mod rmap;
 #[cfg(test)]
 mod tests;
 mod unmap;
 mod validate;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use units::{PAGE_SIZE, PageCount, Pfn, VirtAddr};
 
 pub use self::advise::{Advice, AdviseError, PopulateError};
 pub use self::fault::{Access, FaultError};
+pub use self::follow::{Follow, Followed, NoPage, find_get_page};
 pub use self::layout::{Bases, Layout, Order, Reach, TASK_SIZE_32};
 pub use self::lock::{LockAll, LockError, LockHow, lock_range};
 pub use self::look::{Cached, ResidenceError, SyncError, SyncPart, sync_range};
@@ -40,7 +45,10 @@ pub use self::nonlinear::NonlinearError;
 pub use self::peek::{NotPeeked, PeekError};
 pub use self::protect::{ProtectError, protect_range};
 pub use self::remap::{RemapError, RemapPlace, Remapped};
+pub use self::rmap::Revoke;
 pub use self::unmap::UnmapError;
+use crate::anon::AnonVma;
+use crate::imap::IMmap;
 use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, SpaceId};
 use crate::table::{Leaf, Tables};
 use crate::tree::Tree;
@@ -61,6 +69,10 @@ pub struct AddressSpace<F: Frames, U: Mmu, B: Backing> {
     tables: Tables<F, U>,
     vmas: Tree<B>,
     id: SpaceId,
+    /// Who may share pages with it: those it was forked from, and those forked from it.
+    family: Arc<AnonVma>,
+    /// VMAs whose pages of the program's own were moved, by the numbers of those pages.
+    moved: IMmap,
     layout: Layout,
     limits: Limits,
     /// `total_vm`, `locked_vm`: pages.
@@ -138,10 +150,13 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// An empty space with an empty tree of tables. `asid` is its own as long as it lives, or until
     /// [`set_asid`](Self::set_asid).
     pub fn new(frames: F, mmu: U, asid: Asid) -> Result<Self, OutOfMemory> {
+        let id = SpaceId::next();
         Ok(Self {
             tables: Tables::new(frames, mmu, asid)?,
             vmas: Tree::new()?,
-            id: SpaceId::next(),
+            id,
+            family: AnonVma::new(id)?,
+            moved: IMmap::new(),
             layout: Layout::new(DEFAULT_STACK_LIMIT),
             limits: Limits::default(),
             total: 0,
@@ -273,6 +288,7 @@ impl<F: Frames, U: Mmu, B: Backing> Drop for AddressSpace<F, U, B> {
             }
         }
         self.tables.frames().commit().release(PageCount::new(accounted));
+        self.family.leave(self.id);
     }
 }
 

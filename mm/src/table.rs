@@ -23,6 +23,7 @@
 //! ([`SW_COUNT_MASK`](crate::desc::SW_COUNT_MASK)); the table goes with its last entry, and nothing is searched. Tables
 //! the tree did not make (the boot code's) carry no count and are never freed.
 
+mod copy;
 mod map;
 mod protect;
 mod relocate;
@@ -36,9 +37,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use units::{ByteLen, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
 
+pub(crate) use self::copy::Copying;
 pub use self::map::TableError;
 pub use self::unmap::Stale;
 use crate::desc::{Desc, Level, Owner};
+use crate::page;
 use crate::seams::{Asid, Frames, Mmu, OutOfMemory, Reach, TableMemory};
 
 /// One tree of tables with the frames it takes from and the CPU it tells. The caller's lock (the table lock) is what
@@ -386,7 +389,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     pub(crate) fn free_leaf(&self, level: Level, desc: Desc) {
         if desc.owner() == Owner::Tree {
             for n in 0..level.pages().get() {
-                self.frames.free(Pfn::new(desc.pfn().get() + n));
+                page::unmapped(&self.frames, Pfn::new(desc.pfn().get() + n));
             }
         }
     }

@@ -15,12 +15,15 @@ use units::{PAGE_SIZE, PageCount, Pfn, VirtAddr, VirtRange};
 
 use crate::commit::Commit;
 use crate::desc::{Desc, Level};
+use crate::page::Page;
 use crate::seams::{Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, TableMemory};
 
 /// Frames from here on are blocks of files: never lent, never freed. What they hold follows from their number.
 pub(crate) const PMEM: u64 = 1 << 30;
 /// The space under test.
 pub(crate) const ASID: Asid = Asid::new(7);
+/// The space of a child of it.
+pub(crate) const CHILD: Asid = Asid::new(8);
 /// The frame of zeros.
 const ZERO: Pfn = Pfn::new(1);
 
@@ -37,15 +40,21 @@ pub(crate) struct Machine {
     free: RefCell<Vec<Pfn>>,
     lent: RefCell<BTreeSet<u64>>,
     synced: RefCell<BTreeSet<u64>>,
-    tlb: RefCell<Tlb>,
-    root: Cell<Option<Pfn>>,
+    /// What is remembered of each address space.
+    tlb: RefCell<BTreeMap<u16, Tlb>>,
+    roots: RefCell<BTreeMap<u16, Pfn>>,
     /// The leaves that were there at the last barrier: a lazy walker sees no others.
-    published: RefCell<BTreeMap<u64, Desc>>,
+    published: RefCell<BTreeSet<(u16, u64, u64)>>,
     /// Allocations that succeed before one fails; `None`: all do.
     pub(crate) allowance: Cell<Option<u32>>,
     pub(crate) invalidations: Cell<u32>,
     pub(crate) publishes: Cell<u32>,
     pub(crate) commit: Commit,
+    pages: Vec<Page>,
+    /// The descriptors of the first blocks of files.
+    blocks: Vec<Page>,
+    /// A frame that has no descriptor.
+    pub(crate) undescribed: Cell<u64>,
     /// What was stored to blocks of files.
     stored: RefCell<BTreeMap<u64, u64>>,
 }
@@ -58,12 +67,15 @@ impl Machine {
             lent: RefCell::default(),
             synced: RefCell::default(),
             tlb: RefCell::default(),
-            root: Cell::new(None),
+            roots: RefCell::default(),
             published: RefCell::default(),
             allowance: Cell::new(None),
             invalidations: Cell::new(0),
             publishes: Cell::new(0),
             commit: Commit::new(),
+            pages: (0..frames + 2).map(|_| Page::new()).collect(),
+            blocks: (0..64).map(|_| Page::new()).collect(),
+            undescribed: Cell::new(u64::MAX),
             stored: RefCell::default(),
         };
         // More than any program here asks for, but for those that ask for too much.
@@ -73,8 +85,15 @@ impl Machine {
 
     /// From now on the walker walks this tree.
     pub(crate) fn load_root(&self, root: Pfn) {
-        self.root.set(Some(root));
+        self.load(ASID, root);
+    }
+
+    /// From now on the walker walks this tree too, for the space `asid`.
+    pub(crate) fn load(&self, asid: Asid, root: Pfn) {
+        self.roots.borrow_mut().insert(asid.get(), root);
         self.walk_all();
+        // Whoever loads a root has a barrier between what it holds and the load.
+        *self.published.borrow_mut() = self.leaves();
     }
 
     pub(crate) fn lent(&self) -> usize {
@@ -98,10 +117,11 @@ impl Machine {
         self.memory[frame.get() as usize][0].store(word, Ordering::Relaxed);
     }
 
-    /// What a TLB says of `va`.
-    pub(crate) fn cached(&self, va: VirtAddr) -> Option<Desc> {
+    /// What a TLB says of `va` in the space `asid`.
+    pub(crate) fn cached(&self, asid: Asid, va: VirtAddr) -> Option<Desc> {
         self.walk_all();
-        let tlb = self.tlb.borrow();
+        let tlbs = self.tlb.borrow();
+        let tlb = tlbs.get(&asid.get())?;
         let (first, (level, desc)) = tlb.leaves.range(..=va.get()).next_back()?;
         (va.get() - first < level.size()).then_some(*desc)
     }
@@ -110,38 +130,40 @@ impl Machine {
     pub(crate) fn settled(&self) {
         self.walk_all();
         let published = self.published.borrow();
-        for (va, desc) in self.leaves() {
-            assert_eq!(published.get(&va), Some(&desc), "{va:#x} was not published");
+        for (asid, va, bits) in self.leaves() {
+            assert!(published.contains(&(asid, va, bits)), "{va:#x} was not published");
         }
-        for (va, (level, desc)) in &self.tlb.borrow().leaves {
-            let now = self.lookup(VirtAddr::new(*va), *level);
-            let mask = !(crate::desc::SW_OWNED);
-            assert_eq!(now.map(|d| d.bits() & mask), Some(desc.bits() & mask), "the TLB is behind at {va:#x}");
+        for (asid, tlb) in self.tlb.borrow().iter() {
+            for (va, (level, desc)) in &tlb.leaves {
+                let now = self.lookup(*asid, VirtAddr::new(*va), *level);
+                let mask = !(crate::desc::SW_OWNED);
+                assert_eq!(now.map(|d| d.bits() & mask), Some(desc.bits() & mask), "the TLB is behind at {va:#x}");
+            }
         }
     }
 
-    fn leaves(&self) -> BTreeMap<u64, Desc> {
-        let mut leaves = BTreeMap::new();
-        if let Some(root) = self.root.get() {
-            self.list(root, Level::Pgd, 0, &mut leaves);
+    fn leaves(&self) -> BTreeSet<(u16, u64, u64)> {
+        let mut leaves = BTreeSet::new();
+        for (asid, root) in self.roots.borrow().iter() {
+            self.list(*asid, *root, Level::Pgd, 0, &mut leaves);
         }
         leaves
     }
 
-    fn list(&self, table: Pfn, level: Level, base: u64, leaves: &mut BTreeMap<u64, Desc>) {
+    fn list(&self, asid: u16, table: Pfn, level: Level, base: u64, leaves: &mut BTreeSet<(u16, u64, u64)>) {
         for index in 0..512 {
             let desc = self.entry(table, index);
             let va = base + ((index as u64) << level.shift());
             match level.next() {
                 _ if !desc.is_valid() => {}
-                Some(next) if desc.is_table(level) => self.list(desc.pfn(), next, va, leaves),
-                _ => drop(leaves.insert(va, desc)),
+                Some(next) if desc.is_table(level) => self.list(asid, desc.pfn(), next, va, leaves),
+                _ => drop(leaves.insert((asid, va, desc.bits()))),
             }
         }
     }
 
-    fn lookup(&self, va: VirtAddr, at: Level) -> Option<Desc> {
-        let (mut table, mut level) = (self.root.get()?, Level::Pgd);
+    fn lookup(&self, asid: u16, va: VirtAddr, at: Level) -> Option<Desc> {
+        let (mut table, mut level) = (*self.roots.borrow().get(&asid)?, Level::Pgd);
         loop {
             let desc = self.entry(table, level.index(va));
             if level == at {
@@ -159,12 +181,16 @@ impl Machine {
     /// The walker looks at everything it can reach.
     fn walk_all(&self) {
         // A test that has failed already drops what it holds: no second panic on that way.
-        if let Some(root) = self.root.get().filter(|_| !std::thread::panicking()) {
-            self.walk_table(root, Level::Pgd, 0);
+        if std::thread::panicking() {
+            return;
+        }
+        let mut tlbs = self.tlb.borrow_mut();
+        for (asid, root) in self.roots.borrow().iter() {
+            self.walk_table(tlbs.entry(*asid).or_default(), *root, Level::Pgd, 0);
         }
     }
 
-    fn walk_table(&self, table: Pfn, level: Level, base: u64) {
+    fn walk_table(&self, tlb: &mut Tlb, table: Pfn, level: Level, base: u64) {
         for index in 0..512 {
             let desc = self.entry(table, index);
             if !desc.is_valid() {
@@ -174,16 +200,15 @@ impl Machine {
             assert!(!desc.is_bad(level), "{desc:?} at level {level:?}");
             match level.next() {
                 Some(next) if desc.is_table(level) => {
-                    self.meet_table(va, level, desc);
-                    self.walk_table(desc.pfn(), next, va);
+                    Self::meet_table(tlb, va, level, desc);
+                    self.walk_table(tlb, desc.pfn(), next, va);
                 }
-                _ => self.meet_leaf(va, level, desc),
+                _ => self.meet_leaf(tlb, va, level, desc),
             }
         }
     }
 
-    fn meet_table(&self, va: u64, level: Level, desc: Desc) {
-        let mut tlb = self.tlb.borrow_mut();
+    fn meet_table(tlb: &mut Tlb, va: u64, level: Level, desc: Desc) {
         let old = tlb.tables.insert((va, level as u8), desc.pfn());
         assert!(old.is_none_or(|old| old == desc.pfn()), "{va:#x}: a table was exchanged without break-before-make");
         let end = va + level.size();
@@ -191,8 +216,7 @@ impl Machine {
         assert!(big.is_none(), "{va:#x}: a block became a table without break-before-make");
     }
 
-    fn meet_leaf(&self, va: u64, level: Level, desc: Desc) {
-        let mut tlb = self.tlb.borrow_mut();
+    fn meet_leaf(&self, tlb: &mut Tlb, va: u64, level: Level, desc: Desc) {
         let end = va + level.size();
         for (at, (size, old)) in tlb.leaves.range(..end).rev().take_while(|(at, (size, _))| *at + size.size() > va) {
             assert!(
@@ -211,8 +235,7 @@ impl Machine {
         tlb.leaves.entry(va).or_insert((level, desc));
     }
 
-    fn drop_va(&self, va: u64, reach: Reach) {
-        let mut tlb = self.tlb.borrow_mut();
+    fn drop_va(tlb: &mut Tlb, va: u64, reach: Reach) {
         let hit = tlb.leaves.range(..=va).next_back().filter(|(at, (level, _))| va - **at < level.size());
         if let Some(at) = hit.map(|(at, _)| *at) {
             tlb.leaves.remove(&at);
@@ -254,13 +277,16 @@ impl Frames for Machine {
         }
         self.walk_all();
         assert!(self.lent.borrow_mut().remove(&frame.get()), "{frame} freed, but it was not lent");
-        let tlb = self.tlb.borrow();
-        let leaf = tlb.leaves.values().find(|(level, desc)| {
+        let held = self.page(frame).map(|page| (page.count(), page.map_count()));
+        assert!(held.is_none_or(|held| held == (0, 0)), "{frame} freed while somebody holds it: {held:?}");
+        let tlbs = self.tlb.borrow();
+        let leaf = tlbs.values().flat_map(|tlb| tlb.leaves.values()).find(|(level, desc)| {
             let first = desc.pfn().get();
             (first..first + level.pages().get()).contains(&frame.get())
         });
         assert!(leaf.is_none(), "{frame} freed while a TLB maps it");
-        assert!(!tlb.tables.values().any(|table| *table == frame), "{frame} freed while a walker knows it as a table");
+        let known = tlbs.values().flat_map(|tlb| tlb.tables.values()).any(|table| *table == frame);
+        assert!(!known, "{frame} freed while a walker knows it as a table");
         self.free.borrow_mut().push(frame);
     }
 
@@ -275,6 +301,14 @@ impl Frames for Machine {
         let word = self.word(from);
         self.set_word(to, word);
         Ok(())
+    }
+
+    fn page(&self, frame: Pfn) -> Option<&Page> {
+        match frame.get() {
+            pmem if pmem >= PMEM => self.blocks.get((pmem - PMEM) as usize),
+            frame if self.undescribed.get() == frame => None,
+            frame => self.pages.get(frame as usize),
+        }
     }
 
     fn commit(&self) -> &Commit {
@@ -297,23 +331,23 @@ impl Mmu for Machine {
     fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {
         assert_eq!(*self.published.borrow(), self.leaves(), "invalidated before the stores were published");
         self.walk_all();
-        assert_eq!(asid, ASID);
         self.invalidations.set(self.invalidations.get() + 1);
         let steps = range.len().get().div_ceil(smallest.size());
         if steps > 1024 {
             return self.invalidate_asid(asid);
         }
         // One operation for each entry, as the instruction works: it drops what covers its address and no more.
-        for step in 0..steps {
-            self.drop_va(range.start().get() + step * smallest.size(), reach);
+        if let Some(tlb) = self.tlb.borrow_mut().get_mut(&asid.get()) {
+            for step in 0..steps {
+                Self::drop_va(tlb, range.start().get() + step * smallest.size(), reach);
+            }
         }
         self.walk_all();
     }
 
     fn invalidate_asid(&self, asid: Asid) {
-        assert_eq!(asid, ASID);
         // Called by `Drop` too, when no CPU has the root loaded any more.
-        *self.tlb.borrow_mut() = Tlb::default();
+        self.tlb.borrow_mut().remove(&asid.get());
     }
 
     fn sync_icache(&self, first: Pfn, count: PageCount) {
@@ -323,7 +357,12 @@ impl Mmu for Machine {
 
 /// No CPU runs in the space any more.
 pub(crate) fn unload(machine: &Machine) {
-    machine.root.set(None);
+    unload_one(machine, ASID);
+}
+
+/// No CPU runs in the space `asid` any more.
+pub(crate) fn unload_one(machine: &Machine, asid: Asid) {
+    machine.roots.borrow_mut().remove(&asid.get());
 }
 
 /// The page of every file whose medium is bad.
@@ -346,6 +385,8 @@ pub(crate) struct Promise {
     pub(crate) links: RefCell<BTreeSet<Mapper>>,
     /// Pages that may be stored to.
     pub(crate) prepared: RefCell<BTreeSet<u64>>,
+    /// Pages that lie in other blocks by now.
+    pub(crate) moved: RefCell<BTreeMap<u64, u64>>,
 }
 
 impl Drop for Promise {
@@ -376,7 +417,8 @@ impl TestFile {
         } else if self.holes != 0 && index % self.holes == self.holes - 1 && !self.is_prepared(index) {
             PageOf::Zero
         } else {
-            PageOf::Frame(Pfn::new(PMEM + self.first + index))
+            let block = self.promise.moved.borrow().get(&index).copied().unwrap_or(self.first + index);
+            PageOf::Frame(Pfn::new(PMEM + block))
         }
     }
 

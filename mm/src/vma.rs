@@ -107,6 +107,9 @@ pub struct Vma<B> {
     /// where two neighbours show a file without a jump. Zero for anonymous memory, whose `vm_pgoff` is its address, until
     /// it is moved with pages in it.
     pub(crate) bias: u64,
+    /// The number of a page of the program's own (`page->index`) less its page number, modulo 2^64: not 0 where it was moved
+    /// from where it was first mapped. Of anonymous memory, the bias.
+    pub(crate) shift: u64,
     pub(crate) kind: Kind<B>,
     /// Whether it may have pages: what was never touched costs no look at the tables when it goes.
     pub(crate) touched: bool,
@@ -117,7 +120,7 @@ pub struct Vma<B> {
 impl<B> Vma<B> {
     /// One that was never touched.
     pub(crate) fn new(range: VirtRange, prot: Prot, flags: VmaFlags, bias: u64, kind: Kind<B>) -> Self {
-        Self { range, prot, flags, bias, kind, touched: false, anon: false }
+        Self { range, prot, flags, bias, shift: 0, kind, touched: false, anon: false }
     }
 
     /// `vm_start..vm_end`.
@@ -175,6 +178,18 @@ impl<B> Vma<B> {
         (va.get() >> PAGE_SHIFT).wrapping_add(self.bias)
     }
 
+    /// The number that a page of the program's own has at `va`.
+    pub(crate) fn anon_index(&self, va: VirtAddr) -> u64 {
+        (va.get() >> PAGE_SHIFT).wrapping_add(self.shift)
+    }
+
+    /// Where the page of the program's own with this number is seen (`vma_address`), if it is.
+    pub(crate) fn anon_address(&self, index: u64) -> Option<VirtAddr> {
+        let page = index.wrapping_sub(self.shift);
+        let va = VirtAddr::new(page.checked_mul(PAGE_SIZE)?);
+        self.range.contains(va).then_some(va)
+    }
+
     /// The pages of the file that it shows: the first, and how many.
     pub(crate) fn interval(&self) -> (u64, u64) {
         (self.pgoff(), self.pages().get())
@@ -207,6 +222,7 @@ impl<B> Vma<B> {
         prot: Prot::empty(),
         flags: VmaFlags::empty(),
         bias: 0,
+        shift: 0,
         kind: Kind::Anonymous,
         touched: false,
         anon: false,
@@ -228,9 +244,10 @@ impl<B: Backing> Vma<B> {
 
     /// `can_vma_merge_before`, `can_vma_merge_after`: whether this VMA and a neighbour with this look, showing `kind` with
     /// the same bias, are one. Peeks never are.
-    pub(crate) fn merges_with(&self, look: Look, bias: u64, kind: &Kind<B>) -> bool {
+    pub(crate) fn merges_with(&self, look: Look, bias: u64, shift: u64, kind: &Kind<B>) -> bool {
         self.look() == look
             && self.bias == bias
+            && self.shift == shift
             && match (&self.kind, kind) {
                 (Kind::Anonymous, Kind::Anonymous) => true,
                 (Kind::File(one), Kind::File(other)) | (Kind::Shared(one), Kind::Shared(other)) => one.same(other),

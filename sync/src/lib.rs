@@ -32,6 +32,8 @@ ranks! {
     WorkingDirectory,
     /// One address space: a fault asks the file behind a mapping, and no file system call touches user memory locked.
     Space,
+    /// Which spaces may share pages after a fork.
+    AnonVma,
     /// Every change of a file system, from its checks to its effect, the tail of the record log with it.
     FsCommit,
     /// A directory; only who holds `FsCommit` takes a second one, so their order is free.

@@ -56,6 +56,7 @@ pub(super) struct Wanted<'a, B> {
     pub(super) range: VirtRange,
     pub(super) look: Look,
     pub(super) bias: u64,
+    pub(super) shift: u64,
     pub(super) kind: &'a Kind<B>,
 }
 
@@ -100,7 +101,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             Some(_) => None,
             None => area,
         };
-        let alike = |at: &At| self.vmas.vma(*at).merges_with(wanted.look, wanted.bias, wanted.kind);
+        let alike = |at: &At| self.vmas.vma(*at).merges_with(wanted.look, wanted.bias, wanted.shift, wanted.kind);
         let after = prev.filter(|at| self.vmas.vma(*at).end() == start && alike(at));
         let before = next.filter(|at| self.vmas.vma(*at).start() == end && alike(at));
         let whole = current.is_some_and(|at| self.vmas.vma(at).end() == end);
@@ -199,9 +200,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         };
         let (kept, made) = if new == NewHalf::Below { (high, low) } else { (low, high) };
         let half = Vma { range: made, ..vma.clone() };
-        if let Some(backing) = half.backing() {
-            backing.link(self.mapper(&half))?;
-        }
+        self.index(&half)?;
         self.move_ends(at, kept.start(), kept.end());
         let behind = if new == NewHalf::Below { Some(at) } else { self.vmas.next(at) };
         Ok(self.vmas.insert(half, behind))
@@ -213,7 +212,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let vma = self.vmas.vma(at);
         let whole = vma.range();
         let prev = if range.start() == whole.start() { self.vmas.prev(at) } else { Some(at) };
-        let wanted = Wanted { range, look, bias: vma.bias, kind: &vma.kind };
+        let wanted = Wanted { range, look, bias: vma.bias, shift: vma.shift, kind: &vma.kind };
         if let Some(merge) = self.can_merge(prev, &wanted) {
             return Ok(self.vma_merge(&merge, range));
         }
@@ -241,7 +240,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let end = vma.end();
         if let Some(prev) = self.vmas.prev(at).filter(|prev| {
             let prev = self.vmas.vma(*prev);
-            prev.end() == vma.start() && prev.merges_with(vma.look(), vma.bias, &vma.kind)
+            prev.end() == vma.start() && prev.merges_with(vma.look(), vma.bias, vma.shift, &vma.kind)
         }) {
             // The node that stays must be `at`'s, which the caller knows.
             let start = self.vmas.vma(prev).start();
@@ -257,17 +256,30 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 
     /// `vma_link`: adds a VMA where none is, before `behind`. A node was reserved.
     pub(super) fn vma_link(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<At, OutOfMemory> {
-        if let Some(backing) = vma.backing() {
-            backing.link(self.mapper(&vma))?;
-        }
+        self.index(&vma)?;
         Ok(self.vmas.insert(vma, behind))
     }
 
-    /// Takes a VMA out of the tree and out of its file's `i_mmap`.
+    /// Adds `vma` to its file's `i_mmap`, and to the index of what was moved.
+    fn index(&mut self, vma: &Vma<B>) -> Result<(), OutOfMemory> {
+        if vma.shift != 0 {
+            self.moved.link(self.moved_mapper(vma))?;
+        }
+        let linked = vma.backing().map_or(Ok(()), |backing| backing.link(self.mapper(vma)));
+        if linked.is_err() && vma.shift != 0 {
+            self.moved.unlink(self.moved_mapper(vma));
+        }
+        linked
+    }
+
+    /// Takes a VMA out of the tree, out of its file's `i_mmap` and the index of what was moved.
     pub(super) fn vma_unlink(&mut self, at: At) -> Kind<B> {
         let vma = self.vmas.vma(at);
         if let Some(backing) = vma.backing() {
             backing.unlink(self.mapper(vma));
+        }
+        if vma.shift != 0 {
+            self.moved.unlink(self.moved_mapper(vma));
         }
         self.vmas.remove(at)
     }
@@ -281,7 +293,18 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             let new = Mapper { space: self.id, start, first, count: range.len().pages_up().get() };
             backing.relink(self.mapper(vma), new);
         }
+        if vma.shift != 0 {
+            let first = vma.anon_index(start);
+            let new = Mapper { space: self.id, start, first, count: range.len().pages_up().get() };
+            self.moved.relink(self.moved_mapper(vma), new);
+        }
         self.vmas.set_range(at, range);
+    }
+
+    /// The entry of `vma` in the index of what was moved.
+    pub(super) fn moved_mapper(&self, vma: &Vma<B>) -> Mapper {
+        let (first, count) = (vma.anon_index(vma.start()), vma.pages().get());
+        Mapper { space: self.id, start: vma.start(), first, count }
     }
 
     /// The entry of `vma` in its file's `i_mmap`.

@@ -5,6 +5,7 @@ use units::{ByteLen, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
 use super::protect::rights;
 use super::{AddressSpace, MMAP_MIN_ADDR};
 use crate::desc::{Attributes, Owner, Prot};
+use crate::page::{self, Mapping};
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory, PageOf, Poisoned};
 use crate::table::{Entry, Leaf, Tables};
 use crate::tree::At;
@@ -59,7 +60,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if !allows(vma.prot, access) {
             return Err(FaultError::Denied);
         }
-        let owner = touch(&mut self.tables, vma, va.align_down(PAGE_SIZE), access)?;
+        let owner = touch(
+            &mut self.tables,
+            &Faulting { vma, family: self.family.mapping() },
+            va.align_down(PAGE_SIZE),
+            access,
+        )?;
         let vma = self.vmas.vma_mut(at);
         vma.touched = true;
         vma.anon |= owner == Owner::Tree;
@@ -134,22 +140,54 @@ pub(super) fn allows(prot: Prot, access: Access) -> bool {
 /// page is the program's own.
 pub(super) fn touch<F: Frames, U: Mmu, B: Backing>(
     tables: &mut Tables<F, U>,
-    vma: &Vma<B>,
+    at: &Faulting<'_, B>,
     page: VirtAddr,
     access: Access,
 ) -> Result<Owner, FaultError> {
     let result = match tables.entry(page) {
-        Ok(Entry::Empty(slot)) => first_touch(tables.frames(), vma, page, access).map(|found| {
+        Ok(Entry::Empty(slot)) => first_touch(tables.frames(), at, page, access).map(|found| {
             tables.fill_slot(slot, found.frame, found.rights, found.owner);
             found.owner
         }),
-        Ok(Entry::Leaf(leaf)) => return touch_again(tables, vma, page, leaf, access),
+        Ok(Entry::Leaf(leaf)) => return touch_again(tables, at, page, leaf, access),
         Err(error) => Err(error.into()),
     };
     if result.is_err() {
         tables.prune(page);
     }
     result
+}
+
+/// Where a fault is served.
+pub(super) struct Faulting<'a, B> {
+    pub(super) vma: &'a Vma<B>,
+    /// Whose the pages are that it makes.
+    pub(super) family: Mapping,
+}
+
+impl<B> Faulting<'_, B> {
+    /// A fresh frame is the program's own page at `page`.
+    fn born<F: Frames>(&self, frames: &F, frame: Pfn, page: VirtAddr) -> Pfn {
+        if let Some(descriptor) = frames.page(frame) {
+            descriptor.born(self.family, self.vma.anon_index(page));
+        }
+        frame
+    }
+
+    /// A frame of zeros.
+    fn zeroed<F: Frames>(&self, frames: &F, page: VirtAddr) -> Result<Pfn, OutOfMemory> {
+        Ok(self.born(frames, frames.alloc_zeroed()?, page))
+    }
+
+    /// A frame that holds what `from` holds.
+    fn copied<F: Frames>(&self, frames: &F, from: Pfn, page: VirtAddr) -> Result<Pfn, FaultError> {
+        let frame = frames.alloc()?;
+        if let Err(poisoned) = frames.copy(from, frame) {
+            frames.free(frame);
+            return Err(poisoned.into());
+        }
+        Ok(self.born(frames, frame, page))
+    }
 }
 
 /// What is to stand behind a page.
@@ -168,10 +206,11 @@ impl Found {
 /// The frame for a page that was never touched (`do_anonymous_page`, `do_read_fault`, `do_cow_fault`, `do_shared_fault`).
 fn first_touch<F: Frames, B: Backing>(
     frames: &F,
-    vma: &Vma<B>,
+    at: &Faulting<'_, B>,
     page: VirtAddr,
     access: Access,
 ) -> Result<Found, FaultError> {
+    let vma = at.vma;
     let shown = match &vma.kind {
         Kind::Anonymous => PageOf::Zero,
         Kind::File(backing) => backing.page(vma.index(page)),
@@ -182,9 +221,9 @@ fn first_touch<F: Frames, B: Backing>(
     let (frame, owner) = match (shown, access) {
         (PageOf::Beyond, _) => return Err(FaultError::Beyond),
         (PageOf::Unprepared, _) => return Err(FaultError::Unprepared),
-        (PageOf::Zero, Access::Write) => (frames.alloc_zeroed()?, Owner::Tree),
+        (PageOf::Zero, Access::Write) => (at.zeroed(frames, page)?, Owner::Tree),
         (PageOf::Zero, _) => (frames.zero_page(), Owner::Other),
-        (PageOf::Frame(frame), Access::Write) => (copied(frames, frame)?, Owner::Tree),
+        (PageOf::Frame(frame), Access::Write) => (at.copied(frames, frame, page)?, Owner::Tree),
         (PageOf::Frame(frame), _) => (frame, Owner::Other),
     };
     Ok(Found::new(frame, owner, vma.prot))
@@ -213,11 +252,12 @@ fn shared<F: Frames, B: Backing>(
 /// A page is there. Either the tables allow the access by now, or this is the first store to it (`do_wp_page`).
 fn touch_again<F: Frames, U: Mmu, B: Backing>(
     tables: &mut Tables<F, U>,
-    vma: &Vma<B>,
+    at: &Faulting<'_, B>,
     page: VirtAddr,
     leaf: Leaf,
     access: Access,
 ) -> Result<Owner, FaultError> {
+    let vma = at.vma;
     if !leaf.desc.is_valid() {
         return Err(FaultError::Denied);
     }
@@ -228,13 +268,14 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
     let old = leaf.translate(page).pfn();
     let found = match &vma.kind {
         Kind::Shared(backing) => shared(frames, vma, backing, page, access)?,
-        _ if old == frames.zero_page() => Found::new(frames.alloc_zeroed()?, Owner::Tree, vma.prot),
-        _ => Found::new(copied(frames, old)?, Owner::Tree, vma.prot),
+        _ if leaf.desc.owner() == Owner::Tree && page::exclusive(frames, old) => Found::new(old, Owner::Tree, vma.prot),
+        _ if old == frames.zero_page() => Found::new(at.zeroed(frames, page)?, Owner::Tree, vma.prot),
+        _ => Found::new(at.copied(frames, old, page)?, Owner::Tree, vma.prot),
     };
     if found.frame == old {
-        // `wp_page_shared`: the same page, which may be written from now on.
+        // `wp_page_reuse`, `wp_page_shared`: the same page, which may be written from now on.
         let rights = found.rights;
-        tables.protect(span_of(page)?, |_| Some(rights))?;
+        tables.protect(span_of(page)?, |_, _| Some(rights))?;
         return Ok(found.owner);
     }
     match tables.replace_page(page, found.frame, found.rights, found.owner) {
@@ -242,7 +283,7 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
         Ok(None) => {}
         Err(_) => {
             if found.owner == Owner::Tree {
-                tables.frames().free(found.frame);
+                page::unmapped(tables.frames(), found.frame);
             }
             return Err(FaultError::OutOfMemory);
         }
@@ -253,14 +294,4 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
 /// The addresses of one page.
 fn span_of(page: VirtAddr) -> Result<VirtRange, FaultError> {
     VirtRange::with_len(page, ByteLen::new(PAGE_SIZE)).ok_or(FaultError::Unmapped)
-}
-
-/// A frame of the program's own that holds what `from` holds.
-fn copied<F: Frames>(frames: &F, from: Pfn) -> Result<Pfn, FaultError> {
-    let frame = frames.alloc()?;
-    if let Err(poisoned) = frames.copy(from, frame) {
-        frames.free(frame);
-        return Err(poisoned.into());
-    }
-    Ok(frame)
 }

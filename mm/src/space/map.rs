@@ -203,7 +203,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is, before `behind`. A node was reserved.
     fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<(), OutOfMemory> {
         let prev = self.vmas.before(behind);
-        let wanted = Wanted { range: vma.range(), look: vma.look(), bias: vma.bias, kind: &vma.kind };
+        let wanted = Wanted { range: vma.range(), look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
         match self.can_merge(prev, &wanted) {
             Some(merge) => {
                 self.vma_merge(&merge, vma.range());

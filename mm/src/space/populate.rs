@@ -2,7 +2,7 @@
 
 use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
-use super::fault::touch;
+use super::fault::{Faulting, touch};
 use super::{Access, AddressSpace, FaultError};
 use crate::desc::{Owner, Prot};
 use crate::seams::{Backing, Frames, Mmu};
@@ -38,7 +38,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         vma.touched = true;
         let mut page = part.start().align_down(PAGE_SIZE);
         while page < part.end() {
-            let owner = touch(&mut self.tables, self.vmas.vma(at), page, access).map_err(|error| (page, error))?;
+            let faulting = Faulting { vma: self.vmas.vma(at), family: self.family.mapping() };
+            let owner = touch(&mut self.tables, &faulting, page, access).map_err(|error| (page, error))?;
             self.vmas.vma_mut(at).anon |= owner == Owner::Tree;
             page = VirtAddr::new(page.get() + PAGE_SIZE);
         }

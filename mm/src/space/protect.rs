@@ -1,9 +1,10 @@
 //! `mprotect`.
 
-use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, VirtAddr, VirtRange};
 
 use super::{AddressSpace, page_align};
 use crate::desc::{Attributes, Owner, Prot};
+use crate::page;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
 use crate::table::Leaf;
 use crate::tree::At;
@@ -47,6 +48,17 @@ pub(super) fn rights(prot: Prot, owner: Owner) -> Attributes {
         Owner::Tree => Attributes::user(prot),
         Owner::Other => Attributes::user(prot.difference(Prot::WRITE)),
     }
+}
+
+/// The same, as the frame is now: one that is shared with another space is not written either.
+pub(super) fn rights_of<F: Frames>(frames: &F, prot: Prot, leaf: &Leaf) -> Attributes {
+    let owner = leaf.desc.owner();
+    let first = leaf.desc.pfn().get();
+    let mut all = (first..first + leaf.pages().get()).map(Pfn::new);
+    if owner == Owner::Tree && prot.contains(Prot::WRITE) && !all.all(|frame| page::exclusive(frames, frame)) {
+        return rights(prot, Owner::Other);
+    }
+    rights(prot, owner)
 }
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
@@ -111,12 +123,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         done?;
         if touched {
-            // Made once, not for each leaf.
-            let [own, others] = [Owner::Tree, Owner::Other].map(|owner| rights(prot, owner));
-            self.tables.protect(range, |leaf: &Leaf| {
-                let rights = if leaf.desc.owner() == Owner::Tree { own } else { others };
-                (!prot.is_empty()).then_some(rights)
-            })?;
+            self.tables.protect(range, |frames, leaf| (!prot.is_empty()).then(|| rights_of(frames, prot, leaf)))?;
         }
         Ok(())
     }

@@ -163,7 +163,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             self.charge(more >> PAGE_SHIFT)?;
         }
         // Alike to itself, so that it becomes longer, and perhaps one with what comes then.
-        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, kind: &vma.kind };
+        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
         let merge = self.can_merge(Some(at), &wanted).ok_or(RemapError::OutOfMemory)?;
         self.vma_merge(&merge, range);
         self.count_in(flags, more >> PAGE_SHIFT);
@@ -341,7 +341,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if vma.kind.is_peek() {
             return self.rejoin_peek(at);
         }
-        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, kind: &vma.kind };
+        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
         if let Some(merge) = self.can_merge(self.vmas.prev(at), &wanted) {
             self.vma_merge(&merge, range);
         }
@@ -371,7 +371,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let copy = self.copy_of(at, start, range);
         let (touched, anon, prot) = (copy.touched, copy.anon, copy.prot);
         let behind = self.vmas.find(range.start().get());
-        let wanted = Wanted { range, look: copy.look(), bias: copy.bias, kind: &copy.kind };
+        let wanted = Wanted { range, look: copy.look(), bias: copy.bias, shift: copy.shift, kind: &copy.kind };
         // The old one is about to go: it takes nothing in.
         let merge = self.can_merge(self.vmas.before(behind), &wanted).filter(|merge| !merge.involves(at));
         let into = match merge {
@@ -414,9 +414,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// What the new one is. Anonymous memory without pages begins anew, so that it may merge where it goes.
     fn copy_of(&mut self, at: At, start: VirtAddr, range: VirtRange) -> Vma<B> {
         let vma = self.vmas.vma(at);
-        let fresh = matches!(vma.kind, Kind::Anonymous) && !vma.anon;
-        let bias = if fresh { 0 } else { vma.index(start).wrapping_sub(range.start().get() >> PAGE_SHIFT) };
-        let mut copy = Vma { range, bias, ..vma.clone() };
+        let page = range.start().get() >> PAGE_SHIFT;
+        let shift = if vma.anon { vma.anon_index(start).wrapping_sub(page) } else { 0 };
+        let bias = if vma.backing().is_none() { shift } else { vma.index(start).wrapping_sub(page) };
+        let mut copy = Vma { range, bias, shift, ..vma.clone() };
         if let Kind::Peek(_, peek) = &mut copy.kind {
             self.peeks += 1;
             *peek = Peek { pointer: range.start(), end: range.end(), serial: self.peeks };
@@ -426,15 +427,18 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 
     /// `MREMAP_DONTUNMAP`: the pages have gone; what stays is as if nobody had touched it, and not locked.
     fn leave_empty(&mut self, at: At, len: u64) {
+        let vma = self.vmas.vma(at);
+        if vma.shift != 0 {
+            self.moved.unlink(self.moved_mapper(vma));
+        }
         let vma = self.vmas.vma_mut(at);
-        vma.touched = false;
-        vma.anon = false;
+        (vma.touched, vma.anon, vma.shift) = (false, false, 0);
+        if vma.backing().is_none() {
+            vma.bias = 0;
+        }
         if vma.flags.contains(VmaFlags::LOCKED) {
             vma.flags.remove(VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
             self.locked -= len >> PAGE_SHIFT;
-        }
-        if matches!(vma.kind, Kind::Anonymous) {
-            vma.bias = 0;
         }
         self.rejoin(at);
     }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod drawn;
+mod fork;
 mod model;
 
 use units::{FileOff, HUGE_SIZE, PAGE_SIZE, VirtAddr, VirtRange};
@@ -10,7 +11,7 @@ use units::{FileOff, HUGE_SIZE, PAGE_SIZE, VirtAddr, VirtRange};
 use super::*;
 use crate::desc::{Level, Owner, Prot};
 use crate::seams::{Backing, SpaceId};
-use crate::testing::{ASID, BAD, Machine, PMEM, TestFile, pages, unload};
+use crate::testing::{ASID, BAD, CHILD, Machine, PMEM, TestFile, pages, unload};
 use crate::vma::{STACK_GUARD_GAP, VmaFlags};
 
 type Space<'m> = AddressSpace<&'m Machine, &'m Machine, TestFile>;
@@ -62,17 +63,18 @@ fn map(space: &mut Space<'_>, request: Request<TestFile>) -> Result<VirtAddr, Ma
 
 /// A program's load from the page at `va`: the TLB first, then as many faults as it takes, of which one must do.
 fn read(machine: &Machine, space: &mut Space<'_>, va: VirtAddr) -> Result<u64, FaultError> {
-    if machine.cached(va).is_none() {
+    if machine.cached(space.asid(), va).is_none() {
         space.fault(va, Access::Read)?;
     }
-    assert!(machine.cached(va).is_some(), "{va}: a fault was handled, and the next access faults again");
+    assert!(machine.cached(space.asid(), va).is_some(), "{va}: a fault was handled, and the next access faults again");
     let leaf = space.leaf(va).unwrap();
     Ok(machine.word(leaf.translate(va).pfn()))
 }
 
 /// A program's store to the page at `va`.
 fn write(machine: &Machine, space: &mut Space<'_>, va: VirtAddr, word: u64) -> Result<(), FaultError> {
-    let writable = |machine: &Machine| machine.cached(va).is_some_and(|desc| desc.attributes().writable());
+    let asid = space.asid();
+    let writable = |machine: &Machine| machine.cached(asid, va).is_some_and(|desc| desc.attributes().writable());
     if !writable(machine) {
         space.fault(va, Access::Write)?;
     }

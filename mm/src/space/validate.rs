@@ -4,7 +4,7 @@ use units::VirtAddr;
 
 use super::protect::rights;
 use super::{AddressSpace, MAX_MAP_COUNT, MMAP_MIN_ADDR, TASK_SIZE};
-use crate::desc::{Attributes, Prot};
+use crate::desc::{Attributes, Owner, Prot};
 use crate::seams::{Backing, Frames, Mmu};
 use crate::table::Leaf;
 use crate::vma::VmaFlags;
@@ -21,7 +21,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             assert!(vma.start().get() >= MMAP_MIN_ADDR && vma.end().get() <= TASK_SIZE, "{:?}", vma.range());
             if let Some(before) = before.replace(vma) {
                 let touch = before.end() == vma.start() && !vma.flags().contains(VmaFlags::GROWS_DOWN);
-                let alike = before.merges_with(vma.look(), vma.bias, &vma.kind);
+                let alike = before.merges_with(vma.look(), vma.bias, vma.shift, &vma.kind);
                 assert!(!(touch && alike), "{:?} and the one before are alike", vma.range());
             }
         }
@@ -29,6 +29,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             total += vma.pages().get();
             locked += if vma.flags().contains(VmaFlags::LOCKED) { vma.pages().get() } else { 0 };
         }
+        let moved = self.vmas().filter(|vma| vma.shift != 0).count();
+        assert_eq!(moved, self.moved.len(), "what was moved");
         assert_eq!((total, locked), (self.total, self.locked), "total_vm, locked_vm");
         self.tables.each_leaf(&mut |leaf| self.validate_leaf(leaf));
     }
@@ -44,7 +46,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             assert!(leaf.desc.is_valid(), "{}: a page that may be touched cannot be", leaf.va);
             let attributes = leaf.desc.attributes();
             let store = vma.kind().is_shared() && attributes == Attributes::user(vma.prot());
-            assert!(store || attributes == rights(vma.prot(), leaf.desc.owner()), "{}", leaf.va);
+            // Shared with a forked space, or with one that was.
+            let shared = leaf.desc.owner() == Owner::Tree && attributes == rights(vma.prot(), Owner::Other);
+            assert!(store || shared || attributes == rights(vma.prot(), leaf.desc.owner()), "{}", leaf.va);
         }
     }
 }

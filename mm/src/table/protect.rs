@@ -13,7 +13,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     pub fn protect(
         &mut self,
         range: VirtRange,
-        mut rights: impl FnMut(&Leaf) -> Option<Attributes>,
+        mut rights: impl FnMut(&F, &Leaf) -> Option<Attributes>,
     ) -> Result<(), OutOfMemory> {
         if range.is_empty() {
             return Ok(());
@@ -39,7 +39,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         level: Level,
         first: u64,
         last: u64,
-        rights: &mut impl FnMut(&Leaf) -> Option<Attributes>,
+        rights: &mut impl FnMut(&F, &Leaf) -> Option<Attributes>,
         pass: &mut Pass,
     ) {
         let entries = self.frames.table(table);
@@ -53,7 +53,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
                 Some(next) if desc.is_table(level) => self.protect_table(desc.pfn(), next, va, end, rights, pass),
                 _ => {
                     let leaf = Leaf { va: VirtAddr::new(va), level, desc };
-                    let new = match rights(&leaf) {
+                    let new = match rights(&self.frames, &leaf) {
                         Some(attributes) => desc.with_attributes(attributes),
                         None => desc.without_valid(),
                     };
@@ -99,7 +99,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// Splits whatever block covers `va` down to pages.
-    pub(super) fn split_to_page(&mut self, va: VirtAddr) -> Result<(), OutOfMemory> {
+    pub(crate) fn split_to_page(&mut self, va: VirtAddr) -> Result<(), OutOfMemory> {
         while let Some(leaf) = self.walk_block(va) {
             self.split(leaf)?;
         }

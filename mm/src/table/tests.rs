@@ -70,7 +70,7 @@ fn a_gigabyte_is_one_entry_and_is_split_only_as_far_as_needed() {
     let whole = VirtRange::new(VirtAddr::new(1 << 30), VirtAddr::new(2 << 30)).unwrap();
     tables.map(whole, PhysAddr::new(3 << 30), WRITE, Owner::Other, Level::Pud).unwrap();
     assert_eq!(tables.walk(VirtAddr::new(0x5000_0000)).unwrap().level, Level::Pud);
-    tables.protect(range(0, 1), |_| Some(READ)).unwrap();
+    tables.protect(range(0, 1), |_, _| Some(READ)).unwrap();
     tables.validate();
     assert_eq!(tables.walk(va(0)).unwrap().desc.attributes(), READ);
     assert_eq!(tables.walk(va(1)).unwrap().level, Level::Pte);
@@ -85,7 +85,7 @@ fn one_barrier_publishes_a_whole_range() {
     let mut tables = tables(&machine);
     tables.map(range(0, 900), block(0), READ, Owner::Other, Level::Pte).unwrap();
     assert_eq!((machine.publishes.get(), machine.invalidations.get()), (1, 0));
-    tables.protect(range(0, 900), |_| Some(WRITE)).unwrap();
+    tables.protect(range(0, 900), |_, _| Some(WRITE)).unwrap();
     assert_eq!((machine.publishes.get(), machine.invalidations.get()), (2, 1));
     tables.unmap(range(0, 900)).unwrap().flush();
     assert_eq!((machine.publishes.get(), machine.invalidations.get()), (3, 2));
@@ -137,7 +137,7 @@ fn a_block_that_cannot_be_split_stays_whole() {
     tables.map(range(512, 1024), block(512), WRITE, Owner::Other, Level::Pmd).unwrap();
     machine.allowance.set(Some(0));
     assert!(tables.unmap(range(600, 700)).is_err());
-    assert!(tables.protect(range(600, 700), |_| Some(READ)).is_err());
+    assert!(tables.protect(range(600, 700), |_, _| Some(READ)).is_err());
     assert_eq!(tables.walk(va(650)).unwrap().level, Level::Pmd);
     end(&machine, tables);
 }
@@ -148,10 +148,10 @@ fn pages_without_rights_are_remembered_and_owned_frames_given_back() {
     let mut tables = tables(&machine);
     let frame = machine_frame(&machine);
     tables.map(range(3, 4), frame.base(), WRITE, Owner::Tree, Level::Pte).unwrap();
-    tables.protect(range(0, 9), |_| None).unwrap();
+    tables.protect(range(0, 9), |_, _| None).unwrap();
     assert!(!tables.walk(va(3)).unwrap().desc.is_valid());
     machine.settled();
-    tables.protect(range(0, 9), |_| Some(READ)).unwrap();
+    tables.protect(range(0, 9), |_, _| Some(READ)).unwrap();
     assert_eq!(tables.walk(va(3)).unwrap().desc.pfn(), frame);
     let mut seen = Vec::new();
     tables.unmap(range(0, 9)).unwrap().flush_with(|leaf| seen.push((leaf.va, leaf.desc.pfn(), leaf.desc.owner())));
@@ -171,7 +171,7 @@ fn tables_of_pages_nobody_may_touch_are_forgotten_by_every_walker() {
     // The end of one table and the beginning of the next, so that no step from the first page meets the second table.
     let mapped = range(511, 514);
     tables.map(mapped, block(0), READ, Owner::Other, Level::Pte).unwrap();
-    tables.protect(mapped, |_| None).unwrap();
+    tables.protect(mapped, |_, _| None).unwrap();
     tables.unmap(mapped).unwrap().flush();
     assert_eq!(machine.lent(), 2, "the root and the spare table");
     end(&machine, tables);
@@ -247,7 +247,7 @@ proptest! {
                 }
                 Step::Protect(at, n, prot) => {
                     let prot = [None, Some(Prot::READ), Some(Prot::RW), Some(Prot::RX)][prot as usize];
-                    tables.protect(range(at, at + n), |_| prot.map(Attributes::user)).unwrap();
+                    tables.protect(range(at, at + n), |_, _| prot.map(Attributes::user)).unwrap();
                     model.range_mut(at..at + n).for_each(|(_, page)| page.1 = prot);
                 }
                 Step::Replace(at) => {

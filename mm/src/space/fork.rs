@@ -1,0 +1,95 @@
+//! `dup_mm`: a second space that shows the same, until one of the two writes.
+
+use alloc::sync::Arc;
+
+use units::PageCount;
+
+use super::AddressSpace;
+use super::adjust::Wanted;
+use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, SpaceId};
+use crate::table::Copying;
+use crate::tree::At;
+use crate::vma::{Vma, VmaFlags};
+
+impl<F: Frames + Clone, U: Mmu + Clone, B: Backing> AddressSpace<F, U, B> {
+    /// `dup_mmap`: the space of a forked child, with the number `asid`. Pages of the program's own are shared read-only and
+    /// counted; the first store of either side copies ([`fault`](Self::fault)). Peeks are complete in the child too. Other
+    /// pages of files are left to faults. Nothing is locked in the child.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], also of promises. The parent is as before, but for entries that a store will find read-only.
+    pub fn fork(&mut self, asid: Asid) -> Result<Self, OutOfMemory> {
+        let mut child = Self::new(self.tables.frames().clone(), self.tables.mmu().clone(), asid)?;
+        child.join(&self.family)?;
+        child.layout = self.layout;
+        child.limits = self.limits;
+        (child.start_brk, child.brk, child.peeks) = (self.start_brk, self.brk, self.peeks);
+        child.vmas.reserve(self.map_count())?;
+        let mut copying = Copying::new(self.family.mapping());
+        let mut done = Ok(());
+        let mut at = self.vmas.first();
+        while let (Some(this), Ok(())) = (at, done) {
+            done = self.copy_vma_to(&mut child, this, &mut copying);
+            at = self.vmas.next(this);
+        }
+        // Also where it failed: the child gives back what it shares, and no TLB may disagree with the parent's tables.
+        self.tables.finish_copy(copying);
+        done.map(|()| child)
+    }
+
+    fn copy_vma_to(&mut self, child: &mut Self, at: At, copying: &mut Copying) -> Result<(), OutOfMemory> {
+        let vma = self.vmas.vma(at);
+        if vma.flags.contains(VmaFlags::DONT_FORK) {
+            return Ok(());
+        }
+        let range = vma.range();
+        let wiped = vma.flags.contains(VmaFlags::WIPE_ON_FORK);
+        // `vma_needs_copy`.
+        let copied = vma.touched && (vma.anon || vma.kind.is_peek()) && !wiped;
+        let flags = vma.flags - (VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
+        let shift = if copied { vma.shift } else { 0 };
+        let copy = Vma { flags, touched: copied, anon: copied && vma.anon, shift, ..vma.clone() };
+        child.adopt(copy)?;
+        copying.shift = shift;
+        if copied { self.tables.copy_range(&mut child.tables, range, copying) } else { Ok(()) }
+    }
+
+    /// Adds a VMA above all others. A node was reserved.
+    fn adopt(&mut self, mut vma: Vma<B>) -> Result<(), OutOfMemory> {
+        if !vma.anon && vma.backing().is_none() {
+            vma.bias = vma.shift;
+        }
+        let (flags, pages) = (vma.flags, vma.pages().get());
+        let (touched, anon, range) = (vma.touched, vma.anon, vma.range());
+        if flags.contains(VmaFlags::ACCOUNT) {
+            self.charge(pages)?;
+        }
+        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
+        let at = match self.can_merge(self.vmas.last(), &wanted) {
+            Some(merge) => self.vma_merge(&merge, range),
+            None => match self.vma_link(vma, None) {
+                Ok(at) => at,
+                Err(error) => {
+                    if flags.contains(VmaFlags::ACCOUNT) {
+                        self.tables.frames().commit().release(PageCount::new(pages));
+                    }
+                    return Err(error);
+                }
+            },
+        };
+        let vma = self.vmas.vma_mut(at);
+        vma.touched |= touched;
+        vma.anon |= anon;
+        self.count_in(flags, pages);
+        Ok(())
+    }
+
+    /// Becomes one of `family`, before it has any page.
+    fn join(&mut self, family: &Arc<crate::anon::AnonVma>) -> Result<(), OutOfMemory> {
+        let own: SpaceId = self.id;
+        family.join(own)?;
+        self.family.leave(own);
+        self.family = family.clone();
+        Ok(())
+    }
+}
