@@ -301,6 +301,12 @@ pub const GRND_INSECURE: u32 = 4;
 
 crate::sizes! { RobustListHead = 24, Utsname = 390, Rlimit64 = 16, Rusage = 144, WaitStatus = 4, }
 
+/// Options of `prctl`.
+pub mod prctl {
+    /// `PR_PAC_RESET_KEYS`: new keys of pointer authentication for the calling thread.
+    pub const PAC_RESET_KEYS: u64 = 54;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,14 +16,16 @@ impl Keys {
     /// Bytes of all keys together.
     pub const SIZE: usize = 80;
 
-    /// Keys made of random bytes.
-    pub fn from_random(bytes: &[u8; Self::SIZE]) -> Self {
-        let (words, _) = bytes.as_chunks();
-        let mut keys = Self::ZERO;
-        for (key, word) in keys.0.iter_mut().zip(words) {
-            *key = u64::from_ne_bytes(*word);
+    /// The same keys, but for those of `which`, which are made of random bytes.
+    #[must_use]
+    pub fn renewed(mut self, which: KeySet, random: &[u8; Self::SIZE]) -> Self {
+        let (words, _) = random.as_chunks();
+        for (index, (half, word)) in self.0.iter_mut().zip(words).enumerate() {
+            if which.bits() >> (index / 2) & 1 != 0 {
+                *half = u64::from_ne_bytes(*word);
+            }
         }
-        keys
+        self
     }
 
     /// Makes them the keys of this CPU, as far as every CPU has them. They are in use after the next exception return.
@@ -59,6 +61,25 @@ impl Keys {
                 );
             }
         }
+    }
+}
+
+bitflags::bitflags! {
+    /// Some of the keys, in the bits that `prctl(PR_PAC_RESET_KEYS)` gives them and in the order of [`Keys`].
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct KeySet: u64 {
+        /// For code, A.
+        const IA = 1 << 0;
+        /// For code, B.
+        const IB = 1 << 1;
+        /// For data, A.
+        const DA = 1 << 2;
+        /// For data, B.
+        const DB = 1 << 3;
+        /// For anything (`pacga`).
+        const GA = 1 << 4;
+        /// All that sign addresses.
+        const ADDRESS = 0b1111;
     }
 }
 

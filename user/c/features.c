@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "check.h"
 
@@ -78,12 +79,12 @@ static void bti_alone(void) { (void)*(volatile char *)code_page(PROT_BTI); }
 
 static uint64_t sign(uint64_t pointer, uint64_t with)
 {
-    __asm__(".arch armv8.3-a\n\tpacia %0, %1" : "+r"(pointer) : "r"(with));
+    __asm__ volatile(".arch armv8.3-a\n\tpacia %0, %1" : "+r"(pointer) : "r"(with));
     return pointer;
 }
 static uint64_t authenticate(uint64_t pointer, uint64_t with)
 {
-    __asm__(".arch armv8.3-a\n\tautia %0, %1" : "+r"(pointer) : "r"(with));
+    __asm__ volatile(".arch armv8.3-a\n\tautia %0, %1" : "+r"(pointer) : "r"(with));
     return pointer;
 }
 static void use_forged(void) { (void)*(volatile char *)authenticate((uint64_t)&passed ^ 1ul << 50, 7); }
@@ -247,6 +248,7 @@ static void check_pointer_authentication(const char *self)
         register uint64_t x16 __asm__("x16") = 7;
         __asm__("hint #8" : "+r"(x17) : "r"(x16)); /* pacia1716 */
         check("signing does nothing", x17 == 0x1234000);
+        check_errno("there are no keys to reset", prctl(PR_PAC_RESET_KEYS, 0, 0, 0, 0), EINVAL);
         return;
     }
     check("signed pointers differ", signature() != 0);
@@ -263,6 +265,11 @@ static void check_pointer_authentication(const char *self)
     check("a thread has the keys of its maker", from_thread == signature());
     snprintf(word, sizeof word, "%016lx", signature());
     check("another program has keys of its own", run_child(self, "same-keys", word) == 0);
+    check_errno("keys nobody knows are not reset", prctl(PR_PAC_RESET_KEYS, 1ul << 5, 0, 0, 0), EINVAL);
+    check("other keys are reset", prctl(PR_PAC_RESET_KEYS, PR_PAC_APIBKEY, 0, 0, 0) == 0);
+    check("which leaves this one", from_thread == signature());
+    check("all keys are reset", prctl(PR_PAC_RESET_KEYS, 0, 0, 0, 0) == 0);
+    check("which gives other signatures", from_thread != signature());
     if (has("pacg")) {
         uint64_t one, two, three;
         __asm__(".arch armv8.3-a\n\tpacga %0, %1, %2" : "=r"(one) : "r"(1ul), "r"(2ul));

@@ -141,6 +141,7 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     GETPGID => task::group::sys_getpgid,
     GETSID => task::group::sys_getsid,
     SETSID => task::group::sys_setsid,
+    PRCTL => task::keys::sys_prctl,
     SCHED_YIELD => info::sys_sched_yield,
 
     GETPID => info::sys_getpid,

@@ -10,6 +10,7 @@ pub(crate) mod exit;
 mod fp;
 pub(crate) mod futex;
 pub(crate) mod group;
+pub(crate) mod keys;
 pub(crate) mod kill;
 pub(crate) mod process;
 pub(crate) mod sched;
@@ -24,7 +25,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::signal::Sigset;
-use arch::pauth::Keys;
+use arch::pauth::{KeySet, Keys};
 use sync::{Mutex, Rank};
 use units::VirtAddr;
 
@@ -248,13 +249,7 @@ impl Task {
         VectorState::ZERO.restore();
         self.tls.set(0);
         set_tls(0);
-        if arch::pauth::wanted() {
-            let mut random = [0; Keys::SIZE];
-            crate::rng::fill(&mut random);
-            let keys = Keys::from_random(&random);
-            self.keys.set(keys);
-            keys.load();
-        }
+        self.renew_keys(KeySet::all());
     }
 }
 
