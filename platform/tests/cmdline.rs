@@ -122,7 +122,7 @@ impl Model {
                 format!("test=fs::{number:x}")
             }
             _ => {
-                self.kaslr = number % 4096 << 21;
+                self.kaslr = (number % 4096) << 21;
                 format!("kaslr={:#x}", self.kaslr)
             }
         };

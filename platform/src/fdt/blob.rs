@@ -100,8 +100,9 @@ pub(super) struct Blob<'a> {
     structure: &'a [u8],
     strings: &'a [u8],
     reservations: &'a [u8],
-    /// Where the structure block begins, for what is said of damage.
+    /// Where the structure and the strings block begin, for what is said of damage.
     base: usize,
+    strings_base: usize,
 }
 
 impl<'a> Blob<'a> {
@@ -116,6 +117,7 @@ impl<'a> Blob<'a> {
             strings: part(header.strings)?,
             reservations: part((header.reservations, header.structure.0))?,
             base: header.structure.0,
+            strings_base: header.strings.0,
         })
     }
 
@@ -126,6 +128,13 @@ impl<'a> Blob<'a> {
         entries.take_while(|entry| *entry != (0, 0)).map(|(start, len)| {
             PhysRange::with_len(PhysAddr::new(start), ByteLen::new(len)).ok_or(FdtError::MemoryRange(start))
         })
+    }
+
+    /// The name of a property, by its place in the strings block. Apart from the events, because few names stand for many
+    /// properties: who remembers them need not read them again.
+    pub(super) fn name(&self, at: u32) -> Result<&'a [u8], FdtError> {
+        let rest = self.strings.get(at as usize..).map(|rest| &rest[..rest.len().min(MAX_NAME)]);
+        rest.and_then(until_nul).ok_or_else(|| damaged("a property without a name", self.strings_base + at as usize))
     }
 
     /// What the structure block says, from its beginning.
@@ -139,8 +148,8 @@ impl<'a> Blob<'a> {
 pub(super) enum Event<'a> {
     /// A node of this name begins; the root's is empty.
     Open(&'a [u8]),
-    /// A property of the node that began last.
-    Property(&'a [u8], &'a [u8]),
+    /// A property of the node that began last: where its name is ([`Blob::name`]), and its value.
+    Property(u32, &'a [u8]),
     /// The innermost open node ends.
     Close,
 }
@@ -206,12 +215,10 @@ impl<'a> Events<'a> {
 
     fn property(&mut self) -> Result<Event<'a>, FdtError> {
         let begin = self.at;
-        let (len, name) = (self.word()? as usize, self.word()? as usize);
+        let (len, name) = (self.word()? as usize, self.word()?);
         let value = self.blob.structure.get(self.at..).and_then(|rest| rest.get(..len));
         let value = value.ok_or_else(|| self.damaged("a property that passes the end", begin))?;
         self.at += len.next_multiple_of(4);
-        let name = self.blob.strings.get(name..).map(|rest| &rest[..rest.len().min(MAX_NAME)]).and_then(until_nul);
-        let name = name.ok_or_else(|| self.damaged("a property without a name", begin))?;
         Ok(Event::Property(name, value))
     }
 

@@ -163,12 +163,17 @@ pub(super) fn walk<'a>(
     each: &mut dyn FnMut(&Nodes<'a>) -> Result<(), FdtError>,
 ) -> Result<(), FdtError> {
     let (mut nodes, mut events) = (Nodes { open: ArrayVec::new() }, blob.events());
+    let mut names = Names { last: [(u32::MAX, None); Names::SLOTS] };
     // Nodes below the deepest that is looked at, and whether the innermost open node is still to be shown.
     let (mut below, mut fresh) = (0_usize, false);
     while let Some(event) = events.next()? {
         match event {
-            Event::Property(..) if below > 0 => {}
-            Event::Property(name, value) => nodes.note(name, value),
+            Event::Property(name, value) => {
+                let name = names.look_up(blob, name)?;
+                if below == 0 {
+                    nodes.note(name, value);
+                }
+            }
             Event::Open(_) | Event::Close => {
                 if core::mem::take(&mut fresh) {
                     nodes.settle();
@@ -186,14 +191,33 @@ pub(super) fn walk<'a>(
     Ok(())
 }
 
+/// Names that were met before, by their place in the blob: a tree has hundreds of properties, and some forty names.
+struct Names {
+    last: [(u32, Option<Name>); Names::SLOTS],
+}
+
+impl Names {
+    const SLOTS: usize = 64;
+
+    /// The name at a place; `None` where it means nothing to the kernel.
+    fn look_up(&mut self, blob: &Blob<'_>, at: u32) -> Result<Option<Name>, FdtError> {
+        let slot = &mut self.last[at as usize / 4 % Self::SLOTS];
+        // No name is at the place that stands for an empty slot: no blob is so long.
+        if slot.0 != at || at == u32::MAX {
+            *slot = (at, Name::of(blob.name(at)?));
+        }
+        Ok(slot.1)
+    }
+}
+
 impl<'a> Nodes<'a> {
     /// Opens a node; `false` where it is too deep.
     fn push(&mut self, name: &'a [u8]) -> bool {
         self.open.try_push(Node { name, values: [None; NAMES], on: true }).is_ok()
     }
 
-    fn note(&mut self, name: &[u8], value: &'a [u8]) {
-        if let (Some(node), Some(name)) = (self.open.last_mut(), Name::of(name)) {
+    fn note(&mut self, name: Option<Name>, value: &'a [u8]) {
+        if let (Some(node), Some(name)) = (self.open.last_mut(), name) {
             node.values[name as usize].get_or_insert(value);
         }
     }

@@ -357,7 +357,7 @@ fn alias<'a>(blob: &Blob<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, FdtError>
                 depth += 1;
                 inside = depth == 2 && node == b"aliases";
             }
-            Event::Property(property, value) if inside && property == name => return Ok(value.strip_suffix(b"\0")),
+            Event::Property(at, value) if inside && blob.name(at)? == name => return Ok(value.strip_suffix(b"\0")),
             Event::Property(..) => {}
             Event::Close => {
                 depth -= 1;

@@ -13,7 +13,9 @@ fn read(bytes: &[u8]) -> Result<(Tree, usize), FdtError> {
         steps += 1;
         match event {
             Event::Open(name) => open.push(Node { name: name.into(), ..Node::default() }),
-            Event::Property(name, value) => open.last_mut().unwrap().properties.push((name.into(), value.into())),
+            Event::Property(name, value) => {
+                open.last_mut().unwrap().properties.push((blob.name(name)?.into(), value.into()))
+            }
             Event::Close => {
                 let node = open.pop().unwrap();
                 open.last_mut().unwrap().children.push(node);
