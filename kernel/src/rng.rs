@@ -37,7 +37,11 @@ fn seeded(seed: &[u8]) -> ChaCha20Rng {
     };
     seed.chunks(KEY).for_each(&mut stir);
     if has(Feature::Rndr) {
-        (0..KEY / 8).filter_map(|_| hardware()).for_each(|word| stir(&word.to_le_bytes()));
+        let mut words = [0; KEY];
+        for (slot, word) in words.chunks_exact_mut(8).zip(core::iter::repeat_with(hardware)) {
+            slot.copy_from_slice(&word.unwrap_or(0).to_le_bytes());
+        }
+        stir(&words);
     }
     stir(&crate::timer::now().as_nanos().to_le_bytes());
     ChaCha20Rng::from_seed(key)

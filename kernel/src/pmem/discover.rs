@@ -22,6 +22,8 @@ use crate::{heap, layout, paging};
 const MAX_CLAIMS: usize = MAX_PMEM + 8;
 /// The file of fw_cfg that holds the ACPI tables back to back.
 const TABLES: &str = "etc/acpi/tables";
+/// How many bytes of them are read at first.
+const FIRST_LOOK: usize = 16 << 10;
 /// More than any machine's tables.
 const MAX_TABLES: usize = 4 << 20;
 
@@ -196,17 +198,27 @@ fn nvdimms(found: &mut Found<'_>) -> Result<(), NvdimmError> {
     if file.size() > MAX_TABLES {
         return Err(NvdimmError::TooLarge(file.size()));
     }
-    heap::reserve(file.size()).map_err(|_| NvdimmError::OutOfMemory)?;
-    let mut tables = Vec::new();
-    tables.try_reserve_exact(file.size()).map_err(|_| NvdimmError::OutOfMemory)?;
-    tables.resize(file.size(), 0);
-    fw_cfg::read(file, 0, &mut tables).map_err(NvdimmError::FwCfg)?;
+    // QEMU fills the file up to 128 KiB; the tables themselves are a tenth of that.
+    let mut tables = read_tables(file, file.size().min(FIRST_LOOK))?;
+    if nfit::parse(&tables).is_err() {
+        tables = read_tables(file, file.size())?;
+    }
     let nfit = nfit::parse(&tables).map_err(NvdimmError::Nfit)?;
     for spa in nfit.ranges().filter(|spa| spa.is_persistent()) {
         let handle = nfit.maps(spa.index).next().map_or(0, |map| map.handle);
         found.add(whole_pages(spa.range), Carrier::Nvdimm(handle), flags(&nfit, &spa));
     }
     Ok(())
+}
+
+/// The first `len` bytes of the tables.
+fn read_tables(file: fw_cfg::File, len: usize) -> Result<Vec<u8>, NvdimmError> {
+    heap::reserve(len).map_err(|_| NvdimmError::OutOfMemory)?;
+    let mut tables = Vec::new();
+    tables.try_reserve_exact(len).map_err(|_| NvdimmError::OutOfMemory)?;
+    tables.resize(len, 0);
+    fw_cfg::read(file, 0, &mut tables).map_err(NvdimmError::FwCfg)?;
+    Ok(tables)
 }
 
 fn flags(nfit: &Nfit<'_>, spa: &nfit::SpaRange) -> DeviceFlags {
