@@ -235,12 +235,14 @@ feed() {
     { "${tied[@]}" cat && echo >&"$idle"; } <&0 &
     reader=$!
     trap 'kill "$reader"; exit' TERM
-    until read -rt 1 -u "$idle"; do
-        if ! kill -0 "$$" || ! kill -0 "$reader"; then
+    # The reader's word only shortens the wait: `read` may lose it to its own time-out. Its status tells.
+    until read -rt 1 -u "$idle" || ! kill -0 "$reader"; do
+        if ! kill -0 "$$"; then
             kill "$reader"
             exit
         fi
     done
+    wait "$reader" || exit
     trap - TERM
     while printf '\004'; do
         read -rt 0.5 -u "$idle"

@@ -169,15 +169,6 @@ fn names_are_completed() {
 }
 
 #[test]
-fn a_tab_that_is_pasted_is_a_tab() {
-    let image = Image::fresh();
-    let mut machine = shell(&image);
-    machine.types("echo\t'a\tb'\n");
-    machine.expect("\na\tb\n$ ");
-    machine.finish().status(0);
-}
-
-#[test]
 fn what_is_typed_ahead_is_for_whoever_asks_first() {
     let image = Image::fresh();
     let mut machine = shell(&image);

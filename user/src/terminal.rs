@@ -1,8 +1,8 @@
 //! The terminal as a program that talks to a person uses it.
 
-use abi::file::{POLLIN, PollFd};
+use abi::file::{F_GETFL, F_SETFL, OpenFlags, POLLIN, PollFd};
 use abi::time::Timespec;
-use abi::tty::{FIONREAD, TCGETS, TCSETSW, TIOCGPGRP, TIOCGWINSZ, TIOCSPGRP, Termios, Winsize};
+use abi::tty::{TCGETS, TCSETSW, TIOCGPGRP, TIOCGWINSZ, TIOCSPGRP, Termios, Winsize};
 use abi::{Errno, nr};
 use zerocopy::IntoBytes;
 
@@ -40,28 +40,29 @@ pub fn size(terminal: Fd) -> Result<Winsize, Errno> {
     Ok(size)
 }
 
-/// How many bytes can be read at once.
-///
-/// # Errors
-/// Those of `ioctl`.
-pub fn waiting(terminal: Fd) -> Result<u32, Errno> {
-    let mut bytes = 0u32;
-    // SAFETY: the kernel writes one word.
-    unsafe { call(nr::IOCTL, [terminal.argument(), FIONREAD.into(), (&raw mut bytes) as u64]) }?;
-    Ok(bytes)
-}
-
-/// Whether a read would not wait: there are bytes, or the end of input.
+/// Whether a read would not wait, now or after so many milliseconds at most: there are bytes, or the end of input.
 ///
 /// # Errors
 /// Those of `ppoll`.
-pub fn ready(file: Fd) -> Result<bool, Errno> {
+pub fn ready_within(file: Fd, millis: u32) -> Result<bool, Errno> {
     let mut asked = PollFd { fd: file.number(), events: POLLIN, revents: 0 };
-    let mut at_once = Timespec::default();
-    let (asked_at, at) = (asked.as_mut_bytes().as_mut_ptr() as u64, at_once.as_mut_bytes().as_mut_ptr() as u64);
+    let mut wait = Timespec { sec: (millis / 1000).into(), nsec: (millis % 1000 * 1_000_000).into() };
+    let (asked_at, at) = (asked.as_mut_bytes().as_mut_ptr() as u64, wait.as_mut_bytes().as_mut_ptr() as u64);
     // SAFETY: the kernel reads and writes one `PollFd` and one `Timespec`.
     let ready = unsafe { call(nr::PPOLL, [asked_at, 1, at, 0, 0]) }?;
     Ok(ready > 0)
+}
+
+/// Has reads wait for input again, where a program left it otherwise (`O_NONBLOCK`).
+///
+/// # Errors
+/// Those of `fcntl`.
+pub fn wait_for_input(file: Fd) -> Result<(), Errno> {
+    // SAFETY: no address is passed.
+    let flags = unsafe { call(nr::FCNTL, [file.argument(), F_GETFL.into()]) }?;
+    let flags = flags & !u64::from(OpenFlags::NONBLOCK.bits());
+    // SAFETY: as above.
+    unsafe { call(nr::FCNTL, [file.argument(), F_SETFL.into(), flags]) }.map(drop)
 }
 
 /// The process group in the foreground: ^C is for it.

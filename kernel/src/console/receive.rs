@@ -4,8 +4,10 @@
 //! and behind it in whoever sends them, if that looks (QEMU does; a person's terminal does after `IXOFF`'s stop
 //! character). A FIFO that ran over says so, and `/proc/vitrine/counters` tells.
 //!
-//! QEMU's PL011 interrupts when a byte comes into an empty FIFO, and not again for those behind it: whoever clears the
-//! interrupt has to empty the FIFO, or to say that it did not, and do it later.
+//! The interrupt is never cleared by hand: the PL011 withdraws it when the FIFO is read empty (below its level, by the
+//! book), and until then asks again. Cleared with a byte left in the FIFO, QEMU's would not ask for that one any more:
+//! it does when a byte comes into an empty FIFO, and not for those behind. Its FIFO is one byte deep as the firmware
+//! leaves it; to switch the other fifteen on would drop what is in it.
 
 use arm_pl011_uart::{Error, FifoLevel, Interrupts};
 use platform::fdt;
@@ -20,6 +22,9 @@ use crate::{counters, irq};
 
 /// Bytes that wait for the line discipline at most.
 pub(super) const RING: usize = 16 << 10;
+
+/// Bytes moved in one go at most, with interrupts masked.
+const BATCH: usize = 64;
 
 /// The receive interrupts: enough bytes, or some and then silence.
 const RECEIVE: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
@@ -116,7 +121,6 @@ pub(crate) fn enable_input(uart: &fdt::Uart) -> Result<(), InputError> {
     super::terminal::spawn()?;
     if let Some(device) = UART.lock().as_mut() {
         device.set_interrupt_fifo_levels(FifoLevel::Bytes4, FifoLevel::Bytes4);
-        device.clear_interrupts(Interrupts::all());
     }
     irq::register(uart.interrupt, received)?;
     irq::enable(uart.interrupt.id)?;
@@ -125,16 +129,18 @@ pub(crate) fn enable_input(uart: &fdt::Uart) -> Result<(), InputError> {
     Ok(())
 }
 
-/// Takes bytes again, if that was held back and there is room: those in the FIFO first, of which no interrupt tells.
+/// Takes bytes again, if that was held back and there is room.
 pub(super) fn resume() {
     let mut received = RECEIVED.lock();
     if received.paused && received.ring.len() <= RING / 2 {
         received.paused = false;
-        received.fill();
+        if let Some(uart) = UART.lock().as_mut() {
+            uart.set_interrupt_masks(RECEIVE);
+        }
     }
 }
 
-/// The interrupt handler: moves bytes from the FIFO to the ring, as many as that has room for.
+/// The interrupt handler: moves bytes from the FIFO to the ring.
 fn received() {
     RECEIVED.lock().fill();
     TERMINAL.more_came();
@@ -144,8 +150,7 @@ impl Received {
     fn fill(&mut self) {
         let mut uart = UART.lock();
         let Some(uart) = uart.as_mut() else { return };
-        uart.clear_interrupts(RECEIVE);
-        while !uart.is_rx_fifo_empty() {
+        for _ in 0..BATCH {
             if self.ring.room() == 0 {
                 self.paused = true;
                 uart.set_interrupt_masks(Interrupts::empty());
@@ -153,11 +158,11 @@ impl Received {
             }
             match uart.read_word() {
                 Ok(Some(byte)) => _ = self.ring.push(byte),
+                Ok(None) => return,
                 Err(Error::Overrun) => counters::CONSOLE_OVERRUNS.add(1),
                 // A byte with a framing or parity error, or a break, is noise on the line: it is dropped.
-                Ok(None) | Err(_) => {}
+                Err(_) => {}
             }
         }
-        uart.set_interrupt_masks(RECEIVE);
     }
 }

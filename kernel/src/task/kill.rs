@@ -50,8 +50,8 @@ pub(crate) fn sys_kill(a: &Args) -> Result<u64, Errno> {
         -1 => send_all(&mut tree, a.a[1], |entry| {
             entry.process.pid != process::INIT && entry.process.pid != process.pid
         }),
-        i32::MIN => Err(Errno::ESRCH),
-        ..0 => send_group(&mut tree, pid.unsigned_abs(), a.a[1]),
+        // Linux's `INT_MIN`, which no group has.
+        ..0 => send_group(&mut tree, pid.checked_neg().map_or(0, i32::cast_unsigned), a.a[1]),
         pid => send_all(&mut tree, a.a[1], |entry| entry.process.pid == pid as u32),
     }
 }

@@ -221,6 +221,7 @@ impl Terminal {
     fn take_back(&mut self, ended_well: bool) {
         // Where the terminal is gone there is nothing to take back.
         let _ = terminal::set_foreground(self.terminal, self.group);
+        let _ = terminal::wait_for_input(self.terminal);
         match terminal::settings(self.terminal) {
             Ok(settings) if ended_well => self.settings = settings,
             _ => _ = terminal::set(self.terminal, &self.settings),

@@ -18,6 +18,9 @@ use crate::keys::Keys;
 /// What a person sees before a line.
 const PROMPT: &str = "$ ";
 
+/// Milliseconds after a tab in which what comes was pasted with it.
+const PASTED: u32 = 50;
+
 /// What reading a line led to.
 pub(crate) enum Input {
     /// A line, without its newline.
@@ -50,7 +53,7 @@ impl Lines {
         if !self.terminal {
             return self.plain_line();
         }
-        let raw = match terminal::ready(self.input) {
+        let raw = match terminal::ready_within(self.input, 0) {
             Ok(false) if self.buffer.is_empty() => Raw::enter(self.input).ok(),
             _ => None,
         };
@@ -98,7 +101,8 @@ fn edited_line(input: Fd, history: &History) -> Result<Input, Errno> {
         let Some(key) = keys.take(byte[0]) else { continue };
         let edited = editor.press(key, history);
         match edited {
-            Edited::Complete if terminal::waiting(input).is_ok_and(|bytes| bytes > 0) => editor.insert(b"\t"), // pasted
+            // Nobody types on so soon: it was pasted, and is meant as it is.
+            Edited::Complete if terminal::ready_within(input, PASTED) == Ok(true) => editor.insert(b"\t"),
             Edited::Complete => apply(&mut editor),
             _ => {}
         }
