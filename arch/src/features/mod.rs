@@ -3,7 +3,7 @@
 //! Each CPU leaves a snapshot of its identification registers ([`registers`]); what all of them have in common is the
 //! machine's ([`Features`]), settled once, before the first program. One table says for every feature how it is seen
 //! and what it is used for, or why not. [`hwcap`] is the same for programs. All of this is arithmetic and runs on any
-//! host; [`machine`] reads the registers and keeps the outcome where the rest of the kernel asks: a byte or a word at
+//! host; `machine` reads the registers and keeps the outcome where the rest of the kernel asks: a byte or a word at
 //! run time, no patched code.
 
 pub mod hwcap;
