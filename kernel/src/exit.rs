@@ -1,6 +1,8 @@
 //! The end of the machine, with a status for who started it.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use spin::Once;
+
+use crate::smp::{self, psci};
 
 /// What QEMU's exit status says (docs/DESIGN.md, 'Interfaces that stay').
 pub(crate) mod status {
@@ -16,24 +18,27 @@ pub(crate) mod status {
     pub(crate) const NOT_FOUND: i32 = 127;
 }
 
-/// Whether [`exit`] has been tried.
-static ENDING: AtomicBool = AtomicBool::new(false);
+/// Whether [`exit`] has been tried, and with which status.
+static ENDING: Once<i32> = Once::new();
 
-/// Whether the machine is being ended: a fault now is the way out that failed.
-pub(crate) fn is_ending() -> bool {
-    ENDING.load(Ordering::Relaxed)
-}
-
-/// Ends QEMU with `code` through the semihosting call SYS_EXIT; where nobody listens to that, turns the machine off,
-/// and where that fails too, sleeps.
+/// Ends QEMU with `code` through the semihosting call SYS_EXIT. Where nobody listens to that, a machine that has done what
+/// it was asked is turned off; one that has not must not look as if it had, and sleeps.
 pub(crate) fn exit(code: i32) -> ! {
     arch::irq::save();
-    // `hlt` without semihosting is an undefined instruction: its trap comes back here.
-    if !ENDING.swap(true, Ordering::Relaxed) {
-        semihosting::process::exit(code);
-    }
-    loop {
-        arch::irq::wait();
+    ENDING.call_once(|| code);
+    semihosting::process::exit(code)
+}
+
+/// Called where something went wrong: `hlt` without semihosting is an undefined instruction, and its trap comes here. Does
+/// not return then.
+pub(crate) fn try_without_semihosting() {
+    match ENDING.get() {
+        None => {}
+        Some(0) => {
+            psci::system_off();
+            smp::park()
+        }
+        Some(_) => smp::park(),
     }
 }
 

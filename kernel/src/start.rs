@@ -7,7 +7,7 @@ use core::fmt;
 use abi::Errno;
 use arrayvec::ArrayVec;
 use platform::cmdline::{CommandLine, Init};
-use platform::fdt::{self, Platform};
+use platform::fdt::{self, Platform, PsciMethod};
 use spin::Once;
 use units::{ByteLen, PhysAddr, PhysRange};
 
@@ -28,6 +28,11 @@ static LINE: Once<CommandLine<'static>> = Once::new();
 /// The machine, as its device tree describes it.
 pub(crate) fn platform() -> &'static Platform {
     PLATFORM.get().unwrap_or_else(|| unreachable!("kernel_main parses the device tree first"))
+}
+
+/// How to ask the firmware for something, where the device tree has been read and says so.
+pub(crate) fn psci_method() -> Option<PsciMethod> {
+    PLATFORM.get()?.psci
 }
 
 /// Ends the machine where it cannot be brought up, with the reason.

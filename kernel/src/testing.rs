@@ -12,6 +12,7 @@ use crate::console::say;
 use crate::task;
 use crate::task::wait::Completion;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// One test.
 pub(crate) struct KernelTest {
@@ -28,6 +29,8 @@ pub(crate) struct KernelTest {
 pub(crate) enum End {
     /// It returns.
     Returns,
+    /// The same, and it runs after all others: it is about what they left.
+    ReturnsLast,
     /// Its task dies: a panic or a fault is what is expected, and is not reported.
     Dies,
     /// The machine does, with the report of a panic, for a test of the whole machine to read. It runs only where the command
@@ -40,9 +43,10 @@ pub(crate) enum End {
 pub(crate) static KERNEL_TESTS: [KernelTest];
 
 /// Adds tests: `kernel_test! { /// what it shows \n fn name() { .. } }`; `fn name() dies { .. }` for one that shows a
-/// fault or a panic, `fn name() ends { .. }` for one that ends the machine.
+/// fault or a panic, `fn name() ends { .. }` for one that ends the machine, `fn name() last { .. }` for one that runs last.
 macro_rules! kernel_test {
     (@end) => { $crate::testing::End::Returns };
+    (@end last) => { $crate::testing::End::ReturnsLast };
     (@end dies) => { $crate::testing::End::Dies };
     (@end ends) => { $crate::testing::End::Machine };
     ($($(#[$doc:meta])* fn $name:ident() $($end:ident)? $body:block)*) => {
@@ -76,7 +80,8 @@ static RUNNING: Running =
 /// Runs the tests that `filter` takes, one line each, and the closing line; answers how many failed.
 pub(crate) fn run(filter: Filter<'_>) -> usize {
     let (mut passed, mut failed) = (0, 0);
-    for test in KERNEL_TESTS {
+    let (last, others): (Vec<_>, Vec<_>) = KERNEL_TESTS.iter().partition(|test| test.end == End::ReturnsLast);
+    for test in others.into_iter().chain(last) {
         let name = test.name.strip_prefix("vitrine_kernel::tests::").unwrap_or(test.name);
         if !filter.takes(name) || test.end == End::Machine && !filter.is(name) {
             continue;

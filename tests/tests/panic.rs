@@ -26,6 +26,11 @@ fn function(name: &str) -> String {
 /// What is the same in every report, and only once.
 #[track_caller]
 fn is_whole(ended: &Ended) {
+    let number =
+        |line: &str, at: usize| line.split(' ').nth(at).and_then(|word| word.parse::<u64>().ok()).expect("a number");
+    let own =
+        ended.output.lines().find(|line| line.ends_with("of the report's own stack used")).expect("it is measured");
+    assert!(number(own, 0) > 1024 && number(own, 0) <= number(own, 2) / 4 * 3, "{own}");
     ended.status(101).says("  spsr 0x").says("EL1h").says("masked: ").says("] memory: ");
     let count = |text: &str| ended.output.matches(text).count();
     for once in ["panic on CPU", "  x0  0x", "  pc   0xffff", "  sp   0xffff", "backtrace:\n", "\nlast log lines:\n"] {
@@ -156,7 +161,7 @@ fn a_frame_pointer_that_leads_nowhere_ends_the_backtrace_only() {
 fn the_log_is_shown_also_where_somebody_was_writing() {
     reports("under_the_logs_lock", "1", |ended| {
         ended.says("panic on CPU 0: with the log locked").says("(somebody was writing here)\n");
-        ended.says("] the last thing logged\nend of panic report\n");
+        ended.says("] the last thing logged\n");
         runs(
             ended,
             &[format!("{}::{{{{closure}}}} at {}", function("under_the_logs_lock"), at("under_the_logs_lock"))],
@@ -211,6 +216,19 @@ fn a_damaged_table_of_symbols_costs_the_names_alone() {
     assert!(!ended.output.contains("while a panic was reported"), "{}", ended.output);
 }
 
+#[test]
+fn without_semihosting_the_report_is_whole_and_the_machine_does_not_look_as_if_all_was_well() {
+    let silent = |line: &str| {
+        let machine = Machine::bare().append(line).qemu(&["-semihosting-config", "enable=off"]);
+        machine.word("--timeout", "5").run()
+    };
+    let ended = silent("test=panics::on_purpose");
+    ended.status(124).says("end of panic report\n");
+    assert!(!ended.output.contains("while a panic was reported"), "{}", ended.output);
+    // What ends well is turned off.
+    silent("test=panics::addresses_are_told_by_their_owner").status(0).says("1 passed, 0 failed\n");
+}
+
 /// Lets gdb do `commands` with the kernel in a machine that waits for it.
 fn under_gdb(machine: impl Fn(&[&str]) -> Machine, commands: &[&str]) -> Ended {
     let image = Image::fresh();
@@ -235,7 +253,20 @@ fn a_fault_in_a_call_is_told_with_the_program() {
     let ended = under_gdb(|words| Machine::with(&image).init("/bin/hello").qemu(words), &commands);
     is_whole(&ended);
     ended.says("panic on CPU 0: data abort").says("the null page").says("  x0  0x0000000000000008");
-    ended.says("\nin task 1 of process 1, /bin/hello\n");
+    ended.says("\nin task 1 of process 1, /bin/hello; at most ");
     let handler = |line: &&str| line.contains("trap_user_fault at kernel/src/trap/mod.rs:");
     assert!(backtrace(&ended).iter().any(handler), "{:#?}", backtrace(&ended));
+}
+
+#[test]
+fn before_there_is_a_console_semihosting_takes_the_report() {
+    // The kernel is told that it was loaded where it was not.
+    let commands = ["break *&kernel_main", "continue", "set $x1 = 3", "detach"];
+    let ended = under_gdb(|words| Machine::bare().qemu(words), &commands);
+    assert_eq!(ended.status, 101, "{ended:#?}");
+    for text in ["panic on CPU 0: data abort in EL1, write", "the boot stack, ", "bring_up at kernel/src/start.rs:"] {
+        assert!(ended.errors.contains(text), "{text:?} is not in:\n{}", ended.errors);
+    }
+    assert!(ended.errors.contains("before the first task\nlast log lines:\n"), "{}", ended.errors);
+    assert!(ended.errors.ends_with("end of panic report\n"), "{}", ended.errors);
 }

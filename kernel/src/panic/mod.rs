@@ -22,6 +22,7 @@ use units::VirtAddr;
 
 use crate::console::early;
 use crate::exit::{self, status};
+use crate::task::{self, stack};
 use crate::{percpu, smp, testing};
 use report::{Cause, Facts};
 pub(crate) use symbols::init;
@@ -83,10 +84,7 @@ pub(crate) fn unexpected(frame: &TrapFrame, what: fmt::Arguments<'_>) -> ! {
 /// Where every panic comes together. Interrupts stay out from here on.
 fn begin(facts: &Facts, message: fmt::Arguments<'_>) -> ! {
     arch::irq::save();
-    if exit::is_ending() {
-        // `hlt` was no way out on this machine.
-        exit::exit(status::PANIC);
-    }
+    exit::try_without_semihosting();
     end_test(facts, message);
     smp::stop::claim();
     match BEGUN.fetch_add(1, Ordering::Relaxed) {
@@ -127,6 +125,10 @@ fn end_test(facts: &Facts, message: fmt::Arguments<'_>) {
             let _ = backtrace::show(&mut Out, facts);
         }
         INSIDE.store(0, Ordering::Relaxed);
+        if let Cause::Overflow = facts.cause {
+            // SAFETY: the task's own; it runs on the stack for overflows now, and is about to end there.
+            unsafe { stack::forget(task::current().stack()) };
+        }
         testing::fail_running_test();
     }
 }
@@ -144,7 +146,7 @@ fn on_overflow_stack(first: &First<'_>) -> ! {
     let here: u64;
     // SAFETY: a read.
     unsafe { asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags)) };
-    if top == 0 || top.wrapping_sub(here) < crate::task::stack::SIZE {
+    if top == 0 || top.wrapping_sub(here) < stack::SIZE {
         first_stage(first)
     }
     // SAFETY: nothing is on that stack, and nothing returns to this one, which stays as it is; `first` lies on it.

@@ -12,6 +12,7 @@ use super::{Out, backtrace, owner, symbols};
 use crate::console::early;
 use crate::exit::{self, status};
 use crate::percpu;
+use crate::task::stack;
 
 /// Log lines repeated at most.
 const LOG_LINES: usize = 16;
@@ -106,7 +107,7 @@ fn task(out: &mut Out, _: &Facts) -> fmt::Result {
     // SAFETY: null, or the task that runs here.
     match unsafe { percpu::current_or_null().as_ref() } {
         None => writeln!(out, "before the first task"),
-        Some(task) => writeln!(out, "in {task}"),
+        Some(task) => writeln!(out, "in {task}; at most {} of {} bytes of its stack used", stack::used(task.stack()), stack::SIZE),
     }
 }
 
@@ -125,5 +126,9 @@ fn log(out: &mut Out, _: &Facts) -> fmt::Result {
 }
 
 fn end(out: &mut Out, _: &Facts) -> fmt::Result {
+    let own = percpu::overflow_stack_or_0();
+    if let Some(stack) = stack::overflow_stacks().find(|stack| stack.end().get() == own) {
+        writeln!(out, "{} of {} bytes of the report's own stack used", stack::used(stack), stack.len().get())?;
+    }
     writeln!(out, "end of panic report")
 }

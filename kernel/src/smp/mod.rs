@@ -16,6 +16,7 @@ use arch::cpu::MAX_CPUS;
 use platform::fdt::{Interrupt, Trigger};
 
 pub(crate) use bring_up::bring_up;
+pub(crate) use stop::park;
 pub(crate) use call::{NotOnline, call, on_each};
 
 use crate::irq::{self, IrqError};

@@ -34,6 +34,16 @@ pub(super) fn cpu_off(method: PsciMethod) -> Error {
     answer.err().unwrap_or(Error::InternalFailure)
 }
 
+/// Turns the machine off (`SYSTEM_OFF`); returns where there is no firmware to ask, or it refuses.
+pub(crate) fn system_off() {
+    // What it answers does not matter: it answers only where it refuses.
+    let _ = match crate::start::psci_method() {
+        Some(PsciMethod::Smc) => psci::system_off::<Smc>(),
+        Some(PsciMethod::Hvc) => psci::system_off::<Hvc>(),
+        None => Ok(()),
+    };
+}
+
 /// Answers a firmware call of the kernel by an instruction that this machine does not have: a device tree that names the
 /// wrong one is told of as firmware that cannot do it. Whether that is what `frame` is about.
 pub(crate) fn answer_undefined(frame: &mut TrapFrame, esr: Esr) -> bool {

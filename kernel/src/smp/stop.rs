@@ -46,7 +46,7 @@ pub(super) fn stopped() {
 }
 
 /// Sleeps for ever.
-pub(super) fn park() -> ! {
+pub(crate) fn park() -> ! {
     arch::irq::save();
     loop {
         arch::irq::wait();

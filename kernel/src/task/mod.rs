@@ -27,7 +27,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use abi::signal::Sigset;
 use arch::pauth::{KeySet, Keys};
 use sync::{Mutex, Rank};
-use units::VirtAddr;
+use units::{VirtAddr, VirtRange};
 
 use crate::heap::OutOfMemory;
 use crate::percpu;
@@ -212,6 +212,11 @@ impl Task {
     /// The address behind the kernel stack.
     pub(crate) fn stack_top(&self) -> VirtAddr {
         self.stack.top()
+    }
+
+    /// All of the kernel stack.
+    pub(crate) fn stack(&self) -> VirtRange {
+        self.stack.range()
     }
 
     /// The absolute path of the program, once there is one (`/proc/self/exe`).

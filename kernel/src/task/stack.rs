@@ -7,6 +7,7 @@
 //! that one is met by the same test.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arch::cpu::MAX_CPUS;
@@ -65,6 +66,12 @@ impl KernelStack {
     pub(crate) fn top(&self) -> VirtAddr {
         self.top
     }
+
+    /// All of it.
+    pub(crate) fn range(&self) -> VirtRange {
+        let bottom = VirtAddr::new(self.top.get() - SIZE);
+        VirtRange::new(bottom, self.top).unwrap_or_else(|| unreachable!("a stack lies below its top"))
+    }
 }
 
 /// Maps the stack on which CPU `index` tells of an overflow; once for each CPU. Answers the address behind it.
@@ -93,6 +100,41 @@ pub(crate) fn overflow_stacks() -> impl Iterator<Item = VirtRange> {
 /// The stacks of tasks that are mapped, whether in use or given back.
 pub(crate) fn task_stacks() -> impl Iterator<Item = VirtRange> {
     (0..MADE.load(Ordering::Relaxed)).map(|index| stack_in(OVERFLOW_SLOTS + index, SIZE))
+}
+
+/// Bytes of a stack that have been used, at most so far: down to the lowest word that is not zero, as all are in fresh frames.
+pub(crate) fn used(stack: VirtRange) -> u64 {
+    let word = |at: &u64| {
+        let at: *const u64 = core::ptr::with_exposed_provenance(*at as usize);
+        // SAFETY: a word of a stack that is mapped; whoever runs there may write it meanwhile.
+        unsafe { at.read_volatile() }
+    };
+    let mut words = (stack.start().get()..stack.end().get()).step_by(8);
+    words.find(|at| word(at) != 0).map_or(0, |lowest| stack.end().get() - lowest)
+}
+
+/// The most that any task has used of its stack.
+pub(crate) fn deepest() -> u64 {
+    task_stacks().map(used).max().unwrap_or(0)
+}
+
+/// The text of `/proc/vitrine/stacks`.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
+    let made = task_stacks().count();
+    writeln!(out, "task stacks {made} size {SIZE} deepest {}", deepest())
+}
+
+/// Makes a stack look fresh, so that what an overflow left there is not measured.
+///
+/// # Safety
+/// It is mapped, and nobody runs there ever again who expects to find anything.
+pub(crate) unsafe fn forget(stack: VirtRange) {
+    let start: *mut u8 = core::ptr::with_exposed_provenance_mut(stack.start().get() as usize);
+    // SAFETY: as the caller says.
+    unsafe { start.write_bytes(0, stack.len().get() as usize) };
 }
 
 impl Drop for KernelStack {

@@ -5,8 +5,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
+use units::{ByteLen, VirtAddr, VirtRange};
+
 use crate::task::wait::{Completion, Ended, WaitQueue, sleep_until};
-use crate::task::{self, exit, sched};
+use crate::task::{self, exit, sched, stack};
 use crate::testing::kernel_test;
 use crate::timer;
 
@@ -27,6 +29,28 @@ fn spawn(job: impl FnOnce() + Send + 'static) {
 }
 
 kernel_test! {
+    /// After all that the other tests did, every stack still has a quarter that nobody touched.
+    fn a_quarter_of_every_stack_is_untouched() last {
+        let deepest = stack::deepest();
+        // Less would mean that it is not measured.
+        assert!(deepest > 1024, "{deepest} bytes used at most");
+        assert!(deepest <= stack::SIZE / 4 * 3, "{deepest} of {} bytes used", stack::SIZE);
+    }
+
+    /// How much of a stack was used is told to the word.
+    fn the_use_of_a_stack_is_measured() {
+        let mut words = [0_u64; 512];
+        let start = VirtAddr::new(words.as_ptr().expose_provenance() as u64);
+        let range = VirtRange::with_len(start, ByteLen::new(4096)).unwrap();
+        assert_eq!(stack::used(range), 0);
+        for (lowest, used) in [(511, 8), (300, 212 * 8), (400, 212 * 8), (0, 4096)] {
+            core::hint::black_box(&mut words)[lowest] = 1;
+            assert_eq!(stack::used(range), used);
+        }
+        let here = task::current().stack();
+        assert!((4096..=stack::SIZE).contains(&stack::used(here)), "{} bytes", stack::used(here));
+    }
+
     /// Tasks that give way take turns.
     fn tasks_take_turns() {
         static TURNS: AtomicU32 = AtomicU32::new(0);

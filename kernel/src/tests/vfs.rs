@@ -138,7 +138,7 @@ kernel_test! {
         let to_text = opened(&root, b"/proc/vitrine/counters", OpenFlags::WRONLY);
         assert_eq!(refusal(to_text), Some(Errno::EACCES));
         let listed = names(&opened(&root, b"/proc/vitrine", OpenFlags::DIRECTORY).unwrap(), 32);
-        assert_eq!(listed, [b".".as_slice(), b"..", b"counters", b"pmem", b"features"]);
+        assert_eq!(listed, [b".".as_slice(), b"..", b"counters", b"pmem", b"stacks", b"features"]);
         let shown = names(&opened(&root, b"/", OpenFlags::RDONLY).unwrap(), 4096);
         for name in [b"dev".as_slice(), b"proc"] {
             assert_eq!(shown.iter().filter(|shown| *shown == name).count(), 1);

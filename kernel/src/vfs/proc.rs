@@ -26,6 +26,7 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
     let written = match special {
         Special::Counters => counters(&mut text),
         Special::Pmem => pmem::describe(&mut text),
+        Special::Stacks => task::stack::describe(&mut text),
         Special::Features => features::write_table(&mut text),
         Special::Cpuinfo => features::write_cpuinfo(&mut text),
         Special::SelfMaps => task::current().write_maps(&mut text),

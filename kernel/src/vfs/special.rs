@@ -45,6 +45,8 @@ pub(crate) enum Special {
     Counters,
     /// `/proc/vitrine/pmem`: a line a device.
     Pmem,
+    /// `/proc/vitrine/stacks`: how deep the kernel's stacks were used.
+    Stacks,
     /// `/proc/vitrine/features`: a line for each feature of the CPU, and what it is used for.
     Features,
     /// `/proc/cpuinfo`: a paragraph for each CPU.
@@ -86,7 +88,7 @@ const fn device(major: u32, minor: u32) -> What {
 }
 
 /// In the order of [`Special`], which is checked below.
-const TREE: [Row; 18] = {
+const TREE: [Row; 19] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -105,6 +107,7 @@ const TREE: [Row; 18] = {
         row(Vitrine, Proc, b"vitrine", What::Directory, 0o555),
         row(Counters, Vitrine, b"counters", What::Text, 0o444),
         row(Pmem, Vitrine, b"pmem", What::Text, 0o444),
+        row(Stacks, Vitrine, b"stacks", What::Text, 0o444),
         row(Features, Vitrine, b"features", What::Text, 0o444),
         row(Cpuinfo, Proc, b"cpuinfo", What::Text, 0o444),
     ]
