@@ -6,6 +6,7 @@ use core::fmt;
 use pmem::medium::Medium;
 use units::{FileOff, Ino, PmOff};
 
+use crate::badlist;
 use crate::error::{MountError, Wrong};
 use crate::format::BLOCK;
 use crate::iomap::IomapKind;
@@ -38,6 +39,8 @@ pub struct Report {
     pub log_blocks: u64,
     /// Extents of all files.
     pub extents: u64,
+    /// Sectors on the medium's list of bad blocks.
+    pub bad_sectors: u64,
 }
 
 /// One thing that is wrong.
@@ -119,6 +122,10 @@ pub(crate) fn check(medium: &impl Medium) -> Report {
     if let Err(damage) = tree::owned(&replayed) {
         report.note(Severity::Error, damage.what, Some(damage.at), None);
     }
+    if !badlist::copies_agree(medium) {
+        report.note(Severity::Repairable, Wrong::BadListCopy, None, None);
+    }
+    medium.each_bad(&mut |range| report.bad_sectors += range.count);
     report.records = replayed.records;
     report.blocks = replayed.superblock.blocks.get();
     report.log_blocks = replayed.log.iter().map(|run| run.blocks).sum();

@@ -1,6 +1,6 @@
 //! CRC32C, plain and salted: by a table, or by the CPU's own instruction where somebody has plugged that in.
 
-use crc::{CRC_32_ISCSI, Crc, Table};
+use crc::{CRC_32_ISCSI, Crc, Digest, Table};
 use spin::Once;
 
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
@@ -13,6 +13,35 @@ static HARDWARE: Once<Step> = Once::new();
 /// Computes checksums by `step` from now on. The first call counts.
 pub fn use_step(step: Step) {
     HARDWARE.call_once(|| step);
+}
+
+/// A checksum of bytes that come piece by piece.
+pub(crate) enum Stream {
+    Hardware(Step, u32),
+    Table(Digest<'static, u32, Table<16>>),
+}
+
+impl Stream {
+    /// Of no byte yet.
+    pub(crate) fn new() -> Self {
+        HARDWARE.get().map_or_else(|| Self::Table(CRC.digest()), |&step| Self::Hardware(step, !0))
+    }
+
+    /// Takes more bytes in.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Hardware(step, state) => *state = step(*state, bytes),
+            Self::Table(digest) => digest.update(bytes),
+        }
+    }
+
+    /// The checksum of all of them.
+    pub(crate) fn finish(self) -> u32 {
+        match self {
+            Self::Hardware(_, state) => !state,
+            Self::Table(digest) => digest.finalize(),
+        }
+    }
 }
 
 /// The checksum of `parts`, one behind the other.

@@ -170,6 +170,8 @@ macro_rules! wrong {
 wrong! {
     /// One superblock copy is unreadable or has a wrong checksum.
     SuperblockCopy => "a superblock copy is bad",
+    /// One copy of the list of bad blocks is unreadable, older than the other, or has a wrong checksum.
+    BadListCopy => "a copy of the list of bad blocks is bad",
     /// Both superblock copies are unreadable or have wrong checksums.
     Superblocks => "both superblock copies are bad",
     /// A number in a checksummed superblock cannot be.
@@ -221,12 +223,20 @@ pub enum FormatError {
         /// Bytes there are.
         found: ByteLen,
     },
+    /// A block whose place is fixed is bad.
+    BadBlock {
+        /// The byte of the medium that cannot be read.
+        at: PmOff,
+    },
 }
 
 impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooSmall { needed, found } => write!(f, "the medium has {found}, a file system needs {needed}"),
+            Self::BadBlock { at } => {
+                write!(f, "bad block at byte {:#x}, where the first blocks have to lie", at.get())
+            }
         }
     }
 }

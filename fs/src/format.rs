@@ -39,6 +39,12 @@ pub(crate) const ROOT: u64 = 1;
 pub(crate) const SEGMENT_MAGIC: u32 = u32::from_le_bytes(*b"VSEG");
 /// First four bytes of a record, `VREC`.
 pub(crate) const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"VREC");
+/// First four bytes of a list of bad blocks, `VBAD`.
+pub(crate) const BAD_MAGIC: u32 = u32::from_le_bytes(*b"VBAD");
+/// Where a list of bad blocks begins, in the block of a superblock copy.
+pub(crate) const BAD_LIST_AT: u64 = size_of::<Superblock>() as u64;
+/// Entries in a list of bad blocks.
+pub(crate) const BAD_ENTRIES: usize = (BLOCK - BAD_LIST_AT) as usize / 8 - size_of::<BadListHeader>() / 8;
 /// First four bytes of an extent block, `VEXT`.
 pub(crate) const EXTENT_MAGIC: u32 = u32::from_le_bytes(*b"VEXT");
 
@@ -74,6 +80,20 @@ pub(crate) struct Superblock {
     /// No log of this generation or a higher one was ever begun; 0 where only this one was.
     pub(crate) generations: U64,
     pub(crate) reserved: [u8; 384],
+}
+
+/// The start of a list of bad blocks, behind each superblock copy; its entries follow.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct BadListHeader {
+    pub(crate) magic: U32,
+    /// CRC32C of these 32 bytes with this field zero, and of the entries in use.
+    pub(crate) crc: U32,
+    /// Counts rewrites; the good copy with the higher number is the one.
+    pub(crate) serial: U64,
+    /// Entries in use.
+    pub(crate) count: U32,
+    pub(crate) reserved: [u8; 12],
 }
 
 /// The start of each copy of a log segment. Both copies are the same, byte by byte.
@@ -244,6 +264,7 @@ macro_rules! layout {
 layout!(Superblock, 512, magic @ 0, version @ 8, incompat @ 12, crc @ 16, block_size @ 20, uuid @ 24, blocks @ 40,
     serial @ 48, salt @ 56, generation @ 64, first_segment @ 72, first_seq @ 88, created_secs @ 96,
     created_nanos @ 104, segment_blocks @ 108, next_ino @ 112, generations @ 120, reserved @ 128);
+layout!(BadListHeader, 32, magic @ 0, crc @ 4, serial @ 8, count @ 16, reserved @ 20);
 layout!(SegmentHeader, 64, magic @ 0, crc @ 4, generation @ 8, index @ 16, first_seq @ 24, next @ 32, reserved @ 48);
 layout!(RecordHeader, 32, magic @ 0, crc @ 4, length @ 8, items @ 12, generation @ 16, seq @ 24);
 layout!(ItemHeader, 8, kind @ 0, text @ 2, length @ 4);
@@ -256,4 +277,4 @@ layout!(ExtentBlockHeader, 64, magic @ 0, crc @ 4, generation @ 8, ino @ 16, ind
     reserved @ 48);
 layout!(EntryItem, 24, header @ 0, dir @ 8, ino @ 16);
 layout!(TargetItem, 16, header @ 0, ino @ 8);
-const _: () = assert!(RUNS_PER_BLOCK == 252);
+const _: () = assert!(RUNS_PER_BLOCK == 252 && BAD_ENTRIES == 444);

@@ -7,12 +7,14 @@
 //! Read downwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `items` what a record says,
 //! `log` writes records and `replay` reads them back; `extents` are a file's blocks, `names` a directory's names, and
 //! `space` the blocks nobody has; `inode` ties these together, with the pins, and `tree` makes inodes of what was read.
+//! [`badlist`] keeps the medium's bad blocks, and `recover` is what happens to those that were a file's.
 //! [`node`] is what callers do, one file a kind of call. Page tables, paths, permissions and errno are left to others.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod badlist;
 pub mod check;
 mod checkpoint;
 mod crc;
@@ -28,6 +30,7 @@ mod log;
 mod names;
 pub mod node;
 pub mod pin;
+mod recover;
 mod replay;
 mod space;
 mod superblock;

@@ -78,6 +78,8 @@ pub(crate) struct FreeSpace {
     pub(crate) total: u64,
     /// Blocks of the log and its extent blocks.
     pub(crate) log: u64,
+    /// Bad blocks that nobody has and that could not be healed.
+    pub(crate) lost: u64,
     /// Blocks that only pins hold.
     pub(crate) pinned: u64,
     /// Inodes that live.
@@ -95,6 +97,7 @@ impl FreeSpace {
             wanted: SPARES,
             total,
             log: 0,
+            lost: 0,
             pinned: 0,
             inodes: 0,
         };

@@ -183,6 +183,8 @@ pub struct Space {
     pub pinned: u64,
     /// Blocks of the record log.
     pub log: u64,
+    /// Blocks that nobody has and that cannot be used, because they are bad.
+    pub bad: u64,
     /// Inodes in use.
     pub inodes: u64,
 }

@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use core::mem::size_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pmem::medium::Medium;
@@ -13,6 +14,7 @@ use sync::{Mutex, MutexGuard, Rank};
 use units::{BlockNr, ByteLen, Ino, PmOff};
 use zerocopy::{FromZeros, IntoBytes};
 
+use crate::badlist;
 use crate::check::{self, Report};
 use crate::checkpoint::{self, Progress, Upkeep};
 use crate::crc::Salt;
@@ -25,6 +27,7 @@ use crate::inode::{Freed, Inode};
 use crate::items::{Meta, Payload};
 use crate::log::Tail;
 use crate::node::Node;
+use crate::recover;
 use crate::replay::{self, Replayed};
 use crate::space::{FreeSpace, Purpose};
 use crate::superblock;
@@ -63,7 +66,7 @@ impl<M: Medium> Fs<M> {
     /// Makes an empty file system on all of `medium` (mkfs).
     ///
     /// # Errors
-    /// [`FormatError::TooSmall`].
+    /// [`FormatError::TooSmall`]; [`FormatError::BadBlock`] among the blocks whose places are fixed.
     pub fn format(medium: &M, options: &Format) -> Result<(), FormatError> {
         let (found, needed) = (medium.len(), ByteLen::new(MIN_BLOCKS * BLOCK));
         if found < needed {
@@ -80,8 +83,14 @@ impl<M: Medium> Fs<M> {
         let root =
             Meta { kind: Kind::Directory, mode, nlink: 2, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };
         payload.inode(Ino::new(ROOT), &root);
-        // An old file system that lay here is gone first: a cut on the way leaves none, not half of one.
-        let blank = SUPERBLOCKS.map(|block| order::zero(medium, block.base(), ByteLen::new(BLOCK)).clean(medium));
+        let taken = ByteLen::new(segment(4).base().get());
+        if let Err(bad) = medium.check(PmOff::ZERO, taken) {
+            return Err(FormatError::BadBlock { at: bad.at });
+        }
+        // An old file system that lay here is gone first: a cut on the way leaves none, not half of one. The list of
+        // bad blocks behind each superblock is the medium's, and stays.
+        let superblock_len = ByteLen::new(size_of::<Superblock>() as u64);
+        let blank = SUPERBLOCKS.map(|block| order::zero(medium, block.base(), superblock_len).clean(medium));
         let _ = order::fence(medium, blank);
         tail.begin(medium, &payload);
         let mut superblock = Superblock::new_zeroed();
@@ -125,10 +134,15 @@ impl<M: Medium> Fs<M> {
         let mut upkeep_fences = 0;
         if !read_only {
             upkeep_fences += repair(&medium, &replayed);
+            upkeep_fences += badlist::repair(&medium);
             upkeep_fences += torn::erase(&medium, &replayed.tail);
         }
         let total = replayed.superblock.blocks.get();
-        let mut space = FreeSpace::new(total, tree::gaps(&owned, total));
+        let gaps = tree::gaps(&owned, total);
+        // A mount heals nothing: whoever put a free block on the list finds it there.
+        let (free, lost) = recover::usable(&medium, gaps, Access::ReadOnly);
+        let mut space = FreeSpace::new(total, free);
+        space.lost = lost;
         space.log = replayed.log.iter().map(|run| run.blocks).sum();
         let Replayed { superblock, tail, inodes, log, next_ino, .. } = replayed;
         let own = log.into_iter().filter(|run| !SUPERBLOCKS.contains(&run.start)).collect();
@@ -213,6 +227,7 @@ impl<M: Medium> Volume<M> {
             available: space.available(),
             pinned: if space.pinned > space.total { 0 } else { space.pinned },
             log: space.log,
+            bad: space.lost,
             inodes: space.inodes,
         }
     }
@@ -314,10 +329,13 @@ impl<M: Medium> Volume<M> {
         if freed.runs.is_empty() && freed.pinned == 0 {
             return;
         }
+        let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
+        let (runs, lost) = recover::usable(&self.medium, freed.runs, access);
         let mut space = self.space.lock();
         // On two CPUs the end of a pin may get here before the change that retired what it saw.
         space.pinned = space.pinned.wrapping_add(freed.pinned).wrapping_sub(freed.unpinned);
-        space.give(&freed.runs);
+        space.lost += lost;
+        space.give(&runs);
     }
 
     /// Makes an inode known.

@@ -5,7 +5,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::sync::Arc;
 
 use fs::{Error, Format, Fs, Mount, NewNode, Time, WriteAt};
-use pmem::medium::{BadAddress, CopyError, MediaError, Medium, Sink, Source};
+use pmem::badblocks::BadRange;
+use pmem::medium::{CopyError, MediaError, Medium, Sink, Source};
 use units::{ByteLen, FileOff, FileRange, Pfn, PmOff};
 
 /// The system's allocator, counting what this thread takes.
@@ -68,9 +69,9 @@ impl Medium for Ram {
         unsafe { self.at(at, bytes.len()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
-    fn store_from<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> Result<(), BadAddress> {
+    fn store_from<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> Result<(), CopyError> {
         // SAFETY: `at` checked the range.
-        unsafe { source.copy_to(self.at(at, len), len) }
+        unsafe { source.copy_to(self.at(at, len), len) }.map_err(CopyError::from)
     }
 
     fn zero(&self, at: PmOff, len: ByteLen) {
@@ -81,6 +82,16 @@ impl Medium for Ram {
     fn clean(&self, _at: PmOff, _len: ByteLen) {}
 
     fn fence(&self) {}
+
+    fn check(&self, _at: PmOff, _len: ByteLen) -> Result<(), MediaError> {
+        Ok(())
+    }
+
+    fn each_bad(&self, _each: &mut dyn FnMut(&BadRange)) {}
+
+    fn recovery_write<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize {
+        if self.store_from(at, len, source).is_ok() { len } else { 0 }
+    }
 
     fn pfn(&self, _at: PmOff) -> Option<Pfn> {
         None

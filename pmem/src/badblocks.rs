@@ -5,7 +5,9 @@
 //! which splits ranges at the edges of the change and merges what then touches.
 
 use alloc::vec::Vec;
-use units::Sector;
+use units::{ByteLen, PmOff, SECTOR_SIZE, Sector};
+
+use crate::medium::MediaError;
 
 /// A run of bad sectors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +68,22 @@ impl Badblocks {
         self.ranges.get(first).copied().filter(|range| range.start < end)
     }
 
+    /// The first bad byte among `len` from `at`.
+    ///
+    /// # Errors
+    /// [`MediaError`] names that byte.
+    pub fn first_bad(&self, at: PmOff, len: ByteLen) -> Result<(), MediaError> {
+        if len == ByteLen::ZERO {
+            return Ok(());
+        }
+        let first = at.sector();
+        let last = PmOff::new(at.get().saturating_add(len.get() - 1)).sector();
+        match self.check(first, last.get() - first.get() + 1) {
+            None => Ok(()),
+            Some(bad) => Err(MediaError { at: PmOff::new(at.get().max(bad.start.get() * SECTOR_SIZE)) }),
+        }
+    }
+
     /// Marks `count` sectors from `start` bad. One that was acknowledged before stays so.
     ///
     /// # Errors
@@ -88,6 +106,18 @@ impl Badblocks {
     /// [`BadblocksError`]; nothing has changed.
     pub fn acknowledge(&mut self, start: Sector, count: u64) -> Result<(), BadblocksError> {
         self.paint(start, count, |was| was.map(|_| true))
+    }
+
+    /// Marks every bad sector as recorded, in place: neighbours that differed in that alone become one.
+    pub fn acknowledge_all(&mut self) {
+        self.ranges.iter_mut().for_each(|range| range.acknowledged = true);
+        self.ranges.dedup_by(|next, range| {
+            let touch = range.end() == next.start;
+            if touch {
+                range.count += next.count;
+            }
+            touch
+        });
     }
 
     /// Gives every sector of a range a new colour, made from its old one: `None` is good, `Some(acknowledged)` bad.

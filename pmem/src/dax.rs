@@ -3,9 +3,9 @@
 //! [`DaxOperations`] is what a driver offers, [`DaxDevice`] what everyone else asks: it bounds question and answer by
 //! the device, so that a driver's arithmetic never meets an offset that is not there.
 
-use units::{BlockNr, PAGE_SIZE, PageCount, Pfn, PmOff, VirtAddr};
+use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, Pfn, PmOff, VirtAddr};
 
-use crate::medium::MediaError;
+use crate::medium::{MediaError, Source};
 
 /// What the caller is about to do (`enum dax_access_mode`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +38,15 @@ pub enum DaxError {
     Media(MediaError, VirtAddr, Pfn),
 }
 
+/// Why [`DaxDevice::zero_page_range`] stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZeroError {
+    /// The pages do not all lie on the device (`ERANGE`); nothing has changed.
+    Range,
+    /// A page cannot be written (`EIO`); those before it are zero.
+    Media(MediaError),
+}
+
 /// What the driver of a device can do (`dax_operations`).
 pub trait DaxOperations {
     /// Pages of data on the device.
@@ -45,6 +54,15 @@ pub trait DaxOperations {
 
     /// Where page `pgoff` lies and how many pages can be used from there, [`DaxMode`] permitting.
     fn direct_access(&self, pgoff: BlockNr, pages: PageCount, mode: DaxMode) -> Access;
+
+    /// Makes pages hold zeros, durably; bad blocks among them are good afterwards.
+    ///
+    /// # Errors
+    /// [`MediaError`]: the page that cannot be written.
+    fn zero_page_range(&self, pgoff: BlockNr, pages: PageCount) -> Result<(), MediaError>;
+
+    /// Writes over bad blocks: [`crate::medium::Medium::recovery_write`].
+    fn recovery_write<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize;
 }
 
 /// A device that can be reached by loads and stores.
@@ -86,6 +104,25 @@ impl<O: DaxOperations> DaxDevice<O> {
             PageCount::ZERO => Err(DaxError::Range),
             usable => Ok((answer.kaddr, answer.pfn, usable)),
         }
+    }
+
+    /// Makes pages hold zeros, durably (`dax_zero_page_range`); bad blocks among them are good afterwards.
+    ///
+    /// # Errors
+    /// [`ZeroError::Range`] where they do not all lie on the device, before anything is changed; [`ZeroError::Media`].
+    pub fn zero_page_range(&self, pgoff: BlockNr, pages: PageCount) -> Result<(), ZeroError> {
+        let end = pgoff.get().checked_add(pages.get()).filter(|&end| end <= self.ops.pages().get());
+        end.ok_or(ZeroError::Range)?;
+        self.ops.zero_page_range(pgoff, pages).map_err(ZeroError::Media)
+    }
+
+    /// Writes `len` bytes of `source` over bad blocks, which are good afterwards (`dax_recovery_write`); answers how many
+    /// bytes were written: 0 where the range is not on the device, does not begin and end with a page though there is a
+    /// bad block in it, or cannot be cleared.
+    pub fn recovery_write<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize {
+        let room = self.ops.pages().bytes().and_then(|all| all.get().checked_sub(at.get()));
+        let fits = room.is_some_and(|room| ByteLen::new(len as u64).get() <= room) && len <= source.remaining();
+        if fits { self.ops.recovery_write(at, len, source) } else { 0 }
     }
 
     /// Whether `pages` from `at` can be used by direct access: page-aligned, on the device, and both ends answer.

@@ -3,12 +3,13 @@
 //! Linux's `pmem_device`. Whoever found the range (NFIT, device tree, command line) makes one; a device is handed out
 //! as a [`crate::dax::DaxDevice`].
 
-use sync::{Mutex, Rank};
-use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, PhysAddr, PhysRange, PmOff, SECTOR_SIZE, Sector, VirtAddr};
+use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, PhysAddr, PhysRange, PmOff, SECTOR_SIZE, VirtAddr};
 
-use crate::badblocks::{BadRange, Badblocks, BadblocksError};
+use crate::badblocks::BadRange;
+use crate::cells::Cells;
 use crate::dax::{Access, DaxMode, DaxOperations};
-use crate::medium::MediaError;
+use crate::guarded::{Guarded, Zeros};
+use crate::medium::{MediaError, Medium, Source};
 
 bitflags::bitflags! {
     /// What a device is.
@@ -32,6 +33,8 @@ pub enum GeometryError {
     Empty,
     /// The range wraps around the end of physical or virtual addresses.
     Wraps,
+    /// There is not as much memory as data.
+    Cells,
 }
 
 /// Where a device lies.
@@ -49,34 +52,46 @@ pub struct Geometry {
     pub pfn_pad: ByteLen,
 }
 
-/// A range of persistent memory.
+/// A range of persistent memory: where it lies, and its memory behind the list of its bad blocks.
 #[derive(Debug)]
-pub struct PmemDevice {
+pub struct PmemDevice<C> {
     geometry: Geometry,
     flags: DeviceFlags,
     pages: PageCount,
-    badblocks: Mutex<Badblocks>,
+    memory: Guarded<C>,
 }
 
-impl PmemDevice {
-    /// A device without bad blocks. A size that is no multiple of the page size loses its last bytes.
+impl Geometry {
+    /// Whole pages of data: a size that is no multiple of the page size loses its last bytes.
     ///
     /// # Errors
-    /// [`GeometryError`] says what is impossible about `geometry`.
-    pub fn new(geometry: Geometry, flags: DeviceFlags) -> Result<Self, GeometryError> {
-        let Geometry { phys_addr, virt_addr, size, data_offset, pfn_pad } = geometry;
+    /// [`GeometryError`] says what is impossible.
+    pub fn pages(&self) -> Result<PageCount, GeometryError> {
+        let &Self { phys_addr, virt_addr, size, data_offset, pfn_pad } = self;
         let unaligned = |raw: u64| !raw.is_multiple_of(PAGE_SIZE);
         if [phys_addr.get(), virt_addr.get(), data_offset.get(), pfn_pad.get()].into_iter().any(unaligned) {
             return Err(GeometryError::Unaligned);
         }
         phys_addr.checked_add(size).and(virt_addr.checked_add(size)).ok_or(GeometryError::Wraps)?;
         let data = size.get().checked_sub(data_offset.get()).and_then(|rest| rest.checked_sub(pfn_pad.get()));
-        let pages = data.map_or(0, |data| data / PAGE_SIZE);
-        if pages == 0 {
-            return Err(GeometryError::Empty);
+        match data.map_or(0, |data| data / PAGE_SIZE) {
+            0 => Err(GeometryError::Empty),
+            pages => Ok(PageCount::new(pages)),
         }
-        let badblocks = Badblocks::new(pages * (PAGE_SIZE / SECTOR_SIZE));
-        Ok(Self { geometry, flags, pages: PageCount::new(pages), badblocks: Mutex::new(Rank::BadBlocks, badblocks) })
+    }
+}
+
+impl<C: Cells> PmemDevice<C> {
+    /// A device whose data are `cells`, of which those of `known` are bad.
+    ///
+    /// # Errors
+    /// [`GeometryError`] says what is impossible about `geometry`, or that `cells` are not as many.
+    pub fn new(geometry: Geometry, flags: DeviceFlags, cells: C, known: &[BadRange]) -> Result<Self, GeometryError> {
+        let pages = geometry.pages()?;
+        if pages.bytes() != Some(cells.len()) {
+            return Err(GeometryError::Cells);
+        }
+        Ok(Self { geometry, flags, pages, memory: Guarded::new(cells, known) })
     }
 
     /// Where the device lies.
@@ -87,6 +102,12 @@ impl PmemDevice {
     /// What the device is.
     pub fn flags(&self) -> DeviceFlags {
         self.flags
+    }
+
+    /// Its data, as a file system is mounted on them.
+    #[inline]
+    pub fn memory(&self) -> &Guarded<C> {
+        &self.memory
     }
 
     /// Pages of data.
@@ -115,50 +136,21 @@ impl PmemDevice {
         (at.get() < self.len().get()).then_some(base)?.checked_add(ByteLen::new(at.get()))
     }
 
-    /// The first bad byte among `len` from `at`, as a file system's reads ask for it.
-    ///
-    /// # Errors
-    /// [`MediaError`] names that byte.
-    pub fn check(&self, at: PmOff, len: ByteLen) -> Result<(), MediaError> {
-        if len == ByteLen::ZERO {
-            return Ok(());
-        }
-        let first = at.sector();
-        let last = PmOff::new(at.get().saturating_add(len.get() - 1)).sector();
-        match self.badblocks.lock().check(first, last.get() - first.get() + 1) {
-            None => Ok(()),
-            Some(bad) => Err(MediaError { at: PmOff::new(at.get().max(bad.start.get() * SECTOR_SIZE)) }),
-        }
-    }
-
-    /// Marks sectors bad, counted from the first byte of data.
-    ///
-    /// # Errors
-    /// [`BadblocksError`]; nothing has changed.
-    pub fn set_bad(&self, start: Sector, count: u64, acknowledged: bool) -> Result<(), BadblocksError> {
-        self.badblocks.lock().set(start, count, acknowledged)
-    }
-
-    /// Marks sectors good.
-    ///
-    /// # Errors
-    /// [`BadblocksError`]; nothing has changed.
-    pub fn clear_bad(&self, start: Sector, count: u64) -> Result<(), BadblocksError> {
-        self.badblocks.lock().clear(start, count)
-    }
-
-    /// Shows every bad range to `each`, in order, under the lock of the list.
-    pub fn each_bad(&self, each: impl FnMut(&BadRange)) {
-        self.badblocks.lock().ranges().iter().for_each(each);
+    /// The byte of data at a physical address; `None` where that is not the device's, or no data.
+    pub fn offset_of(&self, address: PhysAddr) -> Option<PmOff> {
+        let data = self.geometry.phys_addr.checked_add(self.geometry.data_offset)?;
+        let at = address.checked_sub(data)?;
+        (at < self.len()).then_some(PmOff::new(at.get()))
     }
 }
 
-impl DaxOperations for PmemDevice {
+impl<C: Cells> DaxOperations for PmemDevice<C> {
     fn pages(&self) -> PageCount {
         self.pages
     }
 
     /// `__pmem_direct_access`. The answer is only as good as the offset: [`crate::dax::DaxDevice`] bounds both.
+    #[inline]
     fn direct_access(&self, pgoff: BlockNr, pages: PageCount, mode: DaxMode) -> Access {
         let Geometry { phys_addr, virt_addr, size, data_offset, pfn_pad } = self.geometry;
         let offset = pgoff.base().get().wrapping_add(data_offset.get());
@@ -168,20 +160,36 @@ impl DaxOperations for PmemDevice {
         let sector = pgoff.base().sector();
         let count = pages.get().saturating_mul(PAGE_SIZE / SECTOR_SIZE);
 
-        let bad = self.badblocks.lock();
-        let usable = match bad.check(sector, count) {
-            Some(found) if mode == DaxMode::Normal => {
+        let usable = match self.memory.ask(|bad| bad.check(sector, count)) {
+            Some(Some(found)) if mode == DaxMode::Normal => {
                 Err(MediaError { at: PmOff::new(found.start.max(sector).get() * SECTOR_SIZE) })
             }
-            Some(found) => {
+            Some(Some(found)) => {
                 // Up to the first bad sector, and the page it lies in with it; the stride of recovery is a page.
                 let before = found.start.get().saturating_sub(sector.get());
                 Ok(before.div_ceil(PAGE_SIZE / SECTOR_SIZE).max(1))
             }
             // What lies behind the range asked for is not known to be good.
-            None if !bad.is_empty() => Ok(pages.get()),
+            Some(None) => Ok(pages.get()),
             None => Ok(size.get().saturating_sub(pfn_pad.get()).saturating_sub(offset) / PAGE_SIZE),
         };
         Access { kaddr, pfn, pages: usable.map(PageCount::new) }
+    }
+
+    /// `pmem_dax_zero_page_range`: a bad page is good afterwards.
+    fn zero_page_range(&self, pgoff: BlockNr, pages: PageCount) -> Result<(), MediaError> {
+        for page in pgoff.get()..pgoff.get().saturating_add(pages.get()) {
+            let at = BlockNr::new(page).base();
+            let done = self.recovery_write(at, PAGE_SIZE as usize, &mut Zeros(PAGE_SIZE as usize));
+            if done < PAGE_SIZE as usize {
+                return Err(MediaError { at });
+            }
+        }
+        Ok(())
+    }
+
+    /// `pmem_recovery_write`. A device that may only be read clears nothing.
+    fn recovery_write<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize {
+        if self.flags.contains(DeviceFlags::READ_ONLY) { 0 } else { self.memory.recovery_write(at, len, source) }
     }
 }

@@ -1,15 +1,18 @@
 //! Persistent memory: dax device, bad blocks, the order stores persist in.
 //!
-//! Read upwards: [`medium`] is what a file system sees of a device, [`order`] the three states of a store. [`nfit`]
-//! finds devices, [`device`] is one of them with its [`badblocks`], and [`dax`] the way to its pages.
+//! Read upwards: [`medium`] is what a file system sees of a device, [`order`] the three states of a store. [`cells`] is
+//! the memory itself, which may answer with an error, and [`guarded`] that memory behind the list of its [`badblocks`].
+//! [`nfit`] finds devices, [`device`] is one of them, and [`dax`] the way to its pages.
 //! No line here knows the CPU, so all of it runs on the host; the kernel plugs in the stores and the cache.
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
 pub mod badblocks;
+pub mod cells;
 pub mod dax;
 pub mod device;
+pub mod guarded;
 pub mod medium;
 pub mod nfit;
 pub mod order;

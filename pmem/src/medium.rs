@@ -6,6 +6,8 @@
 
 use units::{ByteLen, Pfn, PmOff};
 
+use crate::badblocks::BadRange;
+
 /// A bad block was met: the bytes from `at` could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MediaError {
@@ -138,14 +140,15 @@ pub trait Medium {
     /// [`CopyError`] where nothing was copied.
     fn load_to<S: Sink>(&self, at: PmOff, len: usize, sink: &mut S) -> Result<usize, CopyError>;
 
-    /// Stores bytes, in any order and grain of 8 aligned bytes.
+    /// Stores bytes, in any order and grain of 8 aligned bytes. Bad sectors in the range are recovered first, so that
+    /// the rest of such a sector is zeros: what is stored here is a fresh block, or metadata with a second copy.
     fn store(&self, at: PmOff, bytes: &[u8]);
 
     /// Stores `len` bytes from `source`.
     ///
     /// # Errors
-    /// [`BadAddress`]: the range then holds anything.
-    fn store_from<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> Result<(), BadAddress>;
+    /// [`CopyError`]: the range then holds anything, and the source is spent.
+    fn store_from<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> Result<(), CopyError>;
 
     /// Stores `len` zero bytes.
     fn zero(&self, at: PmOff, len: ByteLen);
@@ -155,6 +158,20 @@ pub trait Medium {
 
     /// Waits until every [`Medium::clean`] this CPU began has reached the point of persistence (`dsb`).
     fn fence(&self);
+
+    /// Whether `len` bytes from `at` can be read, as far as is known without reading them.
+    ///
+    /// # Errors
+    /// [`MediaError`]: the first byte that cannot.
+    fn check(&self, at: PmOff, len: ByteLen) -> Result<(), MediaError>;
+
+    /// Shows every run of bad sectors that is known, in order.
+    fn each_bad(&self, each: &mut dyn FnMut(&BadRange));
+
+    /// Writes `len` bytes of `source` over bad blocks, which are good afterwards; durable when it returns. Works page
+    /// by page, and answers how many bytes that were: 0 where there are bad blocks and the range does not begin and end
+    /// with a page, or they cannot be cleared (`dax_recovery_write`).
+    fn recovery_write<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize;
 
     /// The frame that holds the page at `at`, where the medium is memory that a program can be given.
     fn pfn(&self, at: PmOff) -> Option<Pfn>;

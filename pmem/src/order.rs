@@ -5,7 +5,7 @@
 
 use core::marker::PhantomData;
 
-use crate::medium::{BadAddress, Medium, Source};
+use crate::medium::{CopyError, Medium, Source};
 use units::{ByteLen, PmOff};
 
 mod sealed {
@@ -65,13 +65,13 @@ pub fn store(medium: &impl Medium, at: PmOff, bytes: &[u8]) -> Store<Dirty> {
 /// Stores `len` bytes of `source` at `at`.
 ///
 /// # Errors
-/// [`BadAddress`] where the source cannot be read.
+/// [`CopyError`] where the source cannot be read, or the medium not be stored to.
 pub fn store_from(
     medium: &impl Medium,
     at: PmOff,
     len: usize,
     source: &mut impl Source,
-) -> Result<Store<Dirty>, BadAddress> {
+) -> Result<Store<Dirty>, CopyError> {
     medium.store_from(at, len, source)?;
     Ok(Store::mint(at, ByteLen::new(len as u64)))
 }

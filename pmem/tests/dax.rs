@@ -1,8 +1,11 @@
 //! Direct access, case by case as Linux's `__pmem_direct_access` answers, and `dax_direct_access` by property.
 
 use pmem::dax::{DaxDevice, DaxError, DaxMode, DaxOperations};
+use pmem::badblocks::BadRange;
+use pmem::dax::ZeroError;
 use pmem::device::{DeviceFlags, Geometry, GeometryError, PmemDevice};
-use pmem::medium::MediaError;
+use pmem::medium::{MediaError, Medium};
+use pmem_sim::{SimCells, SimMedium};
 use proptest::prelude::*;
 use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, PhysAddr, PmOff, Sector, VirtAddr};
 
@@ -20,12 +23,17 @@ fn geometry(pages: u64, data_offset: u64, pfn_pad: u64) -> Geometry {
 }
 
 /// 100 pages of which 2 before and 3 behind are not data.
-fn device(bad: &[(u64, u64)]) -> PmemDevice {
-    let device = PmemDevice::new(geometry(100, 2, 3), DeviceFlags::empty()).unwrap();
-    for &(start, count) in bad {
-        device.set_bad(Sector::new(start), count, false).unwrap();
-    }
-    device
+fn device(bad: &[(u64, u64)]) -> PmemDevice<SimCells> {
+    flagged(bad, DeviceFlags::empty())
+}
+
+/// The same, of this kind. Its bad blocks are as bad as can be: they do not answer.
+fn flagged(bad: &[(u64, u64)], flags: DeviceFlags) -> PmemDevice<SimCells> {
+    let medium = SimMedium::new(ByteLen::new(95 * PAGE_SIZE));
+    let range = |&(start, count)| BadRange { start: Sector::new(start), count, acknowledged: false };
+    let known: Vec<BadRange> = bad.iter().map(range).collect();
+    known.iter().for_each(|range| medium.set_bad(range.start, range.count).unwrap());
+    PmemDevice::new(geometry(100, 2, 3), flags, SimCells::new(medium), &known).unwrap()
 }
 
 #[test]
@@ -100,6 +108,7 @@ fn dax_is_supported_where_both_ends_answer() {
 #[test]
 fn a_read_learns_the_first_bad_byte() {
     let device = device(&[(3, 2)]);
+    let (all, device) = (&device, device.memory());
     assert_eq!(device.check(PmOff::new(0), ByteLen::new(1536)), Ok(()));
     assert_eq!(device.check(PmOff::new(0), ByteLen::new(1537)), Err(MediaError { at: PmOff::new(1536) }));
     assert_eq!(device.check(PmOff::new(2000), ByteLen::new(1)), Err(MediaError { at: PmOff::new(2000) }));
@@ -107,13 +116,16 @@ fn a_read_learns_the_first_bad_byte() {
     assert_eq!(device.check(PmOff::new(2000), ByteLen::ZERO), Ok(()));
     device.clear_bad(Sector::new(3), 2).unwrap();
     assert_eq!(device.check(PmOff::new(0), ByteLen::new(8192)), Ok(()));
-    assert_eq!(device.kaddr(PmOff::new(5)), Some(VirtAddr::new(VIRT + 0x2005)));
-    assert_eq!(device.kaddr(PmOff::new(device.len().get())), None);
+    assert_eq!(all.kaddr(PmOff::new(5)), Some(VirtAddr::new(VIRT + 0x2005)));
+    assert_eq!(all.kaddr(PmOff::new(all.len().get())), None);
+    assert_eq!(all.offset_of(PhysAddr::new(PHYS + 0x2005)), Some(PmOff::new(5)));
+    assert_eq!(all.offset_of(PhysAddr::new(PHYS + 0x1fff)), None);
+    assert_eq!(all.offset_of(PhysAddr::new(PHYS + 97 * PAGE_SIZE)), None);
 }
 
 #[test]
 fn impossible_geometries_are_refused() {
-    let new = |geometry| PmemDevice::new(geometry, DeviceFlags::empty()).map(|device| device.pages().get());
+    let new = |geometry: Geometry| geometry.pages().map(PageCount::get);
     assert_eq!(new(geometry(10, 2, 3)), Ok(5));
     assert_eq!(new(geometry(5, 2, 3)), Err(GeometryError::Empty));
     assert_eq!(new(geometry(4, 2, 3)), Err(GeometryError::Empty));
@@ -123,6 +135,68 @@ fn impossible_geometries_are_refused() {
     let mut far = geometry(10, 0, 0);
     far.phys_addr = PhysAddr::new(u64::MAX - 4095);
     assert_eq!(new(far), Err(GeometryError::Wraps));
+}
+
+/// What page `page` of data holds, without the list's say.
+fn content(device: &PmemDevice<SimCells>, page: u64) -> Vec<u8> {
+    let all = device.memory().cells().medium().bytes();
+    all[(page * PAGE_SIZE) as usize..][..PAGE_SIZE as usize].to_vec()
+}
+
+#[test]
+fn a_page_range_is_zeroed_and_healed() {
+    let dax = DaxDevice::new(device(&[(17, 3)]));
+    let memory = dax.ops().memory();
+    memory.store(PmOff::new(PAGE_SIZE), &[7; 4 * PAGE_SIZE as usize]);
+    memory.set_bad(Sector::new(33), 1).unwrap();
+    assert_eq!(dax.zero_page_range(BlockNr::new(2), PageCount::new(2)), Ok(()));
+    assert_eq!((content(dax.ops(), 1)[0], content(dax.ops(), 4)[0]), (7, 7));
+    for page in 2..4 {
+        assert_eq!(content(dax.ops(), page), [0; PAGE_SIZE as usize]);
+        assert_eq!(memory.check(BlockNr::new(page).base(), ByteLen::new(PAGE_SIZE)), Ok(()));
+    }
+    assert!(memory.check(BlockNr::new(4).base(), ByteLen::new(PAGE_SIZE)).is_err(), "behind the range");
+    let durable = memory.cells().medium().durable_bytes();
+    assert!(durable[2 * PAGE_SIZE as usize..][..2 * PAGE_SIZE as usize].iter().all(|&byte| byte == 0));
+    assert_eq!(dax.zero_page_range(BlockNr::new(94), PageCount::new(2)), Err(ZeroError::Range));
+    assert_eq!(dax.zero_page_range(BlockNr::new(u64::MAX), PageCount::new(2)), Err(ZeroError::Range));
+}
+
+#[test]
+fn a_recovery_write_heals_whole_pages_and_nothing_less() {
+    const PAGE: usize = PAGE_SIZE as usize;
+    let dax = DaxDevice::new(device(&[(9, 1), (16, 8)]));
+    let write = |at: u64, len: usize| {
+        let bytes = vec![5; len];
+        dax.recovery_write(PmOff::new(at), len, &mut bytes.as_slice())
+    };
+    assert_eq!(write(4096 + 512, 512), 0, "an end that is no page's");
+    assert_eq!(write(4096, 1024), 0, "a length that is no page's");
+    assert_eq!(write(24, 100), 100, "where nothing is bad, anything goes");
+    assert_eq!(write(4096, PAGE), PAGE);
+    let bad = |page: u64| dax.ops().memory().check(BlockNr::new(page).base(), ByteLen::new(PAGE_SIZE)).is_err();
+    assert_eq!((bad(1), bad(2)), (false, true));
+    assert_eq!(write(0, 3 * PAGE), 3 * PAGE);
+    assert!(!bad(2));
+    assert_eq!(content(dax.ops(), 2), [5; PAGE]);
+    let medium = dax.ops().memory().cells().medium();
+    assert!(medium.durable_bytes() == medium.bytes());
+    assert_eq!(write(95 * PAGE_SIZE, PAGE), 0, "past the end");
+    assert_eq!(dax.recovery_write(PmOff::ZERO, PAGE, &mut &[0_u8; 8][..]), 0, "less than that to write");
+}
+
+#[test]
+fn what_cannot_be_cleared_is_not_written() {
+    const PAGE: usize = PAGE_SIZE as usize;
+    let stubborn = DaxDevice::new(device(&[(9, 1)]));
+    stubborn.ops().memory().cells().clear_nothing();
+    let bytes = [5; 3 * PAGE];
+    assert_eq!(stubborn.recovery_write(PmOff::new(PAGE_SIZE), PAGE, &mut &bytes[..]), 0);
+    assert_eq!(stubborn.recovery_write(PmOff::ZERO, 3 * PAGE, &mut &bytes[..]), PAGE, "up to there");
+    let at = MediaError { at: PmOff::new(PAGE_SIZE) };
+    assert_eq!(stubborn.zero_page_range(BlockNr::new(1), PageCount::new(1)), Err(ZeroError::Media(at)));
+    let sealed = DaxDevice::new(flagged(&[(9, 1)], DeviceFlags::READ_ONLY));
+    assert_eq!(sealed.recovery_write(PmOff::new(PAGE_SIZE), PAGE, &mut &bytes[..]), 0);
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use fs::{Access, Fs, Mount, MountError, Report, Severity};
 
 use crate::cli;
 use crate::image::{self, NoImage};
-use crate::medium::FileMedium;
+use crate::medium::ImageMedium;
 use crate::size::human;
 
 /// Something was wrong and has been put right.
@@ -47,7 +47,7 @@ pub(crate) fn fsck(args: &cli::Fsck) -> Result<ExitCode> {
 }
 
 /// Mounts and lets go; a file system that refuses to be mounted stays as it is.
-fn repair(path: &Path, medium: FileMedium) -> Result<FileMedium> {
+fn repair(path: &Path, medium: ImageMedium) -> Result<ImageMedium> {
     if let Ok(fs) = Fs::mount(medium, Mount { access: Access::ReadWrite, ..Mount::default() }) {
         image::finish(path, fs.medium())?;
     }
@@ -108,13 +108,14 @@ pub(crate) fn info(args: &cli::Info) -> Result<ExitCode> {
         ("log", bytes(space.log)),
         ("data", bytes(report.data_blocks)),
     ];
-    let counts = [
+    let counts: [(&str, u64); 7] = [
         ("inodes", space.inodes),
         ("files", report.files),
         ("directories", report.directories),
         ("symlinks", report.symlinks),
         ("records", report.records),
         ("extents", report.extents),
+        ("badblocks", report.bad_sectors),
     ];
     if args.json {
         let numbers = numbers.iter().chain(&counts).map(|(name, value)| format!(",\"{name}\":{value}"));

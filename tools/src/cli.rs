@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::badblock::SectorRun;
 use crate::size::Size;
 
 /// Make, fill, list and check images of Vitrine's persistent-memory file system.
@@ -39,6 +40,44 @@ pub(crate) enum Command {
     Mkdir(Mkdir),
     Fsck(Fsck),
     Info(Info),
+    Badblock(Badblock),
+}
+
+/// Add to the image's list of bad blocks, show it, or take from it.
+///
+/// A sector is 512 bytes, counted from the start of the image. What lies on the list cannot be read by the kernel or this
+/// tool until it is written over as a whole; 'clear' makes it readable again as it is.
+#[derive(Args)]
+pub(crate) struct Badblock {
+    #[command(subcommand)]
+    pub(crate) what: BadblockCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BadblockCommand {
+    /// Mark sectors bad
+    Add(Sectors),
+    /// Show the list: a line a run of sectors, SECTOR+N
+    List(ListBad),
+    /// Mark sectors good
+    Clear(Sectors),
+}
+
+#[derive(Args)]
+pub(crate) struct Sectors {
+    /// The image
+    #[arg(value_name = "IMG")]
+    pub(crate) image: PathBuf,
+    /// The first sector, and how many where that is not 1
+    #[arg(value_name = "SECTOR[+N]")]
+    pub(crate) sectors: SectorRun,
+}
+
+#[derive(Args)]
+pub(crate) struct ListBad {
+    /// The image
+    #[arg(value_name = "IMG")]
+    pub(crate) image: PathBuf,
 }
 
 /// Make an image, empty or filled from a directory.

@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 use fs::{Access, Fs, Mount};
 use units::PAGE_SIZE;
 
-use crate::medium::FileMedium;
+use crate::medium::{ImageMedium, image_medium};
 
 /// The file system in an image.
-pub(crate) type Mounted = Arc<Fs<FileMedium>>;
+pub(crate) type Mounted = Arc<Fs<ImageMedium>>;
 
 /// A word of the command line that names a file: on the host, or in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +85,15 @@ impl Images {
 }
 
 /// Turns a failed write to an image into an error.
-pub(crate) fn finish(path: &Path, medium: &FileMedium) -> Result<()> {
-    match medium.failure() {
+pub(crate) fn finish(path: &Path, medium: &ImageMedium) -> Result<()> {
+    match medium.cells().failure() {
         None => Ok(()),
         Some(error) => bail!("{}: writing the image failed: {error}", path.display()),
     }
 }
 
 /// Opens and locks an existing image file.
-pub(crate) fn open(path: &Path, access: Access) -> Result<FileMedium> {
+pub(crate) fn open(path: &Path, access: Access) -> Result<ImageMedium> {
     let shown = || path.display().to_string();
     let write = access == Access::ReadWrite;
     if path.metadata().with_context(shown)?.is_dir() {
@@ -108,7 +108,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<FileMedium> {
     if metadata.len() < PAGE_SIZE {
         bail!(NoImage { path: path.to_owned(), len: metadata.len() });
     }
-    Ok(FileMedium::new(file, metadata.len()))
+    Ok(image_medium(file, metadata.len()))
 }
 
 /// Takes the lock that a running machine holds on its medium: alone to write, together with others to read.

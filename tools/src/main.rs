@@ -1,9 +1,10 @@
 //! `vitrine`: the host tool that makes, fills, lists and checks images of the file system.
 //!
 //! [`cli`] is what can be asked, one file a group of commands answers it: [`mkfs`], [`copy`] with [`import`] and
-//! [`export`], [`names`], [`check`]. [`image`] opens and locks an image, [`medium`] makes a medium of it, [`path`] finds
+//! [`export`], [`names`], [`check`], [`badblock`]. [`image`] opens and locks an image, [`medium`] makes a medium of it, [`path`] finds
 //! things inside. Everything that knows a byte of the format is the crate `fs`.
 
+mod badblock;
 mod check;
 mod cli;
 mod clock;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Mkdir(args) => names::mkdir(&args).map(|()| ExitCode::SUCCESS),
         Command::Fsck(args) => check::fsck(&args),
         Command::Info(args) => check::info(&args),
+        Command::Badblock(args) => badblock::run(&args).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         // `vitrine cat … | head` ends here; nobody wants to hear of it.

@@ -12,7 +12,7 @@ use units::{ByteLen, PAGE_SIZE};
 use crate::clock::Clock;
 use crate::image::{self, finish};
 use crate::import::{Import, tree_size};
-use crate::medium::FileMedium;
+use crate::medium::image_medium;
 use crate::size::human;
 use crate::{cli, progress};
 
@@ -40,7 +40,7 @@ fn fill(args: &cli::Mkfs, clock: Clock, file: File) -> Result<()> {
     let size = args.size.0;
     // Cut to nothing first: what then grows is all zeros, and sparse.
     file.set_len(0).and_then(|()| file.set_len(size.get())).with_context(shown)?;
-    let medium = FileMedium::new(file, size.get());
+    let medium = image_medium(file, size.get());
     let (uuid, salt) = identity(clock, size)?;
     let now = clock.now();
     let options = Format { uuid, salt, version: args.as_version, now, ..Format::default() };

@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 use fs::{Error, Kind, Node};
 
 use crate::image::Mounted;
-use crate::medium::FileMedium;
+use crate::medium::ImageMedium;
 
 /// Symlinks followed in one path (Linux's `MAXSYMLINKS`).
 const MAX_SYMLINKS: usize = 40;
 
 /// A file, directory or symlink in an image.
-pub(crate) type Inside = Node<FileMedium>;
+pub(crate) type Inside = Node<ImageMedium>;
 
 /// What a path's last component is looked up in, and that component; `None` for the root.
 pub(crate) type Parent = (Inside, Option<Vec<u8>>);

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use pmem::badblocks::Badblocks;
+
 use crate::image::{Image, scramble};
 use crate::pending::{Doubt, Pending};
 use crate::{LINE_SIZE, SimMedium, WORD_SIZE};
@@ -15,6 +17,7 @@ type Choice = Box<[u32]>;
 /// The media that a power cut at one moment can leave; see [`SimMedium::crash_states`].
 pub struct CrashStates {
     durable: Image,
+    badblocks: Badblocks,
     doubts: Vec<Doubt>,
     choices: Choices,
     total: u128,
@@ -28,7 +31,7 @@ enum Choices {
 }
 
 impl CrashStates {
-    pub(crate) fn new(pending: &Pending, limit: usize, seed: u64) -> Self {
+    pub(crate) fn new(pending: &Pending, badblocks: Badblocks, limit: usize, seed: u64) -> Self {
         let doubts = pending.doubts();
         let total = doubts.iter().fold(1_u128, |total, doubt| total.saturating_mul(doubt.values.len() as u128));
         let choices = if total <= limit as u128 {
@@ -36,7 +39,7 @@ impl CrashStates {
         } else {
             Choices::Some(select(&doubts, limit, seed).into_iter())
         };
-        Self { durable: pending.durable().clone(), doubts, choices, total }
+        Self { durable: pending.durable().clone(), badblocks, doubts, choices, total }
     }
 
     /// Whether every state there is comes out.
@@ -56,7 +59,7 @@ impl CrashStates {
                 image.set_word(doubt.word, doubt.values[index as usize]);
             }
         }
-        SimMedium::from_image(image)
+        SimMedium::from_image(image).with_bad(self.badblocks.clone())
     }
 }
 

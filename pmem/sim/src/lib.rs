@@ -8,19 +8,23 @@
 //! What a cut may leave: every aligned 8-byte word, whatever line it lies in, holds what was durable or any value stored
 //! since, on its own. A word is durable with the value it had when its line was cleaned, once a fence came behind that.
 //! Between two fences the choice only grows, so the moment before a fence stands for all moments since the last one.
+//! Poison is the medium's own: a sector that cannot be read ([`SimMedium::set_bad`]) stays so across a cut, a store does
+//! not heal it, and a recovery write does. [`SimCells`] is the same medium without a list of what is bad.
 //!
-//! Read on: [`image`] is memory that is cheap to copy, [`pending`] what is not durable, [`crash`] the choices of a cut.
+//! Read on: [`cells`] is the memory itself, [`image`] memory that is cheap to copy, [`pending`] what is not durable, [`crash`] the choices of a cut.
 
+mod cells;
 mod crash;
 mod image;
 mod pending;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pmem::badblocks::{Badblocks, BadblocksError};
+use pmem::badblocks::{BadRange, Badblocks, BadblocksError};
 use pmem::medium::{BadAddress, CopyError, MediaError, Medium, Sink, Source};
 use units::{ByteLen, PAGE_SIZE, Pfn, PmOff, SECTOR_SIZE, Sector};
 
+pub use cells::SimCells;
 pub use crash::CrashStates;
 use image::Image;
 use pending::Pending;
@@ -184,12 +188,19 @@ impl SimMedium {
     /// `seed` has it. [`CrashStates::is_exhaustive`] says which.
     pub fn crash_states(&self, limit: usize, seed: u64) -> CrashStates {
         let state = self.state();
-        CrashStates::new(&state.pending, limit, seed)
+        CrashStates::new(&state.pending, state.badblocks.clone(), limit, seed)
     }
 
     /// The medium as a power cut at this moment leaves it where none of what is not durable made it.
     pub fn cut(&self) -> Self {
-        Self::from_image(self.state().pending.durable().clone())
+        let state = self.state();
+        Self::from_image(state.pending.durable().clone()).with_bad(state.badblocks.clone())
+    }
+
+    /// This medium with other bad sectors.
+    fn with_bad(self, badblocks: Badblocks) -> Self {
+        self.state().badblocks = badblocks;
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -227,14 +238,6 @@ impl State {
         struck
     }
 
-    /// The first bad byte of a range.
-    fn check(&self, at: PmOff, len: usize) -> Result<(), MediaError> {
-        let sectors = if len == 0 { 0 } else { (at.get() % SECTOR_SIZE + len as u64).div_ceil(SECTOR_SIZE) };
-        match self.badblocks.check(at.sector(), sectors) {
-            None => Ok(()),
-            Some(bad) => Err(MediaError { at: PmOff::new(at.get().max(bad.start.get() * SECTOR_SIZE)) }),
-        }
-    }
 }
 
 impl Medium for SimMedium {
@@ -245,7 +248,7 @@ impl Medium for SimMedium {
     fn load(&self, at: PmOff, to: &mut [u8]) -> Result<(), MediaError> {
         self.bound(at, to.len() as u64);
         let state = self.state();
-        state.check(at, to.len())?;
+        state.badblocks.first_bad(at, ByteLen::new(to.len() as u64))?;
         state.now.read(at.get(), to);
         Ok(())
     }
@@ -286,7 +289,7 @@ impl Medium for SimMedium {
         state.store(at, bytes);
     }
 
-    fn store_from<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> Result<(), BadAddress> {
+    fn store_from<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> Result<(), CopyError> {
         self.bound(at, len as u64);
         let mut bytes = vec![0; len];
         // SAFETY: `bytes` is writable for `len` bytes and nobody else knows it; the caller bounds `len` by the source.
@@ -339,6 +342,29 @@ impl Medium for SimMedium {
         }
         state.pending.fence();
         state.counts.fences += 1;
+    }
+
+    fn check(&self, at: PmOff, len: ByteLen) -> Result<(), MediaError> {
+        self.state().badblocks.first_bad(at, len)
+    }
+
+    fn each_bad(&self, each: &mut dyn FnMut(&BadRange)) {
+        // Without the lock: who looks may ask more.
+        let ranges = self.state().badblocks.ranges().to_vec();
+        ranges.iter().for_each(each);
+    }
+
+    fn recovery_write<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize {
+        let bytes = ByteLen::new(len as u64);
+        let whole = at.is_aligned(PAGE_SIZE) && bytes.get().is_multiple_of(PAGE_SIZE);
+        if self.check(at, bytes).is_err() && !whole || self.store_from(at, len, source).is_err() {
+            return 0;
+        }
+        self.clean(at, bytes);
+        self.fence();
+        // The bound was checked by the store.
+        let _ = self.clear_bad(at.sector(), bytes.get() / SECTOR_SIZE);
+        len
     }
 
     fn pfn(&self, _at: PmOff) -> Option<Pfn> {

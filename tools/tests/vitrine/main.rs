@@ -1,5 +1,6 @@
 //! The built tool, run as a person or a script would run it.
 
+mod badblocks;
 mod images;
 mod killed;
 mod refusals;
