@@ -13,6 +13,7 @@ static ARCH_HAS_PAN: AtomicU8 = AtomicU8::new(0);
 
 unsafe extern "C" {
     fn user_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
+    fn user_zero(to: *mut u8, len: usize) -> usize;
     fn user_copy_string(to: *mut u8, from: *const u8, max: usize) -> isize;
     static __ex_table_start: [i32; 0];
     static __ex_table_end: [i32; 0];
@@ -31,6 +32,16 @@ pub fn enable_pan() {
 pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> usize {
     // SAFETY: as the caller says.
     unsafe { user_copy(to, from, len) }
+}
+
+/// Stores `len` zero bytes; answers how many were *not* stored.
+///
+/// # Safety
+/// `to` is valid for writes of `len` bytes, or lies in user addresses as a whole.
+#[inline]
+pub unsafe fn zero(to: *mut u8, len: usize) -> usize {
+    // SAFETY: as the caller says.
+    unsafe { user_zero(to, len) }
 }
 
 /// Copies a string up to and with its NUL, at most `max` bytes. Answers its length without the NUL, `max` where none

@@ -1,4 +1,4 @@
-// user_copy, user_copy_string. Each access of a program's memory is an `acc`, with the place to go on after a fault.
+// user_copy, user_zero, user_copy_string. Each access of a program's memory is an `acc`, with the place to go on after a fault.
 
 .macro acc fix, insn:vararg
 9999:	\insn
@@ -91,6 +91,38 @@ user_copy:
 	add	x2, x2, #256
 	b	.Lwords
 	.size user_copy, . - user_copy
+
+// user_zero: x0 = to, x1 = bytes; answers in x0 the bytes not stored.
+	.global user_zero
+	.type user_zero, %function
+	.balign 64
+user_zero:
+	pan	0
+	cmp	x1, #64
+	b.lo	2f
+1:	acc	3f, stp xzr, xzr, [x0]
+	acc	3f, stp xzr, xzr, [x0, #16]
+	acc	3f, stp xzr, xzr, [x0, #32]
+	acc	3f, stp xzr, xzr, [x0, #48]
+	add	x0, x0, #64
+	sub	x1, x1, #64
+	cmp	x1, #64
+	b.hs	1b
+2:	cmp	x1, #8
+	b.lo	3f
+	acc	3f, str xzr, [x0]
+	add	x0, x0, #8
+	sub	x1, x1, #8
+	b	2b
+3:	cbz	x1, 5f			// also where a fault leads, to end at the very byte
+4:	acc	5f, strb wzr, [x0]
+	add	x0, x0, #1
+	subs	x1, x1, #1
+	b.ne	4b
+5:	pan	1
+	mov	x0, x1
+	ret
+	.size user_zero, . - user_zero
 
 // user_copy_string: x0 = to, x1 = from, x2 = most bytes; answers the length, x2 where no NUL was met, -1 at a fault.
 	.global user_copy_string

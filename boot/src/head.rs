@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use mm::desc;
 
-use crate::secondary;
+use crate::{el2, secondary};
 
 /// Entered at EL1, as `el2_setup` answers it (Linux: `BOOT_CPU_MODE_EL1`).
 const MODE_EL1: u32 = 0xe11;
@@ -49,6 +49,7 @@ global_asm!(
     include_str!("head.s"),
     include_str!("el3.s"),
     include_str!("secondary.s"),
+    include_str!("el2.s"),
     MODE_EL1 = const MODE_EL1,
     MODE_EL2 = const MODE_EL2,
     SCTLR_EL1_OFF = const SCTLR_EL1_OFF,
@@ -71,6 +72,10 @@ global_asm!(
     CPUS = const arch::cpu::MAX_CPUS,
     PLACES = sym secondary::PLACES,
     SECONDARY_SWITCHED = sym secondary::SECONDARY_SWITCHED,
+    EL2_IDENTIFY = const el2::IDENTIFY,
+    EL2_STAGE2_ON = const el2::STAGE2_ON,
+    EL2_STAGE2_FORGET = const el2::STAGE2_FORGET,
+    EL2_NAME = const el2::NAME,
 );
 
 /// TCR_EL1 less IPS and AS, which `cpu_setup` takes from ID_AA64MMFR0_EL1.

@@ -188,8 +188,18 @@ routine el2_setup
 	mrs	x2, pmcr_el0
 	ubfx	x2, x2, #11, #5			// MDCR_EL2.HPMN: every counter is EL1's; debug and PMU do not trap
 5:	msr	mdcr_el2, x2
-	msr	vttbr_el2, xzr			// no stage 2, VMID 0
-	mov_q	x0, {SCTLR_EL1_OFF}
+	adr_l	x0, EL2_STAGE2
+	ldp	x1, x2, [x0]			// both 0 unless el2.s has turned stage 2 on elsewhere
+	msr	vttbr_el2, x2
+	cbz	x2, 6f
+	msr	vtcr_el2, x1
+	mrs	x0, hcr_el2
+	orr	x0, x0, #1			// VM
+	msr	hcr_el2, x0
+	isb
+	tlbi	vmalls12e1
+	dsb	nsh
+6:	mov_q	x0, {SCTLR_EL1_OFF}
 	msr	sctlr_el1, x0
 	adr_l	x0, el2_vectors
 	msr	vbar_el2, x0
@@ -548,24 +558,3 @@ BOOT_MARKS:
 	.fill	8, 8, 0
 	.size BOOT_MARKS, . - BOOT_MARKS
 	.balign 64
-
-// What stays at EL2: a caller may ask for new vectors there; everything else is refused.
-	.section .text.el2, "ax", %progbits
-	.balign 2048
-	.global el2_vectors
-	.type el2_vectors, %function
-el2_vectors:
-	.rept	8
-	.balign	128
-1:	wfe					// nothing at EL2 raises these
-	b	1b
-	.endr
-	.balign	128				// synchronous from AArch64 EL1: hvc
-	mov	x0, #-1				// not supported (SMCCC)
-	eret
-	.rept	7
-	.balign	128
-1:	wfe
-	b	1b
-	.endr
-	.size el2_vectors, . - el2_vectors

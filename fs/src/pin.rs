@@ -5,10 +5,11 @@ use alloc::sync::Arc;
 use pmem::medium::Medium;
 use units::{ByteLen, FileOff, FileRange};
 
+use crate::error::Error;
 use crate::extents::Extents;
 use crate::format::BLOCK;
 use crate::inode::{Inode, blocks_of};
-use crate::iomap::{Iomap, IomapKind};
+use crate::iomap::{Iomap, IomapIter, IomapKind, IomapOps};
 use crate::volume::Volume;
 
 /// The blocks of a file's range at one instant, kept until this is dropped, whatever becomes of the file.
@@ -71,6 +72,13 @@ impl<M: Medium> Pin<M> {
     /// The file system pinned.
     pub fn fs(&self) -> &Arc<Volume<M>> {
         &self.volume
+    }
+}
+
+impl<M: Medium, P> IomapOps<P> for Pin<M> {
+    fn iomap_begin(&self, iter: &mut IomapIter<P>) -> Result<(), Error> {
+        iter.iomap = self.iomap(iter.pos);
+        Ok(())
     }
 }
 

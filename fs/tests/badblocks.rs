@@ -130,7 +130,9 @@ fn unlinking_and_truncating_heal_what_they_free() {
         let node = file(&fs, b"f", 3);
         fs.medium().set_bad(place(&node, BLOCK).sector(), 3).unwrap();
         fs.medium().set_bad(place(&node, 0).sector(), 1).unwrap();
-        if end == 0 { node.truncate(0, NOW).unwrap() };
+        if end == 0 {
+            node.truncate(0, NOW).unwrap()
+        };
         drop(node);
         fs.root().unlink(b"f", NOW).unwrap();
         assert_eq!(known(&medium), []);

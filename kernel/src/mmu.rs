@@ -6,9 +6,9 @@ use arch::features::{Feature, has};
 use mm::desc::Level;
 use mm::{Asid, Commit, Frames, Mmu, Page, Poisoned, Reach, TableMemory};
 use spin::Once;
-use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, PhysAddr, VirtRange};
 
-use crate::{counters, frames, layout};
+use crate::{counters, frames, layout, pmem};
 
 /// The kernel's frame allocator, as `mm` sees it.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +47,18 @@ impl Frames for KernelFrames {
     }
 
     fn copy(&self, from: Pfn, to: Pfn) -> Result<(), Poisoned> {
-        // SAFETY: both are in the linear map; `to` is nobody else's. `from` may be written meanwhile through a shared
-        // mapping, which tears at most what a copy by the program itself would tear.
-        unsafe {
-            core::ptr::copy_nonoverlapping(layout::linear(from.base()), layout::linear(to.base()), PAGE_SIZE as usize);
+        if !pmem::page_is_good(from.base()) {
+            return Err(Poisoned);
         }
-        Ok(())
+        // SAFETY: both are in the linear map; `to` is nobody else's. `from` may be written meanwhile through a shared
+        // mapping, which tears at most what a copy by the program itself would tear; or be bad, which ends the copy.
+        match unsafe { arch::user::copy(layout::linear(to.base()), layout::linear(from.base()), PAGE_SIZE as usize) } {
+            0 => Ok(()),
+            left => {
+                pmem::note(PhysAddr::new(from.base().get() + PAGE_SIZE - left as u64));
+                Err(Poisoned)
+            }
+        }
     }
 
     fn page(&self, frame: Pfn) -> Option<&Page> {

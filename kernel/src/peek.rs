@@ -37,6 +37,9 @@ pub(crate) fn sys_peek(a: &Args) -> Result<u64, Errno> {
         return Err(Errno::ENXIO);
     }
     let backing = FilePin::new(pin, node.ino());
+    if !backing.is_good(range) {
+        return Err(Errno::EIO);
+    }
     let peeked = space.lock().peek(backing, FileOff::new(offset), len);
     peeked.map(VirtAddr::get).map_err(|error| match error {
         PeekError::Invalid => Errno::EINVAL,

@@ -3,12 +3,14 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use fs::{Iomap, IomapIter, IomapKind, IomapOp, iomap_iter};
 use mm::space::{Access, FaultError};
 use mm::vma::Kind;
 use mm::{AddressSpace, Asid, Backing, PageOf, Prot, Run, VmaFlags};
+use pmem::dax::{DaxError, DaxMode};
 use pmem::medium::Medium;
 use sync::{Mutex, MutexGuard, Rank};
-use units::{FileOff, FileRange, Ino, PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr};
+use units::{ByteLen, FileOff, FileRange, Ino, PAGE_SHIFT, PAGE_SIZE, PageCount, PhysAddr, VirtAddr};
 
 use crate::heap::{self, OutOfMemory};
 use crate::mmu::{Asids, KernelFrames, KernelMmu};
@@ -61,18 +63,53 @@ pub(crate) fn page_range(offset: FileOff, len: u64) -> Option<FileRange> {
     FileRange::new(offset.align_down(PAGE_SIZE), end)
 }
 
+impl FilePin {
+    /// The pages at the start of a mapping, as far as they lie one behind the other and none is bad; `None` where the
+    /// first one is.
+    fn shown(&self, map: &Iomap, pages: u64) -> Option<Run> {
+        if map.kind != IomapKind::Mapped {
+            return Some(Run { page: PageOf::Zero, count: PageCount::new(pages.max(1)) });
+        }
+        let dax = self.0.pin.fs().medium().device().dax();
+        let access = |count: u64| dax.direct_access(map.addr.block(), PageCount::new(count), DaxMode::Normal);
+        let found = access(pages.max(1)).or_else(|error| match error {
+            // As far as the page before the bad one.
+            DaxError::Media(bad, ..) => access(bad.at.block().get().saturating_sub(map.addr.block().get())),
+            error => Err(error),
+        });
+        found.ok().map(|(_, frame, count)| Run { page: PageOf::Frame(frame), count })
+    }
+
+    /// Whether every block behind `range` of the file can be read, as far as is known.
+    pub(crate) fn is_good(&self, range: FileRange) -> bool {
+        let mut walk = IomapIter::new(self.0.inode, range.start(), range.len(), IomapOp::DAX, ());
+        while let Ok(true) = iomap_iter(&mut walk, &self.0.pin) {
+            let bytes = walk.length();
+            let mapped = walk.iomap.kind == IomapKind::Mapped;
+            if mapped && self.0.pin.fs().medium().check(walk.iomap.addr, ByteLen::new(bytes)).is_err() {
+                return false;
+            }
+            walk.processed = Ok(bytes);
+        }
+        true
+    }
+}
+
 impl Backing for FilePin {
     fn run(&self, index: u64, max: PageCount) -> Run {
         let pages = self.0.pin.size().div_ceil(PAGE_SIZE);
         if index >= pages {
             return Run { page: PageOf::Beyond, count: max };
         }
+        let max = PageCount::new(max.get().min(pages - index));
         let at = FileOff::new(index << PAGE_SHIFT);
-        let map = self.0.pin.iomap(at);
-        let mapped = (map.end().get().div_ceil(PAGE_SIZE)).saturating_sub(index).max(1);
-        let count = PageCount::new(mapped.min(pages - index).min(max.get()));
-        let frame = map.addr_at(at).and_then(|addr| self.0.pin.fs().medium().pfn(addr));
-        Run { page: frame.map_or(PageOf::Zero, PageOf::Frame), count }
+        let len = max.bytes().unwrap_or(ByteLen::ZERO);
+        let mut walk = IomapIter::new(self.0.inode, at, len, IomapOp::FAULT | IomapOp::DAX, ());
+        let poisoned = Run { page: PageOf::Poisoned, count: PageCount::new(1) };
+        match iomap_iter(&mut walk, &self.0.pin) {
+            Ok(true) => self.shown(&walk.iomap, walk.length().div_ceil(PAGE_SIZE)).unwrap_or(poisoned),
+            _ => poisoned,
+        }
     }
 
     fn same(&self, other: &Self) -> bool {
@@ -149,6 +186,15 @@ impl Space {
             writeln!(to, "{start:08x}-{end:08x} {r}{w}{x}{shared} {offset:08x} 00:00 {inode:<10} {name}")?;
         }
         Ok(())
+    }
+
+    /// What lies behind an address that the program may read.
+    ///
+    /// # Errors
+    /// [`FaultError`] where nothing does.
+    pub(crate) fn frame(&self, va: VirtAddr) -> Result<PhysAddr, FaultError> {
+        heap::reserve(WORST_CASE).map_err(|OutOfMemory| FaultError::OutOfMemory)?;
+        self.mappings.lock().frame(va, Access::Read)
     }
 
     /// Makes an access of the program possible.

@@ -6,7 +6,7 @@ use core::fmt;
 
 use abi::Errno;
 use arrayvec::ArrayVec;
-use platform::cmdline::{CommandLine, Init};
+use platform::cmdline::{CommandLine, Init, Poison};
 use platform::fdt::{self, Platform, PsciMethod};
 use spin::Once;
 use units::{ByteLen, PhysAddr, PhysRange};
@@ -102,6 +102,9 @@ fn bring_up(tree: u64, loaded: u64) {
     rng::init(&platform.rng_seed);
     mark("random numbers");
     pmem::discover(platform, &line, &claims);
+    if line.poison == Poison::Real {
+        must("poison: ", pmem::poison::enable(platform));
+    }
     mark("pmem devices");
     LINE.call_once(|| line);
 }

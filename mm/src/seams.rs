@@ -140,9 +140,11 @@ pub enum PageOf {
     Beyond,
     /// The file has to do something first, which may wait: shared memory without its page.
     Unprepared,
+    /// A block that cannot be read: a touch is SIGBUS, of the kind that says so.
+    Poisoned,
 }
 
-/// Pages that follow each other: `Frame(n), Frame(n+1), ..`, or all `Zero`, or all `Beyond`.
+/// Pages that follow each other: `Frame(n), Frame(n+1), ..`, or all `Zero`, `Beyond` or `Poisoned`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Run {
     /// The first page.

@@ -427,7 +427,7 @@ impl TestFile {
         match self.at(index) {
             PageOf::Frame(frame) => Some(frame.get()),
             PageOf::Zero => Some(0),
-            PageOf::Beyond | PageOf::Unprepared => None,
+            PageOf::Beyond | PageOf::Unprepared | PageOf::Poisoned => None,
         }
     }
 }

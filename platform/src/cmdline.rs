@@ -37,6 +37,17 @@ pub struct CommandLine<'a> {
     pub ram: Ram,
     /// How far the kernel is to move up from its link address.
     pub kaslr: Kaslr,
+    /// Whether bad blocks are holes that abort.
+    pub poison: Poison,
+}
+
+/// What a bad block of persistent memory is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poison {
+    /// An entry in a list.
+    Listed,
+    /// A page that answers no access, by stage 2 (`poison`).
+    Real,
 }
 
 /// How far the kernel is to move up from its link address.
@@ -161,6 +172,7 @@ impl<'a> CommandLine<'a> {
             root: None,
             pmem: ArrayVec::new(),
             ram: Ram::BootNode,
+            poison: Poison::Listed,
             kaslr: Kaslr::By(0),
         };
         let mut rest = line.trim();
@@ -191,7 +203,8 @@ impl<'a> CommandLine<'a> {
             ("ram", _) => return Err(Reason::Wants("ram=all")),
             ("kaslr", None) => self.kaslr = Kaslr::Random,
             ("kaslr", Some(offset)) => self.kaslr = Kaslr::By(displacement(offset)?),
-            ("poison", _) => return Err(Reason::NotSupported),
+            ("poison", None) => self.poison = Poison::Real,
+            ("poison", Some(_)) => return Err(Reason::Wants("no value: poison alone")),
             _ => return Err(Reason::Unknown),
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The words of the kernel command line.
 
-use platform::cmdline::{CommandLine, DEFAULT_LOG_LEVEL, Kaslr, Ram, Reason};
+use platform::cmdline::{CommandLine, DEFAULT_LOG_LEVEL, Kaslr, Poison, Ram, Reason};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -49,7 +49,9 @@ fn bad_words_are_refused() {
     for word in ["quiet", "Test", "=", "pmem0", "testing=1"] {
         assert_eq!(reason(word), Some(Reason::Unknown), "{word}");
     }
-    assert_eq!(reason("poison"), Some(Reason::NotSupported));
+    assert!(matches!(reason("poison=1"), Some(Reason::Wants(_))));
+    assert_eq!(CommandLine::parse("poison").map(|line| line.poison), Ok(Poison::Real));
+    assert_eq!(CommandLine::parse("").map(|line| line.poison), Ok(Poison::Listed));
     let senseless = [
         "loglevel",
         "loglevel=8",

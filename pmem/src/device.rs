@@ -136,6 +136,12 @@ impl<C: Cells> PmemDevice<C> {
         (at.get() < self.len().get()).then_some(base)?.checked_add(ByteLen::new(at.get()))
     }
 
+    /// Where in physical memory the byte of data at `at` lies; `None` past the end.
+    pub fn phys_of(&self, at: PmOff) -> Option<PhysAddr> {
+        let data = self.geometry.phys_addr.checked_add(self.geometry.data_offset)?;
+        (at.get() < self.len().get()).then_some(data)?.checked_add(ByteLen::new(at.get()))
+    }
+
     /// The byte of data at a physical address; `None` where that is not the device's, or no data.
     pub fn offset_of(&self, address: PhysAddr) -> Option<PmOff> {
         let data = self.geometry.phys_addr.checked_add(self.geometry.data_offset)?;

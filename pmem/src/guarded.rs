@@ -52,7 +52,10 @@ impl<C: Cells> Guarded<C> {
     }
 
     /// Changes the list and writes it down. What could be written down is acknowledged.
-    fn change(&self, change: impl FnOnce(&mut Badblocks) -> Result<(), BadblocksError>) -> Result<bool, BadblocksError> {
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Badblocks) -> Result<(), BadblocksError>,
+    ) -> Result<bool, BadblocksError> {
         let mut list = self.list.lock();
         change(&mut list)?;
         self.any.store(!list.is_empty(), Ordering::Release);
@@ -134,6 +137,15 @@ impl<C: Cells> Guarded<C> {
         // Durable before the list says so: a cut between the two leaves a good block that counts as bad.
         self.cells.fence();
         self.clear_bad(page.sector(), PAGE_SECTORS).is_ok()
+    }
+
+    /// Shows `each` every page that holds a bad sector, some of them twice.
+    pub fn each_bad_page(&self, mut each: impl FnMut(PmOff)) {
+        self.each_bad(&mut |range| {
+            let first = range.start.get() * SECTOR_SIZE / PAGE_SIZE;
+            let end = (range.end().get() * SECTOR_SIZE).div_ceil(PAGE_SIZE);
+            (first..end).for_each(|page| each(PmOff::new(page * PAGE_SIZE)));
+        });
     }
 
     /// Carries out a store that goes on at the byte `step` answers, recovering each page that does not take it.

@@ -1,8 +1,8 @@
 //! Direct access, case by case as Linux's `__pmem_direct_access` answers, and `dax_direct_access` by property.
 
-use pmem::dax::{DaxDevice, DaxError, DaxMode, DaxOperations};
 use pmem::badblocks::BadRange;
 use pmem::dax::ZeroError;
+use pmem::dax::{DaxDevice, DaxError, DaxMode, DaxOperations};
 use pmem::device::{DeviceFlags, Geometry, GeometryError, PmemDevice};
 use pmem::medium::{MediaError, Medium};
 use pmem_sim::{SimCells, SimMedium};

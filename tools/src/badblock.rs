@@ -40,12 +40,12 @@ impl FromStr for SectorRun {
 /// Does what was asked.
 pub(crate) fn run(args: &Badblock) -> Result<()> {
     match &args.what {
-        BadblockCommand::Add(Sectors { image, sectors }) => change(image, |medium| {
-            medium.set_bad(Sector::new(sectors.start), sectors.count)
-        }),
-        BadblockCommand::Clear(Sectors { image, sectors }) => change(image, |medium| {
-            medium.clear_bad(Sector::new(sectors.start), sectors.count)
-        }),
+        BadblockCommand::Add(Sectors { image, sectors }) => {
+            change(image, |medium| medium.set_bad(Sector::new(sectors.start), sectors.count))
+        }
+        BadblockCommand::Clear(Sectors { image, sectors }) => {
+            change(image, |medium| medium.clear_bad(Sector::new(sectors.start), sectors.count))
+        }
         BadblockCommand::List(list) => {
             let medium = ours(&list.image, Access::ReadOnly)?;
             medium.each_bad(&mut |range| println!("{}+{}", range.start.get(), range.count));

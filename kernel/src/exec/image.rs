@@ -207,7 +207,7 @@ fn read_exactly(node: &Node, at: u64, to: &mut [u8]) -> Result<(), Errno> {
         return Err(Errno::ENOEXEC);
     }
     let len = to.len();
-    let mut sink = to;
+    let mut sink = vfs::copy::KernelSink::new(to);
     let got = node.read(FileOff::new(at), len, &mut sink).map_err(vfs::error::errno)?;
     if got == len { Ok(()) } else { Err(Errno::ENOEXEC) }
 }

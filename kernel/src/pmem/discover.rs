@@ -7,9 +7,10 @@ use arrayvec::ArrayVec;
 use pmem::dax::DaxDevice;
 use pmem::device::{DeviceFlags, Geometry, PmemDevice};
 use pmem::nfit::{self, Nfit, NfitError};
-use units::{ByteLen, PAGE_SIZE, PhysRange, VirtAddr};
+use units::{ByteLen, PAGE_SIZE, PageCount, PhysRange, VirtAddr};
 
-use super::{Carrier, DEVICES, Device, MAX_DEVICES, WriteBack};
+use super::cells::LinearCells;
+use super::{Carrier, DEVICES, Device, MAX_DEVICES};
 use platform::cmdline::{CommandLine, MAX_PMEM};
 use platform::fdt::Platform;
 use platform::ram::is_ram;
@@ -24,6 +25,8 @@ const MAX_CLAIMS: usize = MAX_PMEM + 8;
 const TABLES: &str = "etc/acpi/tables";
 /// How many bytes of them are read at first.
 const FIRST_LOOK: usize = 16 << 10;
+/// Heap that reading a list of bad blocks takes at most, in pieces.
+const BAD_LIST: usize = 64 << 10;
 /// More than any machine's tables.
 const MAX_TABLES: usize = 4 << 20;
 
@@ -38,6 +41,8 @@ pub(crate) enum Refusal {
     Unaligned,
     /// There is no room in the list.
     TooMany,
+    /// There is no memory for its list of bad blocks.
+    OutOfMemory,
     /// It cannot be mapped.
     Map(MapError),
 }
@@ -57,6 +62,7 @@ impl fmt::Display for Refused {
             Refusal::Overlaps(what, range) => write!(f, "it overlaps {what} at {range:?}"),
             Refusal::Unaligned => write!(f, "it does not begin and end with a page"),
             Refusal::TooMany => write!(f, "there are too many ranges"),
+            Refusal::OutOfMemory => write!(f, "out of memory"),
             Refusal::Map(error) => write!(f, "{error}"),
         }
     }
@@ -149,9 +155,12 @@ impl Found<'_> {
             data_offset: ByteLen::ZERO,
             pfn_pad: ByteLen::ZERO,
         };
-        let device = PmemDevice::new(geometry, flags).map_err(|_| Refusal::Unaligned)?;
-        let write_back = WriteBack::choose(flags.contains(DeviceFlags::CACHE_PERSISTS));
-        let device = Device { number: self.all.len(), carrier, dax: DaxDevice::new(device), write_back };
+        let len = geometry.pages().ok().and_then(PageCount::bytes).ok_or(Refusal::Unaligned)?;
+        let cells = LinearCells::new(&geometry, len, flags);
+        heap::reserve(BAD_LIST).map_err(|_| Refusal::OutOfMemory)?;
+        let known = fs::badlist::read(&cells);
+        let device = PmemDevice::new(geometry, flags, cells, &known).map_err(|_| Refusal::Unaligned)?;
+        let device = Device { number: self.all.len(), carrier, dax: DaxDevice::new(device) };
         self.all.try_push(device).map_err(|_| Refusal::TooMany)
     }
 

@@ -2,10 +2,14 @@
 //!
 //! [`claim`] runs before the frame allocator and says which ranges are no RAM; [`discover`] runs when there is a heap
 //! and makes a [`Device`] of everything that a carrier names: NVDIMMs by the NFIT, `pmem-region` nodes, ranges by
-//! `pmem=`. A range that lies where it must not is refused with a message. [`medium`] is what the file system gets.
+//! `pmem=`. A range that lies where it must not is refused with a message. [`medium`] is what the file system gets,
+//! [`cells`] the memory below it; [`inject`] takes bad blocks from people, and [`poison`] makes real ones.
 
+mod cells;
 mod discover;
+mod inject;
 mod medium;
+pub(crate) mod poison;
 mod root;
 
 use core::fmt;
@@ -14,10 +18,14 @@ use arrayvec::ArrayVec;
 use pmem::dax::DaxDevice;
 use pmem::device::{DeviceFlags, PmemDevice};
 use spin::Once;
+use pmem::medium::Medium;
 use units::{PhysAddr, PmOff, VirtAddr};
 
+use cells::LinearCells;
+pub(crate) use cells::WriteBack;
 pub(crate) use discover::{claim, discover};
-pub(crate) use medium::{PmemMedium, WriteBack};
+pub(crate) use inject::{describe_bad, inject};
+pub(crate) use medium::PmemMedium;
 pub(crate) use root::mount_root;
 
 use crate::layout;
@@ -63,8 +71,7 @@ impl fmt::Display for Name {
 pub(crate) struct Device {
     number: usize,
     carrier: Carrier,
-    dax: DaxDevice<PmemDevice>,
-    write_back: WriteBack,
+    dax: DaxDevice<PmemDevice<LinearCells>>,
 }
 
 impl Device {
@@ -74,21 +81,18 @@ impl Device {
     }
 
     /// The way to its pages.
-    pub(crate) fn dax(&self) -> &DaxDevice<PmemDevice> {
+    pub(crate) fn dax(&self) -> &DaxDevice<PmemDevice<LinearCells>> {
         &self.dax
     }
 
     /// Which byte of its data lies at `pa`, if one does.
     pub(crate) fn offset_of(&self, pa: PhysAddr) -> Option<PmOff> {
-        let (device, geometry) = (self.dax.ops(), self.dax.ops().geometry());
-        let data = geometry.phys_addr.checked_add(geometry.data_offset)?;
-        let offset = pa.get().checked_sub(data.get())?;
-        (offset < device.len().get()).then(|| PmOff::new(offset))
+        self.dax.ops().offset_of(pa)
     }
 
     /// How its stores are written back.
     pub(crate) fn write_back(&self) -> WriteBack {
-        self.write_back
+        self.dax.ops().memory().cells().write_back()
     }
 }
 
@@ -98,7 +102,7 @@ impl fmt::Display for Device {
         let (device, geometry) = (self.dax.ops(), self.dax.ops().geometry());
         let (base, size) = (geometry.phys_addr.get(), device.len().get());
         write!(f, "{} base {base:#x} size {size} carrier {} persist ", self.name(), self.carrier)?;
-        match self.write_back {
+        match self.write_back() {
             _ if device.flags().contains(DeviceFlags::VOLATILE) => write!(f, "never")?,
             WriteBack::NotNeeded => write!(f, "fence")?,
             WriteBack::Lines(arch::cache::CleanTo::Coherency, _) => write!(f, "cvac")?,
@@ -107,7 +111,7 @@ impl fmt::Display for Device {
         }
         let mode = if device.flags().contains(DeviceFlags::READ_ONLY) { "ro" } else { "rw" };
         let mut bad = 0;
-        device.each_bad(|range| bad += range.count);
+        device.memory().each_bad(&mut |range| bad += range.count);
         write!(f, " mode {mode} badblocks {bad}")
     }
 }
@@ -131,4 +135,24 @@ pub(crate) fn fixup(elr: u64) -> Option<u64> {
     let external = arch::esr::Esr::new(arch::cpu::esr()).is_external_abort();
     let linear = (layout::LINEAR_BASE..layout::LINEAR_END).contains(&VirtAddr::new(arch::cpu::far()).get());
     (external && linear).then(|| arch::user::fixup(elr)).flatten()
+}
+
+/// The device that holds the byte at a physical address, and where on it that is.
+pub(crate) fn at_phys(address: PhysAddr) -> Option<(&'static Device, PmOff)> {
+    devices().iter().find_map(|device| Some((device, device.dax.ops().offset_of(address)?)))
+}
+
+/// The byte at a physical address did not answer: where that is a device's, its page is bad from now on. Answers whether
+/// it is.
+pub(crate) fn note(address: PhysAddr) -> bool {
+    let Some((device, at)) = at_phys(address) else { return false };
+    device.dax.ops().memory().note(at);
+    log::error!("{}: bad block at byte {:#x}", device.name(), at.get());
+    true
+}
+
+/// Whether the page at a physical address, of a device or not, holds no bad block that is known.
+pub(crate) fn page_is_good(page: PhysAddr) -> bool {
+    let len = units::ByteLen::new(units::PAGE_SIZE);
+    at_phys(page).is_none_or(|(device, at)| device.dax.ops().memory().check(at, len).is_ok())
 }

@@ -177,16 +177,16 @@ kernel_test! {
     /// A bad sector makes loads that meet it fail at its first byte, and no others.
     fn a_bad_sector_is_not_loaded() {
         let Some(device) = devices().first() else { return };
-        let (medium, driver) = (PmemMedium::new(device), device.dax().ops());
+        let (medium, memory) = (PmemMedium::new(device), device.dax().ops().memory());
         let sector = Sector::new(medium.len().get() / SECTOR_SIZE - 2);
         let at = PmOff::new(sector.get() * SECTOR_SIZE);
         let before = PmOff::new(at.get() - 100);
         let mut bytes = [0; 200];
-        driver.set_bad(sector, 1, true).unwrap();
+        memory.set_bad(sector, 1).unwrap();
         let (meets, misses) = (medium.load(before, &mut bytes), medium.load(before, &mut bytes[..100]));
         let mut sink = &mut bytes[..];
         let short = medium.load_to(before, 200, &mut sink);
-        driver.clear_bad(sector, 1).unwrap();
+        memory.clear_bad(sector, 1).unwrap();
         assert_eq!(meets, Err(MediaError { at }));
         assert_eq!(misses, Ok(()));
         assert_eq!(short, Ok(100));

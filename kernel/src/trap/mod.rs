@@ -63,6 +63,7 @@ fn user_fault(esr: Esr, far: u64, frame: &mut TrapFrame) -> Result<(), FaultSign
     match esr.class() {
         Class::DataAbortLower | Class::InstructionAbortLower => match access_of(esr) {
             Some(access) => memory_fault(far, access),
+            None if esr.is_external_abort() && poisoned(far) => signal(signal::SIGBUS, signal::BUS_MCEERR_AR, far),
             None if esr.is_alignment_fault() => signal(signal::SIGBUS, signal::BUS_ADRALN, far),
             None => signal(signal::SIGBUS, signal::BUS_OBJERR, far),
         },
@@ -77,6 +78,12 @@ fn user_fault(esr: Esr, far: u64, frame: &mut TrapFrame) -> Result<(), FaultSign
         Class::Unknown | Class::SystemRegister if emulate::identification(frame) => Ok(()),
         _ => signal(signal::SIGILL, signal::ILL_ILLOPC, pc),
     }
+}
+
+/// The memory behind a program's address did not answer: whether it is persistent memory, which is a bad block then.
+fn poisoned(far: u64) -> bool {
+    let frame = |space: &crate::space::Space| space.frame(VirtAddr::new(far)).ok();
+    task::current().space().and_then(|space| frame(&space)).is_some_and(crate::pmem::note)
 }
 
 /// What a translation, access-flag or permission fault was about to do; `None` for every other abort.
@@ -125,7 +132,16 @@ extern "C" fn trap_kernel_fault(frame: &mut TrapFrame, esr: u64) {
     if let (true, Some(target)) = (far < layout::USER_END, arch::user::fixup(frame.elr)) {
         // The copy routines hold no lock, so the fault may be served as the program's own would be.
         arch::irq::enable();
-        let served = access_of(decoded).is_some_and(|access| memory_fault(far, access).is_ok());
+        let served = match access_of(decoded) {
+            Some(access) => memory_fault(far, access).is_ok(),
+            None => {
+                // The program's side of the copy is a mapping of a bad block: `EFAULT` to the call, and the block is known.
+                if decoded.is_external_abort() {
+                    poisoned(far);
+                }
+                false
+            }
+        };
         arch::irq::save();
         if !served {
             frame.elr = target;

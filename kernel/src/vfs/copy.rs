@@ -5,6 +5,26 @@ use pmem::medium::{BadAddress, Sink, Source, Taken};
 /// Bytes a stack buffer holds while they pass through the kernel.
 pub(crate) const CHUNK: usize = 256;
 
+/// Kernel memory as a [`Sink`] whose copies end where the medium does not answer; a slice's would be a kernel fault.
+pub(crate) struct KernelSink<'a>(&'a mut [u8]);
+
+impl<'a> KernelSink<'a> {
+    /// All of `to`, from the front.
+    pub(crate) fn new(to: &'a mut [u8]) -> Self {
+        Self(to)
+    }
+}
+
+impl Sink for KernelSink<'_> {
+    unsafe fn copy_from(&mut self, from: *const u8, len: usize) -> Result<(), Taken> {
+        let fits = len.min(self.0.len());
+        // SAFETY: the caller vouches for `from`; the other side is a slice of our own.
+        let done = fits - unsafe { arch::user::copy(self.0.as_mut_ptr(), from, fits) };
+        self.0 = core::mem::take(&mut self.0).split_at_mut(done).1;
+        if done == len { Ok(()) } else { Err(Taken(done)) }
+    }
+}
+
 /// Gives `bytes` to `sink`; answers how many it took, fewer only where the program's memory ended.
 ///
 /// # Errors

@@ -298,6 +298,9 @@ impl File {
             (Behaviour::Terminal, _) => device::write_terminal(source, self.patience()).map(|done| (done, at)),
             (Behaviour::Device(special), _) => device::write(special, source).map(|done| (done, at)),
             (Behaviour::Directory, _) => Err(Errno::EISDIR),
+            (Behaviour::Text, Vnode::Kernel(special)) => {
+                super::proc::write(*special, source).map(|done| (done, at + done as u64))
+            }
             (Behaviour::Text | Behaviour::Place | Behaviour::Regular, _) => Err(Errno::EBADF),
         }
     }

@@ -5,7 +5,7 @@
 //! of what it found; [`Files`] are a program's descriptors and [`Place`] its working directory and umask.
 //! The file system itself is the crate `fs`; the system calls are in `crate::syscall::file`.
 
-mod copy;
+pub(crate) mod copy;
 pub(crate) mod error;
 mod file;
 mod files;

@@ -1,9 +1,11 @@
 //! The texts of `/proc`, made when they are opened.
 
+use super::copy;
 use super::special::Special;
 use crate::{counters, features, pmem, task};
 use abi::Errno;
 use alloc::vec::Vec;
+use ::pmem::medium::Source;
 use core::fmt::{self, Write};
 
 /// A text that is an error, not a panic, when memory is out.
@@ -27,6 +29,7 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
         Special::Counters => counters(&mut text),
         Special::Pmem => pmem::describe(&mut text),
         Special::Stacks => task::stack::describe(&mut text),
+        Special::Badblocks => pmem::describe_bad(&mut text),
         Special::Features => features::write_table(&mut text),
         Special::Cpuinfo => features::write_cpuinfo(&mut text),
         Special::SelfMaps => task::current().write_maps(&mut text),
@@ -34,6 +37,27 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
     };
     written.map_err(|fmt::Error| Errno::ENOMEM)?;
     Ok(text.0)
+}
+
+/// Bytes of a line that is written to a text.
+const MAX_LINE: usize = 256;
+
+/// Takes lines written to `special`, a text that may be written; all of `source`, one call at a time.
+///
+/// # Errors
+/// `EINVAL` for what is too long, and what the text makes of a line: the lines before it have been taken.
+pub(super) fn write<S: Source>(special: Special, source: &mut S) -> Result<usize, Errno> {
+    let mut bytes = [0; MAX_LINE];
+    let len = source.remaining();
+    let bytes = bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
+    copy::take(source, bytes).map_err(|_| Errno::EFAULT)?;
+    for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        match special {
+            Special::Badblocks => pmem::inject(line)?,
+            _ => return Err(Errno::EBADF),
+        }
+    }
+    Ok(len)
 }
 
 /// The path of the reading program's file.

@@ -221,6 +221,7 @@ fn first_touch<F: Frames, B: Backing>(
     let (frame, owner) = match (shown, access) {
         (PageOf::Beyond, _) => return Err(FaultError::Beyond),
         (PageOf::Unprepared, _) => return Err(FaultError::Unprepared),
+        (PageOf::Poisoned, _) => return Err(FaultError::Poisoned),
         (PageOf::Zero, Access::Write) => (at.zeroed(frames, page)?, Owner::Tree),
         (PageOf::Zero, _) => (frames.zero_page(), Owner::Other),
         (PageOf::Frame(frame), Access::Write) => (at.copied(frames, frame, page)?, Owner::Tree),
@@ -240,6 +241,7 @@ fn shared<F: Frames, B: Backing>(
     let index = vma.index(page);
     match (backing.page(index), access) {
         (PageOf::Beyond, _) => Err(FaultError::Beyond),
+        (PageOf::Poisoned, _) => Err(FaultError::Poisoned),
         (PageOf::Frame(frame), Access::Write) if backing.writable(index) => {
             Ok(Found { frame, owner: Owner::Other, rights: Attributes::user(vma.prot) })
         }

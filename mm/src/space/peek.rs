@@ -82,7 +82,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                     let zero = self.tables.frames().zero_page();
                     self.tables.map_same(part, zero, attributes)?;
                 }
-                PageOf::Beyond | PageOf::Unprepared => {}
+                // The kernel refuses a peek of bad blocks; of one that went bad since, a touch is SIGBUS.
+                PageOf::Beyond | PageOf::Unprepared | PageOf::Poisoned => {}
             }
             done += count;
         }

@@ -237,7 +237,6 @@ impl State {
         });
         struck
     }
-
 }
 
 impl Medium for SimMedium {
