@@ -133,7 +133,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             let new = match file.page(vma.index(page)) {
                 PageOf::Frame(frame) => frame,
                 PageOf::Zero => self.tables.frames().zero_page(),
-                PageOf::Beyond | PageOf::Unprepared => {
+                PageOf::Beyond | PageOf::Unprepared | PageOf::Poisoned => {
                     self.tables.unmap(VirtRange::new(page, start).ok_or(OutOfMemory)?)?.flush();
                     continue;
                 }
