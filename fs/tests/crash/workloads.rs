@@ -1,6 +1,7 @@
 //! The calls that are cut: each form of every changing call, on a small tree.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use fs::{Error, Fs, Mount, NewNode, Node, Rename, SetAttr, Time, WriteAt};
@@ -10,7 +11,7 @@ use units::{ByteLen, FileOff};
 use crate::explore::fresh_with;
 
 type World = Arc<Fs<SimMedium>>;
-type Step = Arc<dyn Fn(&World) -> Result<(), Error>>;
+type Step = Rc<dyn Fn(&World) -> Result<(), Error>>;
 
 const BLOCK: usize = 4096;
 /// Little more than the smallest file system.
@@ -42,7 +43,7 @@ impl Workload {
             can_turn: false,
             checkpoints: false,
             before: Vec::new(),
-            call: Arc::new(call),
+            call: Rc::new(call),
             is_second: false,
             may_change_nothing: false,
         }
@@ -132,7 +133,7 @@ pub(crate) fn during_a_checkpoint(workload: Workload, calls: usize) -> Workload 
         Ok(())
     };
     let more = vec![workload.call.clone(); calls];
-    let before = [Arc::new(begin) as Step].into_iter().chain(workload.before.clone()).chain(more);
+    let before = [Rc::new(begin) as Step].into_iter().chain(workload.before.clone()).chain(more);
     Workload { name, medium: ByteLen::new(8 << 20), checkpoints: true, before: before.collect(), ..workload }
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn finishing_the_checkpoint(workload: Workload) -> Workload {
         call(fs)?;
         fs.volume().compact()
     };
-    Workload { name: format!("{}, and to its end", workload.name), call: Arc::new(both), ..workload }
+    Workload { name: format!("{}, and to its end", workload.name), call: Rc::new(both), ..workload }
 }
 
 /// The whole of a checkpoint as one call.
@@ -334,7 +335,7 @@ pub(crate) fn overflowing() -> Workload {
         Ok(())
     };
     let name = "write into fragments".to_owned();
-    Workload { name, medium: ByteLen::new(24 << 20), before: vec![Arc::new(fragment)], ..Workload::new("", write) }
+    Workload { name, medium: ByteLen::new(24 << 20), before: vec![Rc::new(fragment)], ..Workload::new("", write) }
 }
 
 /// All of them.
