@@ -100,7 +100,11 @@ fn an_elf_file_is_moved_by_kaslr() {
 fn backtraces_are_named_in_a_moved_kernel() {
     let machine = placed(0x47ff_0000).append("kaslr=1G test=panics::bad_pointer");
     let ended = machine.run();
-    ended.status(101).says("pc  0xffff8000c0").says("::tests::panics::bad_pointer at kernel/src/tests/panics.rs:");
+    ended
+        .status(101)
+        .says("  pc   0xffff8000c0")
+        .says(" bytes above its link address\n")
+        .says("::tests::panics::bad_pointer at kernel/src/tests/panics.rs:");
     let caller = |line: &str| line.starts_with("  0xffff8000c0") && line.contains("::testing::test_task at ");
     assert!(ended.output.lines().any(caller), "the caller has no name:\n{}", ended.output);
 }

@@ -230,7 +230,7 @@ fn without_semihosting_the_report_is_whole_and_the_machine_does_not_look_as_if_a
 }
 
 /// Lets gdb do `commands` with the kernel in a machine that waits for it.
-fn under_gdb(machine: impl Fn(&[&str]) -> Machine, commands: &[&str]) -> Ended {
+fn under_gdb(machine: impl Fn(&[&str]) -> Machine, commands: &[&str]) -> (Ended, String) {
     let image = Image::fresh();
     let socket = image.path().with_file_name("gdb.sock");
     let chardev = format!("socket,path={},server=on,wait=off,id=gdb", socket.display());
@@ -242,18 +242,22 @@ fn under_gdb(machine: impl Fn(&[&str]) -> Machine, commands: &[&str]) -> Ended {
     commands.iter().for_each(|command| _ = gdb.args(["-ex", command]));
     let session = gdb.current_dir(root()).stdin(Stdio::null()).output().expect("gdb-multiarch");
     assert!(session.status.success(), "{}", String::from_utf8_lossy(&session.stderr));
-    machine.stays_open()
+    (machine.stays_open(), String::from_utf8_lossy(&session.stdout).into_owned())
 }
 
 #[test]
 fn a_fault_in_a_call_is_told_with_the_program() {
     let image = Image::fresh();
     // The frame of a program's first fault is made to point at nothing.
-    let commands = ["break *&trap_user_fault", "continue", "set $x0 = 8", "detach"];
-    let ended = under_gdb(|words| Machine::with(&image).init("/bin/hello").qemu(words), &commands);
+    let fault = ["break *&trap_user_fault", "continue", "set $x0 = 8", "delete"];
+    let message =
+        ["break vitrine_kernel::panic::report::end", "continue", "set language c", "x/s &VITRINE_PANIC", "detach"];
+    let commands: Vec<&str> = fault.into_iter().chain(message).collect();
+    let (ended, said) = under_gdb(|words| Machine::with(&image).init("/bin/hello").qemu(words), &commands);
     is_whole(&ended);
     ended.says("panic on CPU 0: data abort").says("the null page").says("  x0  0x0000000000000008");
     ended.says("\nin task 1 of process 1, /bin/hello; at most ");
+    assert!(said.contains("<VITRINE_PANIC>:\t\"data abort in EL1"), "gdb said:\n{said}");
     let handler = |line: &&str| line.contains("trap_user_fault at kernel/src/trap/mod.rs:");
     assert!(backtrace(&ended).iter().any(handler), "{:#?}", backtrace(&ended));
 }
@@ -262,7 +266,7 @@ fn a_fault_in_a_call_is_told_with_the_program() {
 fn before_there_is_a_console_semihosting_takes_the_report() {
     // The kernel is told that it was loaded where it was not.
     let commands = ["break *&kernel_main", "continue", "set $x1 = 3", "detach"];
-    let ended = under_gdb(|words| Machine::bare().qemu(words), &commands);
+    let (ended, _) = under_gdb(|words| Machine::bare().qemu(words), &commands);
     assert_eq!(ended.status, 101, "{ended:#?}");
     for text in ["panic on CPU 0: data abort in EL1, write", "the boot stack, ", "bring_up at kernel/src/start.rs:"] {
         assert!(ended.errors.contains(text), "{text:?} is not in:\n{}", ended.errors);

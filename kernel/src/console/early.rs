@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The UART's data register and its flags, as offsets.
 const DATA: usize = 0x00;
@@ -14,6 +14,8 @@ const FULL: u32 = 1 << 5;
 const ON: u32 = 1 | 1 << 8 | 1 << 9;
 /// How often to look for room in the FIFO before a byte is given up: a UART that has died must not hang the report.
 const PATIENCE: u32 = 1 << 22;
+/// The same for the bytes after one that was given up.
+const IMPATIENCE: u32 = 1 << 8;
 
 /// The address of the UART's registers; 0 before [`attach`].
 static REGISTERS: AtomicUsize = AtomicUsize::new(0);
@@ -42,7 +44,9 @@ pub(crate) fn write(bytes: &[u8]) {
 }
 
 fn put(registers: usize, byte: u8) {
-    for _ in 0..PATIENCE {
+    static GAVE_UP: AtomicBool = AtomicBool::new(false);
+    let patience = if GAVE_UP.load(Ordering::Relaxed) { IMPATIENCE } else { PATIENCE };
+    for _ in 0..patience {
         let flags: u32;
         // SAFETY: `attach` was told that these are the registers of a PL011; reading the flags changes nothing.
         unsafe { asm!("ldr {:w}, [{}]", out(reg) flags, in(reg) registers + FLAGS, options(nostack, preserves_flags)) };
@@ -52,8 +56,10 @@ fn put(registers: usize, byte: u8) {
                 asm!("str {:w}, [{}]", in(reg) u32::from(byte), in(reg) registers + DATA,
                     options(nostack, preserves_flags));
             }
+            GAVE_UP.store(false, Ordering::Relaxed);
             return;
         }
         core::hint::spin_loop();
     }
+    GAVE_UP.store(true, Ordering::Relaxed);
 }

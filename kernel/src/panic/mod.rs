@@ -32,7 +32,7 @@ const NESTED: usize = 3;
 /// Bytes of the message that are kept.
 const KEPT: usize = 256;
 
-/// The first panic's message, cut to its length; read by gdb (`x/s &VITRINE_PANIC`).
+/// The first panic's message, cut to its length; read by gdb (`set language c`, `x/s &VITRINE_PANIC`).
 #[repr(C)]
 pub(crate) struct Kept(UnsafeCell<[u8; KEPT]>);
 
@@ -157,8 +157,9 @@ fn on_overflow_stack(first: &First<'_>) -> ! {
 }
 
 extern "C" fn first_stage(first: &First<'_>) -> ! {
+    let _ = write!(Out, "\npanic on CPU {}: ", arch::cpu::index());
+    let _ = write!(Tee { kept: 0 }, "{}", first.message);
     let _ = writeln!(Out);
-    let _ = writeln!(Tee { kept: 0 }, "panic on CPU {}: {}", arch::cpu::index(), first.message);
     for cpu in (0..u32::BITS).filter(|cpu| first.missing >> cpu & 1 != 0) {
         let _ = writeln!(Out, "CPU {cpu} does not stop");
     }
@@ -182,7 +183,7 @@ struct Tee {
 
 impl Write for Tee {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for &byte in text.trim_end_matches('\n').as_bytes() {
+        for &byte in text.as_bytes() {
             if self.kept < KEPT - 1 {
                 // SAFETY: inside the array, its last byte stays 0, and only the first report comes here.
                 unsafe { VITRINE_PANIC.0.get().cast::<u8>().add(self.kept).write_volatile(byte) };

@@ -4,7 +4,7 @@ use core::fmt;
 
 use units::{PhysAddr, VirtAddr, VirtRange};
 
-use crate::layout::{self, LINEAR_BASE, LINEAR_END, STACKS_BASE, STACKS_SIZE};
+use crate::layout::{self, LINEAR_BASE, LINEAR_END, STACKS_BASE, STACKS_SIZE, USER_END};
 use crate::task::stack::{self, SLOT};
 use crate::{percpu, pmem, regions};
 
@@ -23,6 +23,11 @@ impl fmt::Display for Owner {
             return stack(f, va, range);
         }
         f.write_str(layout::describe(va))?;
+        // SAFETY: null, or the task that runs here.
+        let task = unsafe { percpu::current_or_null().as_ref() };
+        if let (0x1000..USER_END, Some(task)) = (va.get(), task) {
+            return write!(f, ", in {task}");
+        }
         let Some(region) = regions::find(va) else { return Ok(()) };
         if (LINEAR_BASE..LINEAR_END).contains(&va.get()) {
             return physical(f, PhysAddr::new(va.get() - LINEAR_BASE));

@@ -11,7 +11,7 @@ use units::VirtAddr;
 use super::{Out, backtrace, owner, symbols};
 use crate::console::early;
 use crate::exit::{self, status};
-use crate::percpu;
+use crate::{layout, percpu};
 use crate::task::stack;
 
 /// Log lines repeated at most.
@@ -82,7 +82,11 @@ fn registers(out: &mut Out, facts: &Facts) -> fmt::Result {
     writeln!(out)?;
     writeln!(out, "  pc   {:#018x}: {}", frame.elr, owner::of(VirtAddr::new(frame.elr)))?;
     writeln!(out, "  sp   {:#018x}: {}", frame.sp, owner::of(VirtAddr::new(frame.sp)))?;
-    writeln!(out, "  spsr {:#018x}: {}", frame.spsr, SavedState(frame.spsr))
+    writeln!(out, "  spsr {:#018x}: {}", frame.spsr, SavedState(frame.spsr))?;
+    match layout::displacement() {
+        0 => Ok(()),
+        moved => writeln!(out, "  the kernel runs {moved:#x} bytes above its link address"),
+    }
 }
 
 fn exception(out: &mut Out, facts: &Facts) -> fmt::Result {

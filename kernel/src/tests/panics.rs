@@ -47,7 +47,7 @@ kernel_test! {
         let told = |address: u64| panic::owner_of(VirtAddr::new(address)).to_string();
         let top = task::current().stack_top().get();
         assert_eq!(told(8), "the null page");
-        assert_eq!(told(0x1234_5678), "a program's memory");
+        assert_eq!(told(0x1234_5678), format!("a program's memory, in {}", task::current()));
         assert_eq!(told(layout::text_start().get()), "kernel text");
         assert_eq!(told(top - 16), "this task's stack, 16 bytes below its top");
         assert_eq!(told(top - 0x8001), "the guard below this task's stack, 1 bytes beyond its end");
