@@ -42,6 +42,19 @@ impl Frames for KernelFrames {
         frames::free(frame);
     }
 
+    fn alloc_huge(&self) -> Result<Pfn, mm::OutOfMemory> {
+        let first = frames::alloc_block(Level::Pmd.pages()).map_err(|_| mm::OutOfMemory)?;
+        for frame in first.get()..first.get() + Level::Pmd.pages().get() {
+            // SAFETY: the frames were free, so they are RAM in the linear map that nobody uses.
+            unsafe { arch::memory::zero_page(layout::linear(Pfn::new(frame).base())) };
+        }
+        Ok(first)
+    }
+
+    fn free_huge(&self, first: Pfn) {
+        frames::free_block(first, Level::Pmd.pages());
+    }
+
     fn zero_page(&self) -> Pfn {
         *ZERO_PAGE.get().unwrap_or_else(|| unreachable!("mmu::init comes before every address space"))
     }
@@ -108,6 +121,10 @@ impl Mmu for KernelMmu {
     fn invalidate_asid(&self, asid: Asid) {
         counters::TLBI.add(1);
         arch::tlb::invalidate_asid(asid.get());
+    }
+
+    fn sets_access_flag(&self) -> bool {
+        has(Feature::HardwareAccess)
     }
 
     fn sync_icache(&self, first: Pfn, count: PageCount) {

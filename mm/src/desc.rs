@@ -285,6 +285,37 @@ impl Attributes {
         Self(bits)
     }
 
+    /// A page of a file that a program shares and has stored to: the right to write is DBM, and AP\[2\] clear says dirty.
+    pub const fn shared(prot: Prot) -> Self {
+        let user = Self::user(prot);
+        if prot.contains(Prot::WRITE) { Self(user.0 | DBM) } else { user }
+    }
+
+    /// The same, but not dirty: the next store makes it so, by the hardware or by a fault.
+    pub const fn clean(self) -> Self {
+        Self(self.0 | AP_READ_ONLY)
+    }
+
+    /// Whether somebody stored here since it was clean. Only what has DBM can say.
+    pub const fn is_dirty(self) -> bool {
+        self.0 & DBM != 0 && self.writable()
+    }
+
+    /// Whether it was touched since it was made, or made old.
+    pub const fn is_young(self) -> bool {
+        self.0 & AF != 0
+    }
+
+    /// The same, touched.
+    pub const fn young(self) -> Self {
+        Self(self.0 | AF)
+    }
+
+    /// The same, not touched yet: the next access sets the access flag, by the hardware or by a fault.
+    pub const fn old(self) -> Self {
+        Self(self.0 & !AF)
+    }
+
     /// The bits as they stand in a leaf.
     pub const fn bits(self) -> u64 {
         self.0

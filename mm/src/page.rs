@@ -216,6 +216,23 @@ pub(crate) fn unmapped<F: Frames>(frames: &F, frame: Pfn) {
     }
 }
 
+/// The same for a block of level 2, all of whose frames are the tree's: together where nobody else has one of them.
+pub(crate) fn block_unmapped<F: Frames>(frames: &F, first: Pfn) {
+    let mut last = [0u64; 8];
+    for n in 0..512 {
+        let free = frames.page(Pfn::new(first.get() + n)).is_none_or(|page| {
+            page.unmap();
+            page.drop_count()
+        });
+        last[n as usize / 64] |= u64::from(free) << (n % 64);
+    }
+    if last == [u64::MAX; 8] {
+        return frames.free_huge(first);
+    }
+    let free = (0..512).filter(|n| last[*n as usize / 64] >> (n % 64) & 1 != 0);
+    free.for_each(|n| frames.free(Pfn::new(first.get() + n)));
+}
+
 /// `put_page`.
 pub(crate) fn put<F: Frames>(frames: &F, frame: Pfn, page: &Page) {
     if page.drop_count() && page.flags().contains(PageFlags::FRAME) {

@@ -35,6 +35,17 @@ pub trait Frames {
     /// Takes back a frame that `alloc` or `alloc_zeroed` gave. No CPU can reach it any more.
     fn free(&self, frame: Pfn);
 
+    /// The first of as many frames of zeros as a block of level 2 has, at a multiple of their number. Each can be given back
+    /// by itself.
+    fn alloc_huge(&self) -> Result<Pfn, OutOfMemory> {
+        Err(OutOfMemory)
+    }
+
+    /// Takes back all that [`alloc_huge`](Self::alloc_huge) gave, at once.
+    fn free_huge(&self, first: Pfn) {
+        (first.get()..first.get() + Level::Pmd.pages().get()).for_each(|frame| self.free(Pfn::new(frame)));
+    }
+
     /// The frame of zeros that all address spaces read where nothing was written yet. Never written, never freed.
     fn zero_page(&self) -> Pfn;
 
@@ -127,6 +138,13 @@ pub trait Mmu {
     /// Called before `count` frames from `first` become executable: what was written there reaches the point of
     /// unification, and the instruction cache forgets what it had. May remember frames it has already cleaned.
     fn sync_icache(&self, first: Pfn, count: PageCount);
+
+    /// Whether the hardware sets the access flag (TCR.HA): pages made before anybody asked are then made old. Whether it also
+    /// clears AP\[2\] where DBM is set (TCR.HD) need not be known: where it does not, the store faults and
+    /// [`AddressSpace::fault`](crate::AddressSpace::fault) does the same.
+    fn sets_access_flag(&self) -> bool {
+        false
+    }
 }
 
 /// One page behind a mapping of a file.
@@ -213,6 +231,14 @@ impl<T: Frames + ?Sized> Frames for &T {
         (**self).free(frame);
     }
 
+    fn alloc_huge(&self) -> Result<Pfn, OutOfMemory> {
+        (**self).alloc_huge()
+    }
+
+    fn free_huge(&self, first: Pfn) {
+        (**self).free_huge(first);
+    }
+
     fn zero_page(&self) -> Pfn {
         (**self).zero_page()
     }
@@ -249,5 +275,9 @@ impl<T: Mmu + ?Sized> Mmu for &T {
 
     fn sync_icache(&self, first: Pfn, count: PageCount) {
         (**self).sync_icache(first, count);
+    }
+
+    fn sets_access_flag(&self) -> bool {
+        (**self).sets_access_flag()
     }
 }

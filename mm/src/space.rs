@@ -10,10 +10,13 @@
 
 mod adjust;
 mod advise;
+mod around;
 mod brk;
+mod dirty;
 mod fault;
 mod follow;
 mod fork;
+mod huge;
 mod layout;
 mod lock;
 mod look;
@@ -35,6 +38,7 @@ use alloc::vec::Vec;
 use units::{PAGE_SIZE, PageCount, Pfn, VirtAddr};
 
 pub use self::advise::{Advice, AdviseError, PopulateError};
+pub use self::dirty::Counts;
 pub use self::fault::{Access, FaultError};
 pub use self::follow::{Follow, Followed, NoPage, find_get_page};
 pub use self::layout::{Bases, Layout, Order, Reach, TASK_SIZE_32};

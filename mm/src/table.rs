@@ -151,6 +151,15 @@ fn store(entry: &AtomicU64, desc: Desc) {
     WRITTEN.store(WRITTEN.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
+/// Clears the valid bit, and keeps whatever the hardware has noted in the entry. Answers what it was.
+fn store_invalid(entry: &AtomicU64, desc: Desc) -> Desc {
+    if desc.attributes().bits() & crate::desc::DBM == 0 && desc.attributes().is_young() {
+        store(entry, desc.without_valid());
+        return desc;
+    }
+    Desc::from_bits(entry.fetch_and(!crate::desc::VALID, Ordering::AcqRel))
+}
+
 /// `by` more entries of a table are in use; `parent` is the table's own descriptor.
 fn count_up(parent: Option<&AtomicU64>, by: u64) {
     if let Some(parent) = parent {
@@ -306,7 +315,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     fn change(&self, entry: &AtomicU64, leaf: Leaf, new: Desc) {
         let range = span(leaf.va.get(), leaf.va.get() + (leaf.level.size() - 1));
         if leaf.desc.needs_break(new, leaf.level) {
-            store(entry, leaf.desc.without_valid());
+            store_invalid(entry, leaf.desc);
             self.mmu.publish();
             self.mmu.invalidate(self.asid, range, leaf.level, Reach::Leaves);
             store(entry, new);
@@ -387,9 +396,24 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// Gives back the frames of a leaf that is gone, where they are the tree's.
     pub(crate) fn free_leaf(&self, level: Level, desc: Desc) {
-        if desc.owner() == Owner::Tree {
-            for n in 0..level.pages().get() {
-                page::unmapped(&self.frames, Pfn::new(desc.pfn().get() + n));
+        match desc.owner() {
+            Owner::Tree if level == Level::Pmd => page::block_unmapped(&self.frames, desc.pfn()),
+            Owner::Tree => {
+                for n in 0..level.pages().get() {
+                    page::unmapped(&self.frames, Pfn::new(desc.pfn().get() + n));
+                }
+            }
+            Owner::Other => self.note_dirty(level, desc),
+        }
+    }
+
+    /// The pages of a file behind a leaf that goes, or stops saying so, remember that they were stored to.
+    fn note_dirty(&self, level: Level, desc: Desc) {
+        if desc.attributes().is_dirty() {
+            let first = desc.pfn().get();
+            let all = (first..first + level.pages().get()).map(Pfn::new);
+            for page in all.filter_map(|frame| self.frames.page(frame)) {
+                page.set_page_dirty();
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::commit::Commit;
 use crate::desc::{Desc, Level};
 use crate::page::Page;
 use crate::seams::{Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, TableMemory};
+use crate::space::Access;
 
 /// Frames from here on are blocks of files: never lent, never freed. What they hold follows from their number.
 pub(crate) const PMEM: u64 = 1 << 30;
@@ -51,6 +52,8 @@ pub(crate) struct Machine {
     pub(crate) publishes: Cell<u32>,
     pub(crate) commit: Commit,
     pages: Vec<Page>,
+    /// Whether the hardware keeps access flags and dirty states (cortex-a72 does not).
+    pub(crate) hardware: Cell<bool>,
     /// The descriptors of the first blocks of files.
     blocks: Vec<Page>,
     /// A frame that has no descriptor.
@@ -75,6 +78,7 @@ impl Machine {
             commit: Commit::new(),
             pages: (0..frames + 2).map(|_| Page::new()).collect(),
             blocks: (0..64).map(|_| Page::new()).collect(),
+            hardware: Cell::new(false),
             undescribed: Cell::new(u64::MAX),
             stored: RefCell::default(),
         };
@@ -117,15 +121,6 @@ impl Machine {
         self.memory[frame.get() as usize][0].store(word, Ordering::Relaxed);
     }
 
-    /// What a TLB says of `va` in the space `asid`.
-    pub(crate) fn cached(&self, asid: Asid, va: VirtAddr) -> Option<Desc> {
-        self.walk_all();
-        let tlbs = self.tlb.borrow();
-        let tlb = tlbs.get(&asid.get())?;
-        let (first, (level, desc)) = tlb.leaves.range(..=va.get()).next_back()?;
-        (va.get() - first < level.size()).then_some(*desc)
-    }
-
     /// Panics where a TLB remembers what is no longer so, or a walker need not know of what is.
     pub(crate) fn settled(&self) {
         self.walk_all();
@@ -158,6 +153,52 @@ impl Machine {
                 _ if !desc.is_valid() => {}
                 Some(next) if desc.is_table(level) => self.list(asid, desc.pfn(), next, va, leaves),
                 _ => drop(leaves.insert((asid, va, desc.bits()))),
+            }
+        }
+    }
+
+    /// One access of a program, as the hardware does it: whether it succeeds without a fault. Sets the access flag, and
+    /// clears AP[2] where DBM is set, if this machine can.
+    pub(crate) fn access(&self, asid: Asid, va: VirtAddr, access: Access) -> bool {
+        self.walk_all();
+        let Some((table, level)) = self.leaf_of(asid, va) else { return false };
+        let entry = &self.table(table)[level.index(va)];
+        let now = Desc::from_bits(entry.load(Ordering::Relaxed));
+        let first = va.align_down(level.size()).get();
+        let mut tlbs = self.tlb.borrow_mut();
+        let tlb = tlbs.entry(asid.get()).or_default();
+        let cached = tlb.leaves.range(..=va.get()).next_back();
+        let cached = cached.filter(|(at, (level, _))| va.get() - **at < level.size()).map(|(_, (_, desc))| *desc);
+        let mut desc = cached.unwrap_or(now);
+        if !desc.is_valid() || !self.hardware.get() && !desc.attributes().is_young() {
+            return false;
+        }
+        let rights = desc.attributes().young();
+        let store = access == Access::Write;
+        if store && !rights.writable() && !(rights.may_store() && self.hardware.get()) {
+            return false;
+        }
+        // AP[2] is bit 7.
+        let rights =
+            if store && !rights.writable() { rights.bits() & !crate::desc::AP_READ_ONLY } else { rights.bits() };
+        let changed = desc.bits() & !(crate::desc::AP_READ_ONLY | crate::desc::AF);
+        desc = Desc::from_bits(changed | rights & (crate::desc::AP_READ_ONLY | crate::desc::AF));
+        if desc.pfn() == now.pfn() && now.is_valid() {
+            entry.store(now.bits() & !(crate::desc::AP_READ_ONLY & !desc.bits()) | crate::desc::AF, Ordering::Relaxed);
+            self.published.borrow_mut().insert((asid.get(), first, entry.load(Ordering::Relaxed)));
+            tlb.leaves.insert(first, (level, desc));
+        }
+        true
+    }
+
+    /// The table of the leaf that is for `va`, and its level.
+    fn leaf_of(&self, asid: Asid, va: VirtAddr) -> Option<(Pfn, Level)> {
+        let (mut table, mut level) = (*self.roots.borrow().get(&asid.get())?, Level::Pgd);
+        loop {
+            let desc = self.entry(table, level.index(va));
+            match level.next() {
+                Some(next) if desc.is_table(level) => (table, level) = (desc.pfn(), next),
+                _ => return desc.is_valid().then_some((table, level)),
             }
         }
     }
@@ -231,6 +272,10 @@ impl Machine {
             let dirty = (0..level.pages().get()).find(|n| !synced.contains(&(desc.pfn().get() + n)));
             assert_eq!(dirty, None, "{va:#x}: executable before its instructions were synchronised");
         }
+        if !desc.attributes().is_young() {
+            // No TLB keeps what would fault, or would have to be written back.
+            return;
+        }
         // What is remembered stays, also where the tables allow more or less by now.
         tlb.leaves.entry(va).or_insert((level, desc));
     }
@@ -288,6 +333,20 @@ impl Frames for Machine {
         let known = tlbs.values().flat_map(|tlb| tlb.tables.values()).any(|table| *table == frame);
         assert!(!known, "{frame} freed while a walker knows it as a table");
         self.free.borrow_mut().push(frame);
+    }
+
+    fn alloc_huge(&self) -> Result<Pfn, OutOfMemory> {
+        let mut free = self.free.borrow_mut();
+        let all: BTreeSet<u64> = free.iter().map(|frame| frame.get()).collect();
+        let whole = |first: &u64| (*first..first + 512).all(|frame| all.contains(&frame));
+        let first = (512..self.pages.len() as u64).step_by(512).find(whole).ok_or(OutOfMemory)?;
+        free.retain(|frame| !(first..first + 512).contains(&frame.get()));
+        for frame in first..first + 512 {
+            assert!(self.lent.borrow_mut().insert(frame), "{frame:#x} lent twice");
+            self.synced.borrow_mut().remove(&frame);
+            self.memory[frame as usize].iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+        Ok(Pfn::new(first))
     }
 
     fn zero_page(&self) -> Pfn {
@@ -348,6 +407,10 @@ impl Mmu for Machine {
     fn invalidate_asid(&self, asid: Asid) {
         // Called by `Drop` too, when no CPU has the root loaded any more.
         self.tlb.borrow_mut().remove(&asid.get());
+    }
+
+    fn sets_access_flag(&self) -> bool {
+        self.hardware.get()
     }
 
     fn sync_icache(&self, first: Pfn, count: PageCount) {

@@ -2,9 +2,9 @@
 
 use units::{ByteLen, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
 
-use super::protect::rights;
+use super::protect::{rights, rights_of};
 use super::{AddressSpace, MMAP_MIN_ADDR};
-use crate::desc::{Attributes, Owner, Prot};
+use crate::desc::{Attributes, Level, Owner, Prot};
 use crate::page::{self, Mapping};
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory, PageOf, Poisoned};
 use crate::table::{Entry, Leaf, Tables};
@@ -144,6 +144,9 @@ pub(super) fn touch<F: Frames, U: Mmu, B: Backing>(
     page: VirtAddr,
     access: Access,
 ) -> Result<Owner, FaultError> {
+    if let Some(owner) = super::huge::touch_block(tables, at, page, access) {
+        return Ok(owner);
+    }
     let result = match tables.entry(page) {
         Ok(Entry::Empty(slot)) => first_touch(tables.frames(), at, page, access).map(|found| {
             tables.fill_slot(slot, found.frame, found.rights, found.owner);
@@ -152,8 +155,10 @@ pub(super) fn touch<F: Frames, U: Mmu, B: Backing>(
         Ok(Entry::Leaf(leaf)) => return touch_again(tables, at, page, leaf, access),
         Err(error) => Err(error.into()),
     };
-    if result.is_err() {
-        tables.prune(page);
+    match result {
+        Ok(Owner::Other) if access == Access::Read => super::around::map_around(tables, at.vma, page),
+        Ok(_) => {}
+        Err(_) => tables.prune(page),
     }
     result
 }
@@ -167,7 +172,7 @@ pub(super) struct Faulting<'a, B> {
 
 impl<B> Faulting<'_, B> {
     /// A fresh frame is the program's own page at `page`.
-    fn born<F: Frames>(&self, frames: &F, frame: Pfn, page: VirtAddr) -> Pfn {
+    pub(super) fn born<F: Frames>(&self, frames: &F, frame: Pfn, page: VirtAddr) -> Pfn {
         if let Some(descriptor) = frames.page(frame) {
             descriptor.born(self.family, self.vma.anon_index(page));
         }
@@ -243,7 +248,7 @@ fn shared<F: Frames, B: Backing>(
         (PageOf::Beyond, _) => Err(FaultError::Beyond),
         (PageOf::Poisoned, _) => Err(FaultError::Poisoned),
         (PageOf::Frame(frame), Access::Write) if backing.writable(index) => {
-            Ok(Found { frame, owner: Owner::Other, rights: Attributes::user(vma.prot) })
+            Ok(Found { frame, owner: Owner::Other, rights: Attributes::shared(vma.prot) })
         }
         (PageOf::Frame(frame), Access::Read | Access::Exec) => Ok(Found::new(frame, Owner::Other, vma.prot)),
         (PageOf::Zero, Access::Read | Access::Exec) => Ok(Found::new(frames.zero_page(), Owner::Other, vma.prot)),
@@ -263,8 +268,25 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
     if !leaf.desc.is_valid() {
         return Err(FaultError::Denied);
     }
-    if access != Access::Write || leaf.desc.attributes().writable() {
+    let rights = leaf.desc.attributes();
+    if access != Access::Write || rights.writable() {
+        // `pte_mkyoung`: what the hardware does where it can.
+        if !rights.is_young() {
+            tables.protect(leaf_range(&leaf)?, |_, _| Some(rights.young()))?;
+        }
         return Ok(leaf.desc.owner());
+    }
+    if rights.may_store() {
+        // `pte_mkdirty`: the same. No clean page of a file is writable that the file has not allowed.
+        tables.protect(leaf_range(&leaf)?, |_, _| Some(Attributes::shared(vma.prot)))?;
+        return Ok(leaf.desc.owner());
+    }
+    if leaf.level != Level::Pte && leaf.desc.owner() == Owner::Tree {
+        let whole = rights_of(tables.frames(), vma.prot, &leaf);
+        if whole.writable() {
+            tables.protect(leaf_range(&leaf)?, |_, _| Some(whole))?;
+            return Ok(Owner::Tree);
+        }
     }
     let frames = tables.frames();
     let old = leaf.translate(page).pfn();
@@ -291,6 +313,11 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
         }
     }
     Ok(found.owner)
+}
+
+/// The addresses of a leaf.
+fn leaf_range(leaf: &Leaf) -> Result<VirtRange, FaultError> {
+    VirtRange::with_len(leaf.va, ByteLen::new(leaf.level.size())).ok_or(FaultError::Unmapped)
 }
 
 /// The addresses of one page.

@@ -4,6 +4,7 @@
 mod calls;
 mod drawn;
 mod fork;
+mod memory;
 mod model;
 
 use units::{FileOff, HUGE_SIZE, PAGE_SIZE, VirtAddr, VirtRange};
@@ -61,26 +62,27 @@ fn map(space: &mut Space<'_>, request: Request<TestFile>) -> Result<VirtAddr, Ma
     space.map(request).map(|mapped| mapped.at)
 }
 
-/// A program's load from the page at `va`: the TLB first, then as many faults as it takes, of which one must do.
+/// A program's load from the page at `va`: the TLB first, then a fault, which must do.
 fn read(machine: &Machine, space: &mut Space<'_>, va: VirtAddr) -> Result<u64, FaultError> {
-    if machine.cached(space.asid(), va).is_none() {
-        space.fault(va, Access::Read)?;
-    }
-    assert!(machine.cached(space.asid(), va).is_some(), "{va}: a fault was handled, and the next access faults again");
-    let leaf = space.leaf(va).unwrap();
-    Ok(machine.word(leaf.translate(va).pfn()))
+    reach(machine, space, va, Access::Read)?;
+    Ok(machine.word(space.leaf(va).unwrap().translate(va).pfn()))
 }
 
 /// A program's store to the page at `va`.
 fn write(machine: &Machine, space: &mut Space<'_>, va: VirtAddr, word: u64) -> Result<(), FaultError> {
-    let asid = space.asid();
-    let writable = |machine: &Machine| machine.cached(asid, va).is_some_and(|desc| desc.attributes().writable());
-    if !writable(machine) {
-        space.fault(va, Access::Write)?;
+    reach(machine, space, va, Access::Write)?;
+    machine.set_word(space.leaf(va).unwrap().translate(va).pfn(), word);
+    Ok(())
+}
+
+fn reach(machine: &Machine, space: &mut Space<'_>, va: VirtAddr, access: Access) -> Result<(), FaultError> {
+    if !machine.access(space.asid(), va, access) {
+        space.fault(va, access)?;
+        assert!(
+            machine.access(space.asid(), va, access),
+            "{va}: a fault was handled, and the next {access:?} faults again"
+        );
     }
-    assert!(writable(machine), "{va}: a fault was handled, and the next store faults again");
-    let leaf = space.leaf(va).unwrap();
-    machine.set_word(leaf.translate(va).pfn(), word);
     Ok(())
 }
 

@@ -44,8 +44,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             assert!(!leaf.desc.is_valid(), "{}: a page that may not be touched can be", leaf.va);
         } else {
             assert!(leaf.desc.is_valid(), "{}: a page that may be touched cannot be", leaf.va);
-            let attributes = leaf.desc.attributes();
-            let store = vma.kind().is_shared() && attributes == Attributes::user(vma.prot());
+            // What the hardware notes by itself is left out: touched, and of what has DBM, dirty.
+            let attributes = leaf.desc.attributes().young();
+            let store = vma.kind().is_shared() && attributes.clean() == Attributes::shared(vma.prot()).clean();
             // Shared with a forked space, or with one that was.
             let shared = leaf.desc.owner() == Owner::Tree && attributes == rights(vma.prot(), Owner::Other);
             assert!(store || shared || attributes == rights(vma.prot(), leaf.desc.owner()), "{}", leaf.va);

@@ -3,9 +3,9 @@
 
 use units::{HUGE_SIZE, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
 
-use super::{Blocked, Entry, Leaf, Slot, Tables, count_up, load, store};
+use super::{Blocked, Entry, Leaf, Slot, Tables, count_up, load, span, store, store_invalid};
 use crate::desc::{Attributes, Desc, ENTRIES, Level, Owner};
-use crate::seams::{Frames, Mmu, OutOfMemory};
+use crate::seams::{Frames, Mmu, OutOfMemory, Reach};
 
 /// Why nothing was mapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -160,6 +160,51 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         self.mmu.publish();
     }
 
+    /// Whether nothing at all stands where a block of level 2 for `va` would.
+    pub(crate) fn no_block_nor_table(&self, va: VirtAddr) -> bool {
+        let mut table = self.frames.table(self.root);
+        for level in [Level::Pgd, Level::Pud, Level::Pmd] {
+            let desc = load(&table[level.index(va)]);
+            if desc.is_none() {
+                return true;
+            }
+            if !desc.is_table(level) {
+                return false;
+            }
+            table = self.frames.table(desc.pfn());
+        }
+        false
+    }
+
+    /// Fills the empty ones of `count` entries from `first` on, all in one table that is there, with the frames of
+    /// somebody else that `frame` names by their place, and publishes them.
+    pub(crate) fn fill_around(
+        &self,
+        first: VirtAddr,
+        count: u64,
+        mut leaf: impl FnMut(u64) -> Option<(Pfn, Attributes)>,
+    ) -> Result<(), OutOfMemory> {
+        let slot = self.ensure(first, Level::Pte).map_err(|_| OutOfMemory)?;
+        let table = match slot.parent {
+            Some(parent) => self.frames.table(load(parent).pfn()),
+            None => return Err(OutOfMemory),
+        };
+        let index = Level::Pte.index(first);
+        let mut made = 0;
+        for (n, entry) in table[index..].iter().take(count as usize).enumerate() {
+            if !load(entry).is_none() {
+                continue;
+            }
+            if let Some((frame, attributes)) = leaf(n as u64) {
+                store(entry, Desc::leaf(Level::Pte, frame, attributes, Owner::Other));
+                made += 1;
+            }
+        }
+        count_up(slot.parent, made);
+        self.mmu.publish();
+        Ok(())
+    }
+
     /// Puts another frame behind one page by break-before-make: copy-on-write. Whatever was there before is no longer
     /// reachable when this returns, and is the caller's if it was the tree's. A block is split first.
     pub fn replace_page(
@@ -174,9 +219,18 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         let old = load(slot.entry);
         let new = Desc::leaf(Level::Pte, at, attributes, owner);
         self.sync_code(Level::Pte, old, new);
-        let leaf = Leaf { va: va.align_down(PAGE_SIZE), level: Level::Pte, desc: old };
+        let mut leaf = Leaf { va: va.align_down(PAGE_SIZE), level: Level::Pte, desc: old };
         if old.is_valid() {
-            self.change(slot.entry, leaf, new);
+            leaf.desc = store_invalid(slot.entry, old);
+            self.mmu.publish();
+            self.mmu.invalidate(
+                self.asid,
+                span(leaf.va.get(), leaf.va.get() + (PAGE_SIZE - 1)),
+                Level::Pte,
+                Reach::Leaves,
+            );
+            store(slot.entry, new);
+            self.mmu.publish();
         } else {
             store(slot.entry, new);
             self.mmu.publish();

@@ -1,5 +1,7 @@
 //! Changing what leaves allow, and making blocks smaller.
 
+use core::sync::atomic::Ordering;
+
 use units::{Pfn, VirtAddr, VirtRange};
 
 use super::{Blocked, Changed, Leaf, Tables, load, store};
@@ -78,10 +80,23 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             self.change(entry, leaf, new);
             return;
         }
-        store(entry, new);
+        if leaf.desc.is_valid() && new.is_valid() && !leaf.desc.attributes().is_dirty() {
+            // The hardware may make it dirty at this moment.
+            let was = Desc::from_bits(entry.swap(new.bits(), Ordering::AcqRel));
+            self.note_dirty_if_lost(leaf.level, was, new);
+        } else {
+            store(entry, new);
+            self.note_dirty_if_lost(leaf.level, leaf.desc, new);
+        }
         pass.published = false;
         if leaf.desc.is_valid() {
             pass.changed.note(leaf.va.get(), leaf.va.get() + (leaf.level.size() - 1), leaf.level);
+        }
+    }
+
+    fn note_dirty_if_lost(&self, level: Level, was: Desc, new: Desc) {
+        if !new.attributes().is_dirty() {
+            self.note_dirty(level, was);
         }
     }
 

@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicU64;
 
 use units::{Pfn, VirtAddr, VirtRange};
 
-use super::{Changed, Leaf, Path, Tables, load, store};
+use super::{Changed, Leaf, Path, Tables, load, store, store_invalid};
 use crate::desc::{Desc, Level};
 use crate::seams::{Frames, Mmu, OutOfMemory};
 
@@ -106,7 +106,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
                 }
                 _ => {
                     if desc.is_valid() {
-                        store(entry, desc.without_valid());
+                        store_invalid(entry, desc);
                         pass.changed.note(va, end, level);
                     }
                     pass.found = true;

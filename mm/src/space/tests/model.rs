@@ -56,6 +56,8 @@ enum Step {
     Lock { at: u64, len: u64, on: bool },
     Advise { at: u64, len: u64, advice: Advice },
     Exchange { at: u64, len: u64, index: u64 },
+    Clean { at: u64, len: u64 },
+    Age { at: u64, len: u64 },
     Unmap { at: u64, len: u64 },
     Protect { at: u64, len: u64, prot: u8 },
     DontNeed { at: u64, len: u64 },
@@ -80,6 +82,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (at(), len(), any::<bool>()).prop_map(|(at, len, on)| Step::Lock { at, len, on }),
         2 => (at(), len(), advice()).prop_map(|(at, len, advice)| Step::Advise { at, len, advice }),
         1 => (at(), len(), 0u64..12).prop_map(|(at, len, index)| Step::Exchange { at, len, index }),
+        1 => (at(), len()).prop_map(|(at, len)| Step::Clean { at, len }),
+        1 => (at(), len()).prop_map(|(at, len)| Step::Age { at, len }),
         3 => (at(), len(), 0u8..5).prop_map(|(at, len, prot)| Step::Protect { at, len, prot }),
         1 => (at(), len()).prop_map(|(at, len)| Step::DontNeed { at, len }),
         1 => (0..pages(10)).prop_map(|to| Step::Brk { to }),
@@ -118,6 +122,8 @@ struct Both<'m> {
     peeks: Vec<(VirtAddr, VirtAddr)>,
     /// What shared mappings stored to file 0, by page.
     stored: BTreeMap<u64, u64>,
+    /// Where that was, since the pages were clean.
+    dirty: std::collections::BTreeSet<u64>,
 }
 
 fn va(page: u64) -> VirtAddr {
@@ -134,6 +140,13 @@ impl Both<'_> {
             Step::Lock { at, len, on } => self.lock(page(at), len, on),
             Step::Advise { at, len, advice } => self.advise(page(at), len, advice),
             Step::Exchange { at, len, index } => self.exchange(page(at), len, index),
+            Step::Clean { at, len } => self.clean(page(at), len),
+            Step::Age { at, len } => {
+                let range = VirtRange::new(va(page(at)), va(page(at) + len)).unwrap();
+                self.space.age(range, |_, _| {}).unwrap();
+                // An old page is no touched one.
+                assert_eq!(self.space.counts(range).referenced, self.unaged(range));
+            }
             Step::Unmap { at, len } => {
                 drop(self.space.unmap(va(page(at)), pages(len)).unwrap());
                 self.forget(page(at), len);
@@ -299,6 +312,29 @@ impl Both<'_> {
         }
     }
 
+    /// Pages of peeks and pages nobody may touch stay as young as they are.
+    fn unaged(&self, range: VirtRange) -> u64 {
+        let vmas = self.space.vmas().filter(|vma| vma.kind().is_peek() || vma.prot().is_empty());
+        let parts = vmas.filter_map(|vma| vma.range().intersection(range));
+        parts.map(|part| self.space.counts(part).referenced).sum()
+    }
+
+    /// Every page that was stored to since it was clean is told, by the tables or by the page's own descriptor.
+    fn clean(&mut self, page: u64, len: u64) {
+        let range = VirtRange::new(va(page), va(page + len)).unwrap();
+        let mut told = std::collections::BTreeSet::new();
+        self.space.clean(range, |_, index, count| told.extend(index..index + count)).unwrap();
+        assert!(told.iter().all(|index| self.stored.contains_key(index)), "clean pages told as dirty");
+        for at in page..page + len {
+            let Some(Page { shows: Shows::Shared(_, index), .. }) = self.model.get(&at) else { continue };
+            if self.dirty.remove(&at) {
+                let block = crate::seams::Frames::page(&self.machine, units::Pfn::new(PMEM + index)).unwrap();
+                let noted = block.flags().contains(crate::page::PageFlags::DIRTY);
+                assert!(noted || told.contains(index), "{at:#x} was stored to, and nobody says so");
+            }
+        }
+    }
+
     fn protect(&mut self, page: u64, len: u64, prot: Prot) {
         let range = protect_range(va(page), pages(len)).unwrap().unwrap();
         let mut expected = Ok(());
@@ -377,7 +413,10 @@ impl Both<'_> {
         };
         if found.is_ok() && sort == 1 {
             match self.model.get_mut(&page).unwrap() {
-                Page { shows: Shows::Shared(_, index), .. } => drop(self.stored.insert(*index, word)),
+                Page { shows: Shows::Shared(_, index), .. } => {
+                    self.stored.insert(*index, word);
+                    self.dirty.insert(page);
+                }
                 known => known.written = Some(word),
             }
         }
@@ -386,6 +425,9 @@ impl Both<'_> {
 
     /// A store, for which the file is asked where it has to be.
     fn store(&mut self, at: VirtAddr, word: u64) -> Result<(), FaultError> {
+        if self.machine.access(self.space.asid(), at, Access::Write) {
+            return write(self.machine, &mut self.space, at, word);
+        }
         match self.space.fault(at, Access::Write) {
             Err(FaultError::Unprepared) => {
                 let (file, index) = self.space.unprepared(at).unwrap();
@@ -423,14 +465,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_calls_agree_with_an_array_of_pages(steps in prop::collection::vec(step(), 1..60)) {
+    fn random_calls_agree_with_an_array_of_pages(
+        steps in prop::collection::vec(step(), 1..60),
+        hardware: bool,
+    ) {
         let machine = Machine::new(400);
+        machine.hardware.set(hardware);
         let files = vec![TestFile::new(0, 16, 0), TestFile::new(700, 12, 3), TestFile::new(9000, 4, 1)];
         let mut space = space(&machine);
         space.set_brk(VirtAddr::new(HEAP));
         let model = BTreeMap::new();
         let (peeks, stored) = (Vec::new(), BTreeMap::new());
-        let mut both = Both { machine: &machine, space, files, model, brk: HEAP, peeks, stored };
+        let dirty = std::collections::BTreeSet::new();
+        let mut both = Both { machine: &machine, space, files, model, brk: HEAP, peeks, stored, dirty };
         for step in &steps {
             both.apply(step);
             both.space.validate();

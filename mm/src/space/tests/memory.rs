@@ -1,0 +1,206 @@
+//! What lies behind the pages: blocks, pages made around a fault, and what the hardware notes in descriptors.
+
+use super::*;
+use crate::seams::Frames;
+use crate::testing::unload_one;
+
+const AT: VirtAddr = VirtAddr::new(0x5000_0000);
+
+fn page(n: u64) -> VirtAddr {
+    VirtAddr::new(AT.get() + pages(n))
+}
+
+fn fixed(n: u64, len: u64, prot: Prot) -> Request<TestFile> {
+    anonymous(Place::Fixed(page(n)), pages(len), prot)
+}
+
+fn shared(n: u64, len: u64, backing: &TestFile) -> Request<TestFile> {
+    Request { what: What::Shared { backing: backing.clone(), pgoff: 0 }, ..fixed(n, len, Prot::RW) }
+}
+
+fn level(space: &Space<'_>, va: VirtAddr) -> Option<Level> {
+    space.leaf(va).map(|leaf| leaf.level)
+}
+
+#[test]
+fn a_store_where_a_block_fits_gets_one() {
+    let machine = Machine::new(1600);
+    let mut space = space(&machine);
+    map(&mut space, fixed(0, 1024, Prot::RW)).unwrap();
+    read(&machine, &mut space, page(3)).unwrap();
+    assert_eq!(level(&space, page(3)), Some(Level::Pte), "zeros are one page");
+    write(&machine, &mut space, page(700), 7).unwrap();
+    assert_eq!(level(&space, page(512)), Some(Level::Pmd));
+    assert_eq!(read(&machine, &mut space, page(512)), Ok(0));
+    assert_eq!(space.counts(VirtRange::new(AT, page(1024)).unwrap()).huge, 512);
+    // A hole splits it, and what is left stays what it was.
+    drop(space.unmap(page(600), pages(10)).unwrap());
+    space.validate();
+    machine.settled();
+    assert_eq!(read(&machine, &mut space, page(700)), Ok(7));
+    end(&machine, space);
+}
+
+#[test]
+fn blocks_are_not_made_where_they_are_not_wanted_or_not_to_be_had() {
+    let machine = Machine::new(1600);
+    let mut space = space(&machine);
+    map(&mut space, fixed(0, 1024, Prot::RW)).unwrap();
+    space.advise(page(0), HUGE_SIZE, Advice::NoHugePage).unwrap();
+    write(&machine, &mut space, page(1), 1).unwrap();
+    assert_eq!(level(&space, page(1)), Some(Level::Pte));
+    map(&mut space, fixed(2000, 700, Prot::RW)).unwrap();
+    write(&machine, &mut space, page(2001), 1).unwrap();
+    assert_eq!(level(&space, page(2001)), Some(Level::Pte), "it reaches out of the VMA");
+    let held: Vec<_> = std::iter::from_fn(|| machine.alloc().ok()).take(900).collect();
+    write(&machine, &mut space, page(512), 1).unwrap();
+    assert_eq!(level(&space, page(512)), Some(Level::Pte), "no block was free");
+    held.into_iter().for_each(|frame| machine.free(frame));
+    end(&machine, space);
+}
+
+#[test]
+fn a_forked_block_is_copied_page_by_page_and_written_whole_when_alone() {
+    let machine = Machine::new(2200);
+    let mut parent = space(&machine);
+    map(&mut parent, fixed(0, 512, Prot::RW)).unwrap();
+    write(&machine, &mut parent, page(5), 5).unwrap();
+    let mut child = parent.fork(CHILD).unwrap();
+    machine.load(CHILD, child.root());
+    assert_eq!((level(&parent, AT), level(&child, AT)), (Some(Level::Pmd), Some(Level::Pmd)));
+    write(&machine, &mut child, page(5), 6).unwrap();
+    assert_eq!((level(&parent, AT), level(&child, AT)), (Some(Level::Pmd), Some(Level::Pte)));
+    assert_eq!(read(&machine, &mut parent, page(5)), Ok(5));
+    assert_eq!(parent.counts(VirtRange::new(AT, page(512)).unwrap()).shared, 511);
+    parent.validate();
+    child.validate();
+    machine.settled();
+    unload_one(&machine, CHILD);
+    drop(child);
+    write(&machine, &mut parent, page(9), 9).unwrap();
+    assert_eq!(level(&parent, AT), Some(Level::Pmd), "nobody else has a page of it");
+    end(&machine, parent);
+}
+
+#[test]
+fn a_file_that_lies_in_blocks_is_read_in_blocks() {
+    let machine = Machine::new(64);
+    let mut space = space(&machine);
+    let backing = TestFile::new(512 * 3, 1024, 0);
+    map(&mut space, file(Place::Fixed(AT), 2 * HUGE_SIZE, Prot::RW, &backing, 0)).unwrap();
+    assert_eq!(read(&machine, &mut space, page(600)), Ok(PMEM + 512 * 3 + 600));
+    assert_eq!((level(&space, page(512)), level(&space, page(0))), (Some(Level::Pmd), None));
+    write(&machine, &mut space, page(600), 8).unwrap();
+    assert_eq!(level(&space, page(512)), Some(Level::Pte));
+    assert_eq!(read(&machine, &mut space, page(601)), Ok(PMEM + 512 * 3 + 601));
+    end(&machine, space);
+}
+
+#[test]
+fn a_read_makes_the_pages_around_it_too() {
+    for hardware in [false, true] {
+        let machine = Machine::new(64);
+        machine.hardware.set(hardware);
+        let mut space = space(&machine);
+        let backing = TestFile::new(0, 40, 4);
+        map(&mut space, file(Place::Fixed(AT), pages(30), Prot::RW, &backing, 0)).unwrap();
+        read(&machine, &mut space, page(18)).unwrap();
+        let there: Vec<_> = (0..30).filter(|n| space.leaf(page(*n)).is_some()).collect();
+        let expected: Vec<u64> = (16..30).filter(|n| n % 4 != 3).collect();
+        assert_eq!(there, expected, "up to the end of the VMA; holes are left");
+        let young = |n| space.leaf(page(n)).unwrap().desc.attributes().is_young();
+        assert_eq!((young(18), young(20)), (true, !hardware));
+        read(&machine, &mut space, page(20)).unwrap();
+        assert!(space.leaf(page(20)).unwrap().desc.attributes().is_young());
+        space.advise(page(0), pages(8), Advice::Random).unwrap();
+        read(&machine, &mut space, page(1)).unwrap();
+        assert_eq!((0..16).filter(|n| space.leaf(page(*n)).is_some()).count(), 1);
+        end(&machine, space);
+    }
+}
+
+#[test]
+fn stores_to_shared_pages_are_seen_with_and_without_hardware() {
+    for hardware in [false, true] {
+        let machine = Machine::new(64);
+        machine.hardware.set(hardware);
+        let mut space = space(&machine);
+        let backing = TestFile::new(0, 40, 0);
+        (0..40).for_each(|index| backing.prepare(index));
+        map(&mut space, shared(0, 8, &backing)).unwrap();
+        let all = VirtRange::new(AT, page(8)).unwrap();
+        let dirty = |space: &mut Space<'_>| {
+            let mut told = Vec::new();
+            space.clean(all, |_, index, count| told.push((index, count))).unwrap();
+            machine.settled();
+            told
+        };
+        write(&machine, &mut space, page(2), 1).unwrap();
+        read(&machine, &mut space, page(3)).unwrap();
+        assert_eq!(space.counts(all).file_dirty, 1);
+        assert_eq!(dirty(&mut space), [(2, 1)]);
+        assert_eq!(dirty(&mut space), []);
+        let stores = machine.access(space.asid(), page(2), Access::Write);
+        assert_eq!(stores, hardware, "the right to write stays; without hardware the store faults");
+        write(&machine, &mut space, page(2), 2).unwrap();
+        assert_eq!(dirty(&mut space), [(2, 1)]);
+        // What goes leaves its dirt on the page.
+        write(&machine, &mut space, page(2), 3).unwrap();
+        let block = machine.page(units::Pfn::new(PMEM + 2)).unwrap();
+        assert!(block.clear_page_dirty(), "what was clean in the tables is the file's to clear");
+        drop(space.unmap(AT, pages(8)).unwrap());
+        assert!(block.clear_page_dirty());
+        end(&machine, space);
+    }
+}
+
+#[test]
+fn pages_grow_old_and_young_again() {
+    for hardware in [false, true] {
+        let machine = Machine::new(64);
+        machine.hardware.set(hardware);
+        let mut space = space(&machine);
+        map(&mut space, fixed(0, 4, Prot::RW)).unwrap();
+        write(&machine, &mut space, page(0), 1).unwrap();
+        write(&machine, &mut space, page(1), 2).unwrap();
+        let all = VirtRange::new(AT, page(4)).unwrap();
+        let mut seen = Vec::new();
+        space.age(all, |page, young| seen.push((page, young))).unwrap();
+        machine.settled();
+        assert_eq!(seen.iter().map(|(_, young)| *young).collect::<Vec<_>>(), [true, true]);
+        assert_eq!(space.counts(all).referenced, 0);
+        assert_eq!(machine.access(space.asid(), page(1), Access::Read), hardware);
+        assert_eq!(read(&machine, &mut space, page(1)), Ok(2));
+        assert_eq!(space.counts(all).referenced, 1);
+        end(&machine, space);
+    }
+}
+
+#[test]
+fn counts_say_what_the_pages_are() {
+    let machine = Machine::new(64);
+    let mut space = space(&machine);
+    let backing = TestFile::new(0, 4, 0);
+    map(&mut space, fixed(0, 10, Prot::RW)).unwrap();
+    map(&mut space, file(Place::Fixed(page(10)), pages(4), Prot::RX, &backing, 0)).unwrap();
+    write(&machine, &mut space, page(0), 1).unwrap();
+    read(&machine, &mut space, page(1)).unwrap();
+    read(&machine, &mut space, page(11)).unwrap();
+    space.lock(page(8), pages(2), LockHow::OnFault).unwrap();
+    let all = VirtRange::new(AT, page(14)).unwrap();
+    let expected = Counts {
+        size: 14,
+        rss: 2,
+        referenced: 2,
+        anonymous: 1,
+        file: 1,
+        locked: 2,
+        proportional: 1 << Counts::FRACTION,
+        ..Counts::default()
+    };
+    assert_eq!(space.counts(all), expected);
+    let child = space.fork(CHILD).unwrap();
+    assert_eq!(space.counts(all).proportional, 1 << (Counts::FRACTION - 1));
+    drop(child);
+    end(&machine, space);
+}
