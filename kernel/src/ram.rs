@@ -37,10 +37,12 @@ impl fmt::Display for RamError {
     }
 }
 
-/// Maps and hands out all memory of `platform` that is RAM and neither the image nor in `held`.
+/// Maps and hands out all memory of `platform` that is RAM and neither the image nor in `held`. Never inlined: the lists of
+/// ranges are not to stay on the boot stack.
 ///
 /// # Errors
 /// [`RamError`].
+#[inline(never)]
 pub(crate) fn init(platform: &Platform, ram: Ram, held: &[PhysRange]) -> Result<(), RamError> {
     let held = Held { image: paging::image(), others: held, reach: paging::reach() };
     let plan = ram::plan(platform, ram, arch::cpu::mpidr(), held).map_err(RamError::Plan)?;

@@ -109,7 +109,8 @@ fn bring_up(tree: u64, loaded: u64) {
     LINE.call_once(|| line);
 }
 
-/// Parses the device tree at `tree` and keeps what it says; answers where it lies.
+/// Parses the device tree at `tree` and keeps what it says; answers where it lies. Never inlined, as [`bring_up`] is not.
+#[inline(never)]
 fn read_platform(tree: PhysAddr) -> PhysRange {
     let header = must("device tree: ", paging::map_blob(tree, ByteLen::new(fdt::HEADER as u64), "the device tree's header"));
     let mut first = [0; fdt::HEADER];

@@ -84,7 +84,7 @@ fn validate_plan(platform: &Platform, image: PhysRange, others: &[PhysRange]) ->
 #[test]
 fn twenty_thousand_damaged_trees() {
     let (image, tree) = (range(0x4020_0000, 2 << 20), range(0x4000_0000, 1 << 20));
-    let (mut accepted, mut planned, mut said) = (0, 0, std::collections::BTreeSet::new());
+    let (mut accepted, mut planned, mut first_looks, mut said) = (0, 0, 0, std::collections::BTreeSet::new());
     for number in 0..20_000 {
         let blob = damaged(number);
         match parse(&blob) {
@@ -96,6 +96,11 @@ fn twenty_thousand_damaged_trees() {
                 assert_eq!(bootargs(&blob).unwrap_or(""), &*platform.bootargs, "blob {number}");
                 planned += u32::from(validate_plan(&platform, image, &[tree]));
                 let _ = CommandLine::parse(&platform.bootargs).map_err(|bad| bad.to_string());
+                // What the kernel finds at its first look, before it can say anything, is no other line.
+                if let Some(line) = bootargs(&blob) {
+                    assert_eq!(line, &*platform.bootargs, "blob {number}");
+                    first_looks += 1;
+                }
             }
             Err(error) => {
                 let line = error.to_string();
@@ -109,6 +114,7 @@ fn twenty_thousand_damaged_trees() {
         }
     }
     assert!(accepted > 3000 && planned > 1000, "{accepted} accepted, {planned} with a plan: too few to show anything");
+    assert!(first_looks > 500, "{first_looks} first looks found a line: too few to show anything");
     assert!(said.len() > 25, "only these reasons were given: {said:#?}");
 }
 

@@ -206,6 +206,8 @@ fn absurd_memory() -> Vec<Case> {
             Refuses("too many bytes of command line"),
         ),
         line("a command line that is no text", b"\xff\xfe\0", Refuses("bad or missing property bootargs")),
+        line("a kernel that moves", b"kaslr test=boot::the_boot_mode_is_known\0", Runs),
+        line("a kernel that moves too far", b"kaslr=0x8000000000000000 test\0", Refuses("kaslr=0x8000000000000000")),
         line("a command line of nonsense", b"=;= quiet\0", Refuses("\"=;=\"")),
         sets("/cpus/cpu@0", "reg", &[0x0100_0000], Refuses("bad or missing property reg")),
         sets("/cpus/cpu@0", "reg", &[0x907], Runs),

@@ -58,6 +58,7 @@ pub(super) struct Found<'a> {
 pub(super) fn platform(blob: &Blob<'_>) -> Result<Platform, FdtError> {
     let mut found = Found::default();
     walk(blob, &mut |nodes| found.note(nodes))?;
+    found.reserve_the_rest(blob)?;
     found.platform(blob)
 }
 
@@ -168,31 +169,39 @@ impl<'a> Found<'a> {
         self.reserved.try_push(Reserved { range, no_map }).map_err(|_| FdtError::TooMany("reserved ranges"))
     }
 
-    /// Puts together what the walk found.
-    fn platform(mut self, blob: &Blob<'_>) -> Result<Platform, FdtError> {
+    /// Notes what is reserved elsewhere than in nodes: `/memreserve/`, and the initial RAM disk.
+    fn reserve_the_rest(&mut self, blob: &Blob<'_>) -> Result<(), FdtError> {
         for range in blob.reservations() {
             self.reserve(range?, false)?;
         }
-        let chosen = self.chosen;
-        if let Some(node) = &chosen
+        if let Some(node) = &self.chosen
             && let (Some(start), Some(end)) = (node.wide(Name::InitrdStart)?, node.wide(Name::InitrdEnd)?)
         {
             let disk = PhysRange::new(PhysAddr::new(start), PhysAddr::new(end));
             self.reserve(disk.ok_or(FdtError::MemoryRange(start))?, false)?;
         }
+        Ok(())
+    }
+
+    /// Puts together what the walk found. Never inlined: what it builds is large, and the boot stack is not, so it must not
+    /// lie there beside what the walk needs.
+    #[inline(never)]
+    fn platform(&self, blob: &Blob<'_>) -> Result<Platform, FdtError> {
         if self.cpus.is_empty() {
             return Err(FdtError::Missing("CPU in /cpus"));
         }
         let uart = self.uart(blob)?;
         let timer = self.timer()?;
-        let gic = self.gic.ok_or(FdtError::Missing("GICv3 interrupt controller"))?;
-        let memory = sorted(self.memory)?;
+        let gic = self.gic.clone().ok_or(FdtError::Missing("GICv3 interrupt controller"))?;
+        let memory = sorted(self.memory.clone())?;
         apart(registers(&uart, &gic, self.fw_cfg, self.rtc), &memory)?;
-        // Built in its place at once: it is large, and the boot stack is not.
-        Ok(Platform {
+        let chosen = self.chosen.as_ref();
+        let seed = chosen.and_then(|node| node.get(Name::RngSeed)).unwrap_or_default();
+        let line = chosen.map_or(Ok(None), |node| node.text(Name::Bootargs))?.unwrap_or("");
+        let mut platform = Platform {
             memory,
-            reserved: self.reserved,
-            cpus: self.cpus,
+            reserved: self.reserved.clone(),
+            cpus: self.cpus.clone(),
             cpus_left_out: self.cpus_left_out,
             psci: self.psci.flatten(),
             uart,
@@ -200,11 +209,14 @@ impl<'a> Found<'a> {
             timer,
             fw_cfg: self.fw_cfg,
             rtc: self.rtc,
-            pmem_regions: self.pmem_regions,
-            bootargs: chosen.as_ref().map_or_else(|| Ok(ArrayString::new()), bootargs)?,
-            rng_seed: chosen.as_ref().map(seed).unwrap_or_default(),
-            kaslr_seed: chosen.as_ref().map(|node| node.wide(Name::KaslrSeed)).transpose()?.flatten(),
-        })
+            pmem_regions: self.pmem_regions.clone(),
+            bootargs: ArrayString::new(),
+            rng_seed: seed.iter().copied().take(64).collect(),
+            kaslr_seed: chosen.map(|node| node.wide(Name::KaslrSeed)).transpose()?.flatten(),
+        };
+        let fits = platform.bootargs.try_push_str(line);
+        fits.map_err(|_| FdtError::TooMany("bytes of command line (2048 at most)"))?;
+        Ok(platform)
     }
 
     /// The PL011 that `/chosen/stdout-path` names, else the first one.
@@ -374,17 +386,6 @@ fn leads(path: &[u8], names: &[&[u8]]) -> bool {
     let same =
         |word: &[u8], name: &[u8]| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest[0] == b'@');
     names.iter().all(|name| words.next().is_some_and(|word| same(word, name))) && words.next().is_none()
-}
-
-/// The command line; nothing where there is none.
-fn bootargs<const N: usize>(chosen: &Node<'_>) -> Result<ArrayString<N>, FdtError> {
-    let text = chosen.text(Name::Bootargs)?.unwrap_or("");
-    ArrayString::from(text).map_err(|_| FdtError::TooMany("bytes of command line (2048 at most)"))
-}
-
-/// What the firmware gives as randomness, as much as there is room for.
-fn seed(chosen: &Node<'_>) -> ArrayVec<u8, 64> {
-    chosen.get(Name::RngSeed).unwrap_or_default().iter().copied().take(64).collect()
 }
 
 /// Whether a CPU's status rules it out.
