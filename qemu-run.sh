@@ -15,7 +15,7 @@ qemu-run.sh [OPTION]... [-- QEMU ARGS]
   --kernel FILE    what to boot, an ELF file or a flat image (target/vitrine.elf beside this script)
   --at ADDRESS     where a flat image is loaded, a multiple of 64 KiB (0x40200000)
   --pmem FILE      a persistent memory device kept in FILE; may be given several times
-  --carrier K      how the devices are attached: nvdimm (default), numa
+  --carrier K      how the devices are attached: nvdimm (default), dt, numa, ivshmem
   --smp N          CPUs (1)
   --mem M          RAM, pmem not counted: 512M, 2G (512M)
   --cpu C          CPU model (max,pauth-impdef=on)
@@ -106,9 +106,12 @@ case $level in
 esac
 
 case $carrier in
-nvdimm | numa) ;;
-dt | ivshmem) refuse "carrier $carrier is not there yet (nvdimm and numa are)" ;;
-*) refuse "unknown carrier '$carrier' (nvdimm or numa)" ;;
+nvdimm | numa | ivshmem) ;;
+dt)
+    command -v fdtput >/dev/null ||
+        refuse "fdtput is missing, which carrier dt wants: install it (Debian: apt-get install device-tree-compiler)"
+    ;;
+*) refuse "unknown carrier '$carrier' (nvdimm, dt, numa or ivshmem)" ;;
 esac
 
 command -v qemu-system-aarch64 >/dev/null ||
@@ -177,18 +180,52 @@ attach_nvdimms() {
     load_by_device
 }
 
-# Each medium is the memory of a NUMA node of its own, right behind RAM; the kernel is told where.
+# Each medium is the memory of a NUMA node of its own, right behind RAM.
+places=()
 attach_nodes() {
     local i base=$((0x40000000 + ram_bytes)) all=$ram_bytes
     devices=(-object "memory-backend-ram,id=ram0,size=$ram_bytes" -numa "node,nodeid=0,memdev=ram0,cpus=0-$((cpus - 1))")
     for i in "${!media[@]}"; do
         devices+=(-object "$(backend "$i")" -numa "node,nodeid=$((i + 1)),memdev=pm$i")
-        words+=("$(printf 'pmem=0x%x,0x%x' "$base" "${sizes[i]}")")
+        places+=("$base")
         base=$((base + sizes[i]))
         all=$((all + sizes[i]))
     done
-    ((all % 8192 == 0)) || refuse "carrier numa wants media whose sizes add up to a multiple of 8192"
+    ((all % 8192 == 0)) || refuse "carrier $carrier wants media whose sizes add up to a multiple of 8192"
     memory=(-m "size=${all}B")
+}
+
+# Carrier numa: the command line says where the nodes are.
+name_nodes() {
+    local i
+    for i in "${!media[@]}"; do words+=("$(printf 'pmem=0x%x,0x%x' "${places[i]}" "${sizes[i]}")"); done
+}
+
+# Carrier dt: the device tree says so. QEMU has no option for such a node, so the tree that it would hand over is dumped,
+# completed and handed over instead. QEMU still writes memory and command line into it.
+tree=
+name_regions() {
+    local i node place
+    tree=$(mktemp --suffix=.dtb) || refuse "no place for a device tree"
+    "${line[@]}" -machine "dumpdtb=$tree" </dev/null >/dev/null 2>&1 || refuse "QEMU gave no device tree"
+    for i in "${!media[@]}"; do
+        node=$(printf '/pmem@%x' "${places[i]}")
+        place=$(printf '0x%x 0x%x 0x%x 0x%x' $((places[i] >> 32)) $((places[i] & 0xffffffff)) \
+            $((sizes[i] >> 32)) $((sizes[i] & 0xffffffff)))
+        # shellcheck disable=SC2086 # four words
+        fdtput -c "$tree" "$node" && fdtput -t s "$tree" "$node" compatible pmem-region &&
+            fdtput -t x "$tree" "$node" reg $place || refuse "fdtput cannot complete the device tree"
+    done
+    line+=(-dtb "$tree")
+}
+
+# Carrier ivshmem: each medium is the memory behind BAR 2 of a PCI device.
+attach_ivshmem() {
+    local i
+    for i in "${!media[@]}"; do
+        ((sizes[i] & (sizes[i] - 1))) && refuse "carrier ivshmem wants media whose sizes are powers of two"
+        devices+=(-object "$(backend "$i")" -device "ivshmem-plain,id=iv$i,memdev=pm$i")
+    done
 }
 
 memory=(-m "$((ram_bytes >> 20))M")
@@ -196,7 +233,12 @@ memory=(-m "$((ram_bytes >> 20))M")
 if ((${#media[@]})); then
     case $carrier in
     nvdimm) attach_nvdimms ;;
-    numa) attach_nodes ;;
+    dt) attach_nodes ;;
+    numa)
+        attach_nodes
+        name_nodes
+        ;;
+    ivshmem) attach_ivshmem ;;
     esac
 fi
 [[ -z $append ]] || words+=("$append")
@@ -258,11 +300,13 @@ finish() {
     [[ -z $qemu ]] || kill "$qemu" 2>/dev/null
     [[ -z $feeder ]] || kill "$feeder" 2>/dev/null
     [[ -z $settings ]] || stty "$settings" 2>/dev/null
+    [[ -z $tree ]] || rm -f "$tree"
 }
 trap finish EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+[[ $carrier != dt || ${#media[@]} -eq 0 ]] || name_regions
 
 if [[ -t 0 ]]; then
     settings=$(stty -g)

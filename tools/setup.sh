@@ -33,7 +33,10 @@ for need in "$@"; do
             packages+=(libc6-dev-arm64-cross)
         fi
         ;;
-    qemu) want qemu-system-aarch64 qemu-system-arm ;;
+    qemu)
+        want qemu-system-aarch64 qemu-system-arm
+        want fdtput device-tree-compiler
+        ;;
     gdb) want gdb-multiarch gdb-multiarch ;;
     lint) want shellcheck shellcheck ;;
     *) fail "unknown need '$need'" ;;

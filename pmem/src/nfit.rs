@@ -280,7 +280,7 @@ const CONTROL_REGION: u16 = 4;
 const CAPABILITIES: u16 = 7;
 
 /// 66F0D379-B4F3-4074-AC43-0D3318B78CDB, as it lies in memory.
-const GUID_PERSISTENT: [u8; 16] = guid(0x66f0_d379, 0xb4f3, 0x4074, 0xac43_0d33_18b7_8cdb);
+pub(crate) const GUID_PERSISTENT: [u8; 16] = guid(0x66f0_d379, 0xb4f3, 0x4074, 0xac43_0d33_18b7_8cdb);
 /// 7305944F-FDDA-44E3-B16C-3F22D252E5D0.
 const GUID_VOLATILE: [u8; 16] = guid(0x7305_944f, 0xfdda, 0x44e3, 0xb16c_3f22_d252_e5d0);
 

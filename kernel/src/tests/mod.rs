@@ -6,6 +6,7 @@ mod drivers;
 mod features;
 mod memory;
 mod panics;
+mod pmem;
 mod regions;
 mod tasks;
 mod vfs;

@@ -18,9 +18,9 @@ use abi::file::OpenFlags;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use fs::{IomapKind, Kind, WriteAt};
+use fs::{IomapIter, IomapKind, IomapOp, Kind, WriteAt, iomap_iter};
 use pmem::medium::{Sink, Source};
-use units::{FileOff, FileRange};
+use units::{ByteLen, FileBlock, FileOff, FileRange, PAGE_SIZE};
 
 /// Largest position (`MAX_LFS_FILESIZE`).
 const POSITION_MAX: u64 = i64::MAX as u64;
@@ -111,6 +111,20 @@ impl File {
             Vnode::Disk(node) if self.behaviour == Behaviour::Regular => Some(node),
             _ => None,
         }
+    }
+
+    /// The block of the medium that holds block `block` of the file, 0 for a hole (`FIBMAP`).
+    ///
+    /// # Errors
+    /// `ENOTTY` where this is no regular file on the medium, `EIO`, `ERANGE` for a number larger than the call can give.
+    pub(crate) fn block_at(&self, block: u32) -> Result<i32, Errno> {
+        let node = self.regular().ok_or(Errno::ENOTTY)?;
+        let at = FileBlock::new(block.into()).base();
+        let range = FileRange::with_len(at, ByteLen::new(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
+        let pin = node.pin(range).map_err(errno)?;
+        let mut walk = IomapIter::new(node.ino(), at, range.len(), IomapOp::REPORT, ());
+        let mapped = iomap_iter(&mut walk, &pin).map_err(errno)? && walk.iomap.kind == IomapKind::Mapped;
+        i32::try_from(if mapped { walk.iomap.addr.block().get() } else { 0 }).map_err(|_| Errno::ERANGE)
     }
 
     /// Whether this is a place in the tree only (`O_PATH`).

@@ -12,6 +12,8 @@ use abi::{signal, tty};
 const FIONCLEX: u32 = 0x5450;
 /// `FIOCLEX`: it does not.
 const FIOCLEX: u32 = 0x5451;
+/// `FIBMAP`: where a block of the file lies.
+const FIBMAP: u32 = 1;
 
 /// `ioctl(fd, request, argument)`.
 ///
@@ -23,6 +25,11 @@ pub(crate) fn sys_ioctl(a: &Args) -> Result<u64, Errno> {
     let request = int(a, 1);
     match request {
         FIOCLEX | FIONCLEX => files.set_cloexec(fd(a, 0), request == FIOCLEX)?,
+        FIBMAP if file.regular().is_some() => {
+            let at = ptr(a, 2);
+            let block = u32::try_from(read_user::<i32>(at)?).map_err(|_| Errno::EINVAL)?;
+            write_user(at, &file.block_at(block)?)?;
+        }
         _ if !file.is_terminal() => return Err(Errno::ENOTTY),
         _ => ask_terminal(request, a.a[2], ptr(a, 2))?,
     }

@@ -1,0 +1,86 @@
+//! Persistent memory as whole machines see it: the ways a device is found, holes that abort, what outlives the power.
+
+use machine_tests::{Image, Machine, built};
+
+/// A machine with the kernel that checks itself.
+fn checked(image: &Image) -> Machine {
+    Machine::with(image).word("--kernel", &built("vitrine-checked.elf").to_string_lossy())
+}
+
+#[test]
+fn every_carrier_passes_the_tests_of_devices_with_real_holes() {
+    for carrier in ["nvdimm", "dt", "numa"] {
+        let ended = checked(&Image::fresh()).word("--carrier", carrier).append("poison test=pmem").run();
+        ended.status(0).says(" 0 failed");
+        assert!(!ended.output.contains("test pmem::a_hole_is_met_and_healed ... FAILED"));
+    }
+}
+
+#[test]
+fn without_poison_and_with_caches_that_persist_the_same_tests_pass() {
+    let image = Image::fresh();
+    let ended = checked(&image).append("test=pmem").qemu(&["-machine", "nvdimm-persistence=cpu"]).run();
+    ended.status(0);
+    let ended =
+        Machine::with(&image).init("/bin/cat /proc/vitrine/pmem").qemu(&["-machine", "nvdimm-persistence=cpu"]).run();
+    ended.status(0).says("persist fence");
+}
+
+#[test]
+fn programs_meet_holes_and_heal_them() {
+    let ended = checked(&Image::fresh()).append("poison init=/bin/badblock").run();
+    ended.status(0).says(", 0 failed");
+}
+
+#[test]
+fn a_touch_of_a_hole_says_so_in_the_signal() {
+    let image = Image::fresh();
+    let ended = checked(&image).append("poison loglevel=7 init=/bin/badblock").run();
+    // BUS_MCEERR_AR is 4.
+    ended.status(0).says("Bus error (code 4)");
+}
+
+#[test]
+fn a_hole_outlives_reboot_and_power_cut_until_it_is_written_over() {
+    let image = Image::fresh();
+    checked(&image).append("poison init=/bin/badblock keep /tmp/kept").run().status(0);
+    image.tool("fsck", &[]);
+    let list = image.tool("badblock", &["list"]);
+    assert!(list.ends_with("+8\n"), "{list:?}");
+    let mut machine = checked(&image).append("poison init=/bin/sh").start();
+    machine.expect("$ ");
+    machine.types("cat /tmp/kept >/dev/null\n");
+    machine.expect("cat: ");
+    machine.cut().status(137);
+    assert_eq!(image.tool("badblock", &["list"]), list);
+    checked(&image).append("poison init=/bin/badblock kept /tmp/kept").run().status(0);
+    assert_eq!(image.tool("badblock", &["list"]), "");
+}
+
+#[test]
+fn poison_wants_el2() {
+    let ended = Machine::with(&Image::fresh()).word("--el", "1").append("poison init=/bin/hello").run();
+    ended.refuses(125, &["poison", "el2"]);
+}
+
+#[test]
+fn a_device_that_would_not_keep_what_it_is_told_is_only_read() {
+    let (root, sealed) = (Image::blank(16 << 20), Image::fresh());
+    let size = std::fs::metadata(sealed.path()).expect("it was made").len();
+    let backend =
+        format!("memory-backend-file,id=sealed,share=on,readonly=on,mem-path={},size={size}", sealed.path().display());
+    let ended = Machine::with(&root)
+        .qemu(&["-object", &backend, "-device", "nvdimm,id=sealed,memdev=sealed,unarmed=on"])
+        .append("init=/bin/sh")
+        .run_typing("cat /proc/vitrine/pmem; echo x >/tmp/x\n");
+    ended.says("mode ro").says("ead-only file system");
+}
+
+#[test]
+fn a_range_that_is_no_ram_or_the_kernels_own_is_refused() {
+    let image = Image::fresh();
+    for range in ["pmem=0x40200000,1M", "pmem=0x9000000,1M", "pmem=0x50000000,1M pmem=0x50080000,1M"] {
+        let ended = Machine::with(&image).append(&format!("{range} init=/bin/hello")).run();
+        ended.refuses(125, &["pmem", "refused"]);
+    }
+}
