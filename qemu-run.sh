@@ -88,6 +88,11 @@ while (($#)); do
     esac
 done
 
+# The guest's end of a serial line does not know how large the window at the other is.
+if [[ -t 0 ]] && size=$(stty size 2>/dev/null) && [[ $size =~ ^[1-9][0-9]*\ [1-9][0-9]*$ ]]; then
+    append="window=${size/ /x}${append:+ $append}"
+fi
+
 # --- Are they possible? ----------------------------------------------------------------------------------------------
 
 [[ $cpus =~ ^[1-9][0-9]{0,2}$ ]] || refuse "--smp wants a number of CPUs, not '$cpus'"

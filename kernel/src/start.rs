@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use abi::Errno;
+use abi::tty::Winsize;
 use arrayvec::ArrayVec;
-use platform::cmdline::{CommandLine, Init, Poison};
+use platform::cmdline::{CommandLine, Init, Poison, Window};
 use platform::fdt::{self, Platform, PsciMethod};
 use spin::Once;
 use units::{ByteLen, PhysAddr, PhysRange};
@@ -92,6 +93,9 @@ fn bring_up(tree: u64, loaded: u64) {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }
     must("console: ", console::enable_input(&platform.uart));
+    if let Some(Window { rows, columns }) = line.window {
+        console::terminal::TERMINAL.resize(Winsize { rows, cols: columns, ..Winsize::default() });
+    }
     arch::irq::enable();
     mark("first task");
     smp::bring_up(platform);

@@ -39,6 +39,17 @@ pub struct CommandLine<'a> {
     pub kaslr: Kaslr,
     /// Whether bad blocks are holes that abort.
     pub poison: Poison,
+    /// The window that the console is seen in, where it is known.
+    pub window: Option<Window>,
+}
+
+/// A window that text is seen in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Rows of characters.
+    pub rows: u16,
+    /// Columns of characters.
+    pub columns: u16,
 }
 
 /// What a bad block of persistent memory is.
@@ -173,6 +184,7 @@ impl<'a> CommandLine<'a> {
             pmem: ArrayVec::new(),
             ram: Ram::BootNode,
             poison: Poison::Listed,
+            window: None,
             kaslr: Kaslr::By(0),
         };
         let mut rest = line.trim();
@@ -201,6 +213,7 @@ impl<'a> CommandLine<'a> {
             ("pmem", value) => self.pmem.try_push(range(value)?).map_err(|_| Reason::TooMany)?,
             ("ram", Some("all")) => self.ram = Ram::All,
             ("ram", _) => return Err(Reason::Wants("ram=all")),
+            ("window", value) => self.window = Some(window(value)?),
             ("kaslr", None) => self.kaslr = Kaslr::Random,
             ("kaslr", Some(offset)) => self.kaslr = Kaslr::By(displacement(offset)?),
             ("poison", None) => self.poison = Poison::Real,
@@ -226,6 +239,13 @@ fn log_level(value: Option<&str>) -> Result<u8, Reason> {
 fn device(value: Option<&str>) -> Result<usize, Reason> {
     let number = value.and_then(|value| value.strip_prefix("pmem")).filter(|number| is_plain(number));
     number.and_then(|number| number.parse().ok()).ok_or(Reason::Wants("a device, as in root=pmem0"))
+}
+
+fn window(value: Option<&str>) -> Result<Window, Reason> {
+    let side = |text: &str| text.parse().ok().filter(|side| is_plain(text) && *side > 0);
+    let sides = value.and_then(|value| value.split_once('x'));
+    let window = sides.and_then(|(rows, columns)| Some(Window { rows: side(rows)?, columns: side(columns)? }));
+    window.ok_or(Reason::Wants("ROWSxCOLUMNS, as in window=24x80"))
 }
 
 /// Digits alone; `parse` would take a sign.

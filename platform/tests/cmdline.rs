@@ -1,6 +1,6 @@
 //! The words of the kernel command line.
 
-use platform::cmdline::{CommandLine, DEFAULT_LOG_LEVEL, Kaslr, Poison, Ram, Reason};
+use platform::cmdline::{CommandLine, DEFAULT_LOG_LEVEL, Kaslr, Poison, Ram, Reason, Window};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -59,6 +59,12 @@ fn bad_words_are_refused() {
         "root=vda",
         "root=pmem",
         "root=pmem+1",
+        "window",
+        "window=24",
+        "window=0x80",
+        "window=24x",
+        "window=+24x80",
+        "window=24x65536",
         "ram=some",
         "ram",
         "init=",
@@ -79,6 +85,13 @@ fn bad_words_are_refused() {
         assert!(matches!(reason(word), Some(Reason::Wants(_))), "{word}");
     }
     assert_eq!(reason("pmem=1G,4K pmem=2G,4K pmem=3G,4K pmem=4G,4K pmem=5G,4K"), Some(Reason::TooMany));
+}
+
+#[test]
+fn a_window_has_rows_and_columns() {
+    let window = |line| CommandLine::parse(line).unwrap().window;
+    assert_eq!(window("window=50x132 window=24x80"), Some(Window { rows: 24, columns: 80 }));
+    assert_eq!(window(""), None);
 }
 
 /// What a line should be understood as, put together word by word.
@@ -145,6 +158,7 @@ fn fragment() -> impl Strategy<Value = String> {
         "ram=",
         "kaslr=",
         "poison",
+        "window=",
         "all",
         "0x",
         "G",

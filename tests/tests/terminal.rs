@@ -247,6 +247,30 @@ fn a_line_too_long_rings_and_keeps_its_beginning() {
     machine.finish().status(0).says(&format!("{line}\x07\x07\x07\n{line}\n"));
 }
 
+// --- Settings --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_window_is_as_large_as_the_command_line_says() {
+    let image = Image::fresh();
+    Machine::with(&image).append("window=50x132 init=/bin/stty size").run().status(0).prints("50 132\n");
+    Machine::with(&image).init("/bin/stty size").run().status(0).prints("24 80\n");
+}
+
+#[test]
+fn settings_are_changed_by_hand_and_kept_from_one_program_to_the_next() {
+    let image = Image::fresh();
+    let mut machine = shell(&image);
+    answers(&mut machine, "stty intr ^X -echo rows 10\n", "stty intr ^X -echo rows 10");
+    machine.types("cat\n");
+    machine.expect("cat\n");
+    machine.types("not seen\n");
+    assert_eq!(machine.expect("\n"), "not seen");
+    answers(&mut machine, "\x18", "");
+    answers(&mut machine, "stty sane; stty size\n", "stty sane; stty size\n10 80");
+    answers(&mut machine, "stty -frob\n", "stty -frob\nstty: -frob: not understood");
+    machine.finish().status(1);
+}
+
 // --- What programs ask -----------------------------------------------------------------------------------------------
 
 #[test]

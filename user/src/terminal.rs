@@ -2,7 +2,7 @@
 
 use abi::file::{F_GETFL, F_SETFL, OpenFlags, POLLIN, PollFd};
 use abi::time::Timespec;
-use abi::tty::{TCGETS, TCSETSW, TIOCGPGRP, TIOCGWINSZ, TIOCSPGRP, Termios, Winsize};
+use abi::tty::{TCGETS, TCSETSW, TIOCGPGRP, TIOCGWINSZ, TIOCSPGRP, TIOCSWINSZ, Termios, Winsize};
 use abi::{Errno, nr};
 use zerocopy::IntoBytes;
 
@@ -38,6 +38,15 @@ pub fn size(terminal: Fd) -> Result<Winsize, Errno> {
     // SAFETY: the kernel writes one `Winsize`.
     unsafe { call(nr::IOCTL, [terminal.argument(), TIOCGWINSZ.into(), size.as_mut_bytes().as_mut_ptr() as u64]) }?;
     Ok(size)
+}
+
+/// Says how many there are.
+///
+/// # Errors
+/// Those of `ioctl`.
+pub fn set_size(terminal: Fd, size: Winsize) -> Result<(), Errno> {
+    // SAFETY: the kernel only reads the size.
+    unsafe { call(nr::IOCTL, [terminal.argument(), TIOCSWINSZ.into(), size.as_bytes().as_ptr() as u64]) }.map(drop)
 }
 
 /// Whether a read would not wait, now or after so many milliseconds at most: there are bytes, or the end of input.

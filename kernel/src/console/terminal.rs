@@ -102,7 +102,7 @@ extern "C" fn digest(_: usize) -> ! {
 
 impl Terminal {
     const fn new() -> Self {
-        // A serial line does not know the window at its other end: this is what a person most likely has.
+        // A serial line does not know the window at its other end (`window=` says): this is what terminals began as.
         let size = Winsize { rows: 24, cols: 80, xpixel: 0, ypixel: 0 };
         let state = State { discipline: Discipline::new(), size, asked_to_stop: false };
         Self {
