@@ -12,6 +12,9 @@ end=$((SECONDS + ${MINUTES:-10} * 60))
 rounds=0
 while ((SECONDS < end)); do
     PROPTEST_CASES=2000 cargo test --release --quiet -p mm -p fs -p pmem -p pmem-sim </dev/null || exit 1
+    trees=$RANDOM$RANDOM
+    VITRINE_TREES=$trees cargo test --quiet -p platform -p machine-tests --test trees </dev/null ||
+        { echo "soak: VITRINE_TREES=$trees"; exit 1; }
     cargo test --quiet -p machine-tests --test persistence -- --test-threads=2 </dev/null || exit 1
     rounds=$((rounds + 1))
 done

@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use Verdict::{Either, Refuses, Runs};
 use machine_tests::{Ended, Image, Machine, built};
-use platform_trees::{Node, Random, SEEDS, Tree, cells, damage};
+use platform_trees::{Node, Random, SEEDS, Tree, cells, damage, first_number};
 
 /// Where the loader lies, the kernel, and the tree.
 const LOADER: u64 = 0x4010_0000;
@@ -199,6 +199,8 @@ fn absurd_memory() -> Vec<Case> {
         area("the kernel not to be mapped", "no-map", KERNEL as u32, Runs),
         area("the tree not to be mapped", "no-map", TREE as u32, Runs),
         area("the kernel as pmem", "compatible", KERNEL as u32, Refuses("it overlaps the kernel")),
+        area("the UART as pmem", "compatible", 0x0900_0000, Refuses("it overlaps the UART")),
+        area("pmem where nothing answers", "compatible", 0x0b00_0000, Runs),
         area("the tree as pmem", "compatible", TREE as u32, Refuses("it overlaps the device tree")),
         line(
             "a command line of 3 KiB",
@@ -214,10 +216,11 @@ fn absurd_memory() -> Vec<Case> {
     ]
 }
 
-/// Trees that chance has damaged: whatever becomes of them, it is one of the two. VITRINE_TREES says how many.
+/// Trees that chance has damaged: whatever becomes of them, it is one of the two.
 fn chance() -> Vec<Case> {
-    let count = std::env::var("VITRINE_TREES").map_or(20, |count| count.parse().expect("a number of trees"));
-    (0..count).map(|number| (format!("chance {number}"), damage(good(), &mut Random::new(number)), Either)).collect()
+    let numbers = first_number()..first_number() + 20;
+    let case = |number| (format!("chance {number}"), damage(good(), &mut Random::new(number)), Either);
+    numbers.map(case).collect()
 }
 
 /// Boots with `blob` as the device tree.

@@ -91,6 +91,7 @@ pub(crate) fn claim(
         }
         let taken = [("the kernel", image), ("the device tree", blob)].into_iter();
         let taken = taken.chain(platform.reserved.iter().map(|reserved| ("reserved memory", reserved.range)));
+        let taken = taken.chain(platform.registers());
         let mut taken = taken.chain(claims.iter().map(|&other| ("other pmem", other)));
         if let Some((what, other)) = taken.find(|(_, other)| other.overlaps(range)) {
             return Err(refused(Refusal::Overlaps(what, other)));

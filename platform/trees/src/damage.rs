@@ -63,6 +63,15 @@ const KINDS: [&str; 9] = [
     "simple-bus",
 ];
 
+/// Where tests begin to count the trees that chance damages: 0, or what VITRINE_TREES says, to meet others.
+///
+/// # Panics
+/// Where that is no number.
+#[must_use]
+pub fn first_number() -> u64 {
+    std::env::var("VITRINE_TREES").map_or(0, |number| number.parse().expect("VITRINE_TREES is a number"))
+}
+
 /// The blob with this number: one of [`SEEDS`], damaged in one to three ways.
 #[must_use]
 pub fn damaged(number: u64) -> Vec<u8> {

@@ -9,7 +9,7 @@ mod damage;
 mod random;
 mod tree;
 
-pub use damage::{damage, damaged};
+pub use damage::{damage, damaged, first_number};
 pub use random::Random;
 pub use tree::{Node, Tree, cells};
 
