@@ -36,7 +36,7 @@ menu:
 	@echo
 	@echo '  make run      build, boot, show the three examples, then a prompt (^D ends it)'
 	@echo '                INIT="/bin/prog args" runs one program and prints its exit status'
-	@echo '                SMP= MEM= CPU= EL=2|1 PMEM=file CARRIER=nvdimm|dt|numa shape the machine'
+	@echo '                SMP= MEM= CPU= EL=2|1 PMEM=file CARRIER=nvdimm|dt|numa|ivshmem shape the machine'
 	@echo '  make test     host, in-kernel and whole-machine tests; T=name selects'
 	@echo '  make ktest    the in-kernel tests only; T=name, CPU=model'
 	@echo '  make crash    the crash exploration, longer than make test does it'

@@ -175,13 +175,13 @@ load_by_device() {
 
 # Without firmware QEMU has no ACPI tables, and without those no NVDIMM. An empty one satisfies it.
 attach_nvdimms() {
-    local i room=$ram_bytes
+    local i room=$((ram_bytes + (8 << 30))) # and four more that come behind `--`
     machine+=,nvdimm=on
     for i in "${!media[@]}"; do
         devices+=(-object "$(backend "$i")" -device "nvdimm,id=nv$i,memdev=pm$i")
         room=$((room + sizes[i] + (2 << 30)))
     done
-    memory=(-m "size=$((ram_bytes >> 20))M,slots=${#media[@]},maxmem=$(((room >> 30) + 1))G")
+    memory=(-m "size=$((ram_bytes >> 20))M,slots=$((${#media[@]} + 4)),maxmem=$(((room >> 30) + 1))G")
     load_by_device
 }
 

@@ -32,6 +32,7 @@ fn machine(memory: &[(PhysRange, Option<u32>)], reserved: &[(PhysRange, bool)]) 
         timer: Timer { physical: line(30), virt: line(27) },
         fw_cfg: None,
         rtc: None,
+        pci: None,
         pmem_regions: ArrayVec::new(),
         bootargs: ArrayString::new(),
         rng_seed: ArrayVec::new(),

@@ -2,8 +2,8 @@
 
 use platform::cmdline::{CommandLine, Ram};
 use platform::fdt::{
-    AFFINITY, EnableMethod, FdtError, HEADER, Interrupt, PHYS_END, Platform, PsciMethod, Trigger, blob_len, bootargs,
-    find_uart,
+    AFFINITY, EnableMethod, FdtError, HEADER, Interrupt, PHYS_END, PciSpace, Platform, PsciMethod, Trigger, blob_len,
+    bootargs, find_uart,
 };
 use platform::ram::{self, Held};
 use platform_trees::{Node, SEEDS, Tree, cells, damaged, first_number};
@@ -128,6 +128,11 @@ fn the_seeds_are_understood() {
     assert_eq!((one.timer.physical.id, one.timer.virt.id), (30, 27));
     assert_eq!(one.gic.distributor, range(0x0800_0000, 0x1_0000));
     assert_eq!(one.gic.redistributors.as_slice(), [range(0x080a_0000, 0xf6_0000)]);
+    let pci = one.pci.as_ref().expect("QEMU's board has a bridge");
+    assert_eq!(pci.ecam, range(0x40_1000_0000, 256 << 20));
+    let windows: Vec<_> = pci.windows.iter().map(|window| (window.range, window.bus, window.space)).collect();
+    let low = (range(0x1000_0000, 0x2eff_0000), 0x1000_0000, PciSpace::Memory32);
+    assert_eq!(windows, [low, (range(0x80_0000_0000, 512 << 30), 0x80_0000_0000, PciSpace::Memory64)]);
     assert_eq!((one.fw_cfg, one.rtc), (Some(range(0x0902_0000, 0x18)), Some(range(0x0901_0000, 0x1000))));
     assert!(one.kaslr_seed.is_some() && one.rng_seed.len() == 32 && one.bootargs.is_empty());
 

@@ -189,6 +189,21 @@ pub fn parse(tables: &[u8]) -> Result<Nfit<'_>, NfitError> {
     }
 }
 
+/// The register that a _DSM call is handed over by, where the tables say one (QEMU's `docs/specs/acpi_nvdimm.txt`): the
+/// AML of the SSDT declares it as the operation region `NPIO` in system memory, which is looked for as its bytes, for
+/// nothing else of the AML is wanted.
+pub fn doorbell(tables: &[u8]) -> Option<PhysAddr> {
+    // OperationRegion (NPIO, SystemMemory, a DWord or a QWord, …)
+    const REGION: [u8; 7] = *b"\x5b\x80NPIO\x00";
+    let at = tables.windows(REGION.len()).position(|window| window == REGION)? + REGION.len();
+    let address = match tables.get(at..at + 9)? {
+        [0x0c, a, b, c, d, ..] => u64::from(u32::from_le_bytes([*a, *b, *c, *d])),
+        [0x0e, rest @ ..] => u64::from_le_bytes(rest.try_into().ok()?),
+        _ => return None,
+    };
+    Some(PhysAddr::new(address))
+}
+
 /// Checks every structure of the NFIT `table`, which begins at offset `base` of the blob.
 fn check(table: &[u8], base: usize) -> Result<Nfit<'_>, NfitError> {
     const HEADER: usize = size_of::<SdtHeader>() + 4;

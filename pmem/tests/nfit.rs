@@ -55,6 +55,17 @@ fn a_label_area_shortens_its_range_and_an_unarmed_device_says_so() {
 }
 
 #[test]
+fn the_doorbell_is_found_in_the_aml() {
+    assert_eq!(nfit::doorbell(ONE), Some(PhysAddr::new(0x0909_0000)));
+    assert_eq!(nfit::doorbell(TWO), Some(PhysAddr::new(0x0909_0000)));
+    assert_eq!(nfit::doorbell(NONE), None);
+    for cut in [0, 7, 8, 12, 15] {
+        assert_eq!(nfit::doorbell(&b"\x5b\x80NPIO\x00\x0e12345678"[..cut]), None);
+    }
+    assert_eq!(nfit::doorbell(b"\x5b\x80NPIO\x00\x0e\x01\0\0\0\x02\0\0\0"), Some(PhysAddr::new(0x2_0000_0001)));
+}
+
+#[test]
 fn a_machine_without_nvdimm_has_no_nfit() {
     assert_eq!(nfit::parse(NONE).unwrap_err(), NfitError::Missing);
     assert_eq!(nfit::parse(&[]).unwrap_err(), NfitError::Missing);

@@ -6,11 +6,13 @@ use core::fmt;
 use arrayvec::ArrayVec;
 use pmem::dax::DaxDevice;
 use pmem::device::{DeviceFlags, Geometry, PmemDevice};
+use pmem::label::Namespace;
 use pmem::nfit::{self, Nfit, NfitError};
 use units::{ByteLen, PAGE_SIZE, PageCount, PhysRange, VirtAddr};
 
 use super::cells::LinearCells;
-use super::{Carrier, DEVICES, Device, MAX_DEVICES};
+use super::namespaces::{self, Nvdimm, Nvdimms};
+use super::{Carrier, DEVICES, Device, MAX_DEVICES, dsm, ivshmem};
 use platform::cmdline::{CommandLine, MAX_PMEM};
 use platform::fdt::Platform;
 use platform::ram::is_ram;
@@ -121,6 +123,15 @@ pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Cla
     for &range in &line.pmem {
         found.add(range, Carrier::CommandLine, DeviceFlags::empty());
     }
+    if let Some(host) = &platform.pci {
+        let looked = ivshmem::find(host, |placed| match placed {
+            Ok(range) => found.add(range, Carrier::Pci, DeviceFlags::empty()),
+            Err(error) => log::error!("pmem: {error}"),
+        });
+        if let Err(error) = looked {
+            log::error!("pmem: no PCI device looked for: {error}");
+        }
+    }
     found.all.iter().for_each(|device| log::info!("{device}"));
     DEVICES.call_once(|| found.all);
 }
@@ -134,14 +145,24 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn add(&mut self, range: PhysRange, carrier: Carrier, flags: DeviceFlags) {
-        if let Err(why) = self.try_add(range, carrier, flags) {
+        self.add_namespace(range, carrier, flags, None);
+    }
+
+    fn add_namespace(&mut self, range: PhysRange, carrier: Carrier, flags: DeviceFlags, namespace: Option<Namespace>) {
+        if let Err(why) = self.try_add(range, carrier, flags, namespace) {
             log::error!("pmem: {}", Refused { range, why });
         }
     }
 
-    fn try_add(&mut self, range: PhysRange, carrier: Carrier, flags: DeviceFlags) -> Result<(), Refusal> {
+    fn try_add(
+        &mut self,
+        range: PhysRange,
+        carrier: Carrier,
+        flags: DeviceFlags,
+        namespace: Option<Namespace>,
+    ) -> Result<(), Refusal> {
         // The other carriers' ranges were looked at by `claim`.
-        if matches!(carrier, Carrier::Nvdimm(_)) {
+        if matches!(carrier, Carrier::Nvdimm(_) | Carrier::Pci) {
             self.check_outside_ram(range)?;
         }
         let before = self.all.iter().filter_map(|device| device.dax.ops().range());
@@ -161,7 +182,7 @@ impl Found<'_> {
         heap::reserve(BAD_LIST).map_err(|_| Refusal::OutOfMemory)?;
         let known = fs::badlist::read(&cells);
         let device = PmemDevice::new(geometry, flags, cells, &known).map_err(|_| Refusal::Unaligned)?;
-        let device = Device { number: self.all.len(), carrier, dax: DaxDevice::new(device) };
+        let device = Device { number: self.all.len(), carrier, namespace, dax: DaxDevice::new(device) };
         self.all.try_push(device).map_err(|_| Refusal::TooMany)
     }
 
@@ -214,11 +235,43 @@ fn nvdimms(found: &mut Found<'_>) -> Result<(), NvdimmError> {
         tables = read_tables(file, file.size())?;
     }
     let nfit = nfit::parse(&tables).map_err(NvdimmError::Nfit)?;
-    for spa in nfit.ranges().filter(|spa| spa.is_persistent()) {
-        let handle = nfit.maps(spa.index).next().map_or(0, |map| map.handle);
-        found.add(whole_pages(spa.range), Carrier::Nvdimm(handle), flags(&nfit, &spa));
+    if let Some(register) = nfit::doorbell(&tables)
+        && let Err(error) = dsm::init(register)
+    {
+        log::error!("pmem: no labels looked for: the doorbell: {error}");
     }
+    let mut labelled = Nvdimms::new();
+    for spa in nfit.ranges().filter(|spa| spa.is_persistent()) {
+        let (mut maps, flags) = (nfit.maps(spa.index), flags(&nfit, &spa));
+        let (map, alone) = (maps.next(), maps.next().is_none());
+        let carrier = Carrier::Nvdimm(map.map_or(0, |map| map.handle));
+        // Labels of NVDIMMs that take turns in a range are not known here: the range is one device.
+        let nvdimm = map.filter(|_| alone).and_then(|map| Nvdimm::of(&map, nfit.control_region(map.control_index)));
+        match nvdimm {
+            Some(nvdimm) if labelled.try_push(nvdimm).is_ok() => namespaces_of(found, &nvdimm, spa.range, carrier, flags),
+            _ => found.add(whole_pages(spa.range), carrier, flags),
+        }
+    }
+    namespaces::found(labelled);
     Ok(())
+}
+
+/// Adds what the labels of `nvdimm`, which lies at `range`, call namespaces; all of it where it was never labelled.
+fn namespaces_of(found: &mut Found<'_>, nvdimm: &Nvdimm, range: PhysRange, carrier: Carrier, flags: DeviceFlags) {
+    let spaces = match nvdimm.labels().and_then(|labels| Ok((labels.is_initialised(), labels.namespaces()?))) {
+        Ok((false, _)) => return found.add(whole_pages(range), carrier, flags),
+        Ok((true, spaces)) => spaces,
+        Err(error) => return log::error!("pmem: {carrier}: labels: {error}"),
+    };
+    for space in spaces {
+        let mut flags = flags;
+        flags.set(DeviceFlags::READ_ONLY, flags.contains(DeviceFlags::READ_ONLY) || space.read_only);
+        let part = range.start().checked_add(space.start).and_then(|start| PhysRange::with_len(start, space.len));
+        match part.filter(|part| range.covers(*part)) {
+            Some(part) => found.add_namespace(whole_pages(part), carrier, flags, Some(space)),
+            None => log::error!("pmem: {carrier}: namespace {} does not lie on it", space.name()),
+        }
+    }
 }
 
 /// The first `len` bytes of the tables.

@@ -3,12 +3,15 @@
 //! [`claim`] runs before the frame allocator and says which ranges are no RAM; [`discover`] runs when there is a heap
 //! and makes a [`Device`] of everything that a carrier names: NVDIMMs by the NFIT, `pmem-region` nodes, ranges by
 //! `pmem=`. A range that lies where it must not is refused with a message. [`medium`] is what the file system gets,
-//! [`cells`] the memory below it; [`inject`] takes bad blocks from people, and [`poison`] makes real ones.
+//! [`cells`] the memory below it; [`dsm`] asks NVDIMMs for their labels, of which [`namespaces`] are made; [`inject`] takes bad blocks from people, and [`poison`] makes real ones.
 
 mod cells;
 mod discover;
+mod dsm;
 mod inject;
+mod ivshmem;
 mod medium;
+mod namespaces;
 pub(crate) mod poison;
 mod root;
 
@@ -18,6 +21,7 @@ use arrayvec::ArrayVec;
 use pmem::dax::DaxDevice;
 use pmem::device::{DeviceFlags, PmemDevice};
 use spin::Once;
+use pmem::label::Namespace;
 use pmem::medium::Medium;
 use units::{PhysAddr, PmOff, VirtAddr};
 
@@ -26,6 +30,7 @@ pub(crate) use cells::WriteBack;
 pub(crate) use discover::{claim, discover};
 pub(crate) use inject::{describe_bad, inject};
 pub(crate) use medium::PmemMedium;
+pub(crate) use namespaces::{change_namespaces, describe_namespaces};
 pub(crate) use root::mount_root;
 
 use crate::layout;
@@ -44,6 +49,8 @@ pub(crate) enum Carrier {
     DeviceTree,
     /// `pmem=` on the command line.
     CommandLine,
+    /// The memory behind an `ivshmem` device.
+    Pci,
 }
 
 impl fmt::Display for Carrier {
@@ -52,6 +59,7 @@ impl fmt::Display for Carrier {
             Self::Nvdimm(handle) => write!(f, "nvdimm handle {handle}"),
             Self::DeviceTree => f.write_str("dt"),
             Self::CommandLine => f.write_str("numa"),
+            Self::Pci => f.write_str("ivshmem"),
         }
     }
 }
@@ -71,6 +79,8 @@ impl fmt::Display for Name {
 pub(crate) struct Device {
     number: usize,
     carrier: Carrier,
+    /// The part of an NVDIMM that it is, where labels say so.
+    namespace: Option<Namespace>,
     dax: DaxDevice<PmemDevice<LinearCells>>,
 }
 
@@ -112,7 +122,11 @@ impl fmt::Display for Device {
         let mode = if device.flags().contains(DeviceFlags::READ_ONLY) { "ro" } else { "rw" };
         let mut bad = 0;
         device.memory().each_bad(&mut |range| bad += range.count);
-        write!(f, " mode {mode} badblocks {bad}")
+        write!(f, " mode {mode} badblocks {bad}")?;
+        match &self.namespace {
+            Some(space) => write!(f, " namespace {} uuid {}", space.name(), namespaces::Uuid(space.uuid)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
         Special::Pmem => pmem::describe(&mut text),
         Special::Stacks => task::stack::describe(&mut text),
         Special::Badblocks => pmem::describe_bad(&mut text),
+        Special::Namespaces => pmem::describe_namespaces(&mut text),
         Special::Features => features::write_table(&mut text),
         Special::Cpuinfo => features::write_cpuinfo(&mut text),
         Special::SelfMaps => task::current().write_maps(&mut text),
@@ -54,6 +55,7 @@ pub(super) fn write<S: Source>(special: Special, source: &mut S) -> Result<usize
     for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         match special {
             Special::Badblocks => pmem::inject(line)?,
+            Special::Namespaces => pmem::change_namespaces(line)?,
             _ => return Err(Errno::EBADF),
         }
     }

@@ -47,6 +47,8 @@ pub(crate) enum Special {
     Pmem,
     /// `/proc/vitrine/stacks`: how deep the kernel's stacks were used.
     Stacks,
+    /// `/proc/vitrine/namespaces`: a line a namespace; takes lines that make and remove them.
+    Namespaces,
     /// `/proc/vitrine/badblocks`: a line a range of bad sectors; takes lines that change them.
     Badblocks,
     /// `/proc/vitrine/features`: a line for each feature of the CPU, and what it is used for.
@@ -90,7 +92,7 @@ const fn device(major: u32, minor: u32) -> What {
 }
 
 /// In the order of [`Special`], which is checked below.
-const TREE: [Row; 20] = {
+const TREE: [Row; 21] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -110,6 +112,7 @@ const TREE: [Row; 20] = {
         row(Counters, Vitrine, b"counters", What::Text, 0o444),
         row(Pmem, Vitrine, b"pmem", What::Text, 0o444),
         row(Stacks, Vitrine, b"stacks", What::Text, 0o444),
+        row(Namespaces, Vitrine, b"namespaces", What::Text, 0o644),
         row(Badblocks, Vitrine, b"badblocks", What::Text, 0o644),
         row(Features, Vitrine, b"features", What::Text, 0o444),
         row(Cpuinfo, Proc, b"cpuinfo", What::Text, 0o444),

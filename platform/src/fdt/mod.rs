@@ -123,6 +123,35 @@ pub struct Reserved {
     pub no_map: bool,
 }
 
+/// A PCI host bridge whose configuration space is memory (ECAM).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PciHost {
+    /// The configuration space: 32 KiB for each device, from bus 0 on.
+    pub ecam: PhysRange,
+    /// Where devices' memory can be put.
+    pub windows: ArrayVec<PciWindow, 4>,
+}
+
+/// Addresses of the bus that the CPU sees.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PciWindow {
+    /// Where the CPU sees them.
+    pub range: PhysRange,
+    /// Where they begin on the bus.
+    pub bus: u64,
+    /// How wide an address of theirs is.
+    pub space: PciSpace,
+}
+
+/// How wide an address on the bus is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PciSpace {
+    /// Below 4 GiB.
+    Memory32,
+    /// Anywhere.
+    Memory64,
+}
+
 /// Persistent memory that the tree names (`pmem-region`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PmemRegion {
@@ -157,6 +186,8 @@ pub struct Platform {
     pub fw_cfg: Option<PhysRange>,
     /// The PL031 clock, where there is one.
     pub rtc: Option<PhysRange>,
+    /// The PCI host bridge whose configuration space is memory, where there is one.
+    pub pci: Option<PciHost>,
     /// `pmem-region` nodes, in the tree's order.
     pub pmem_regions: ArrayVec<PmemRegion, 8>,
     /// The kernel command line.

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use units::{ByteLen, PhysAddr, PhysRange};
 
 use super::blob::{Blob, Event, until_nul};
-use super::{FdtError, NodeName};
+use super::{FdtError, NodeName, PciHost, PciSpace, PciWindow};
 
 /// Deeper nodes are not looked at: it bounds the room that is taken, whatever the tree says.
 pub(super) const MAX_DEPTH: usize = 8;
@@ -277,6 +277,31 @@ impl<'a> Nodes<'a> {
             let (at, len) = (cells(at).ok_or_else(bad)?, cells(len).ok_or_else(bad)?);
             self.physical(at, len).ok_or_else(bad)
         }))
+    }
+
+    /// What a PCI host bridge says: its configuration space, and its windows of memory. A child address has three cells, of
+    /// which the first says what it is (bits 25 and 24: 1 I/O, 2 and 3 memory of 32 and of 64 bits).
+    pub(super) fn pci_host(&self) -> Result<PciHost, FdtError> {
+        const ENTRY: usize = 4 * (3 + 2 + 2);
+        let ecam = self.registers()?.next().ok_or_else(|| self.node().bad(Name::Reg))??;
+        let bad = || self.node().bad(Name::Ranges);
+        let ranges = self.node().get(Name::Ranges).filter(|ranges| ranges.len() % ENTRY == 0).ok_or_else(bad)?;
+        let mut windows = ArrayVec::new();
+        for entry in ranges.chunks_exact(ENTRY).take(MAX_ENTRIES) {
+            let (kind, rest) = entry.split_at(4);
+            let ((bus, rest), kind) = (rest.split_at(8), cells(kind).ok_or_else(bad)?);
+            let (at, len) = rest.split_at(8);
+            let (at, len) = (cells(at).ok_or_else(bad)?, cells(len).ok_or_else(bad)?);
+            let range = PhysRange::with_len(PhysAddr::new(at), ByteLen::new(len)).ok_or_else(bad)?;
+            let space = match kind >> 24 & 3 {
+                2 => PciSpace::Memory32,
+                3 => PciSpace::Memory64,
+                _ => continue,
+            };
+            let window = PciWindow { range, bus: cells(bus).ok_or_else(bad)?, space };
+            windows.try_push(window).map_err(|_| FdtError::TooMany("windows of the PCI bridge"))?;
+        }
+        Ok(PciHost { ecam, windows })
     }
 
     /// The bus that the node hangs on; `None` for the root.

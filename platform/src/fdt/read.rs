@@ -6,7 +6,7 @@ use units::{PhysAddr, PhysRange};
 use super::blob::{Blob, Event};
 use super::nodes::{MAX_DEPTH, Name, Node, Nodes, bad, walk};
 use super::{
-    AFFINITY, Cpu, EnableMethod, FdtError, Gic, Interrupt, MAX_CPUS, Memory, PHYS_END, Platform, PmemRegion,
+    AFFINITY, Cpu, EnableMethod, FdtError, Gic, Interrupt, MAX_CPUS, Memory, PHYS_END, PciHost, Platform, PmemRegion,
     PsciMethod, Reserved, Timer, Trigger, Uart, registers,
 };
 
@@ -51,6 +51,7 @@ pub(super) struct Found<'a> {
     timer: Option<Lines<'a>>,
     fw_cfg: Option<PhysRange>,
     rtc: Option<PhysRange>,
+    pci: Option<PciHost>,
     pmem_regions: ArrayVec<PmemRegion, 8>,
 }
 
@@ -113,6 +114,8 @@ impl<'a> Found<'a> {
             b"arm,armv8-timer" => drop(self.timer.get_or_insert(Lines::of(nodes.node()))),
             b"qemu,fw-cfg-mmio" if self.fw_cfg.is_none() => self.fw_cfg = Some(first(nodes, kinds::FW_CFG)?),
             b"arm,pl031" if self.rtc.is_none() => self.rtc = Some(first(nodes, kinds::PL031)?),
+            // A bridge that cannot be understood is one that is not there: nothing needs it.
+            b"pci-host-ecam-generic" if self.pci.is_none() => self.pci = nodes.pci_host().ok(),
             b"pmem-region" => return self.note_pmem_region(nodes),
             _ => {}
         }
@@ -209,6 +212,7 @@ impl<'a> Found<'a> {
             timer,
             fw_cfg: self.fw_cfg,
             rtc: self.rtc,
+            pci: self.pci.clone(),
             pmem_regions: self.pmem_regions.clone(),
             bootargs: ArrayString::new(),
             rng_seed: seed.iter().copied().take(64).collect(),
