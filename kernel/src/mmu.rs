@@ -1,7 +1,5 @@
 //! What the crate `mm` is plugged into: real frames, real barriers, real TLBs.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use arch::features::{Feature, has};
 use mm::desc::Level;
 use mm::{Asid, Commit, Frames, Mmu, Page, Poisoned, Reach, TableMemory};
@@ -131,45 +129,5 @@ impl Mmu for KernelMmu {
         let bytes = (count.get() << PAGE_SHIFT) as usize;
         // SAFETY: frames that become executable are RAM or pmem, all of which the linear map shows.
         unsafe { arch::cache::sync_instructions(layout::linear(first.base()), bytes) };
-    }
-}
-
-/// Hands out address space numbers: 1 to the last one the CPU has, each to one living space.
-pub(crate) struct Asids {
-    used: [AtomicU64; Self::WORDS],
-}
-
-impl Asids {
-    const WORDS: usize = 65536 / 64;
-
-    /// Every number is free but 0, which is nobody's.
-    pub(crate) const fn new() -> Self {
-        Self { used: [const { AtomicU64::new(0) }; Self::WORDS] }
-    }
-
-    /// A number that no living space has.
-    pub(crate) fn take(&self) -> Option<Asid> {
-        let words = if has(Feature::Asid16) { Self::WORDS } else { 256 / 64 };
-        for (index, word) in self.used[..words].iter().enumerate() {
-            let mut now = word.load(Ordering::Relaxed);
-            loop {
-                let taken = if index == 0 { now | 1 } else { now };
-                let bit = (!taken).trailing_zeros();
-                if bit == 64 {
-                    break;
-                }
-                match word.compare_exchange_weak(now, now | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
-                    Ok(_) => return Some(Asid::new((index as u32 * 64 + bit) as u16)),
-                    Err(other) => now = other,
-                }
-            }
-        }
-        None
-    }
-
-    /// Takes a number back. No TLB holds anything under it any more.
-    pub(crate) fn give_back(&self, asid: Asid) {
-        let number = usize::from(asid.get());
-        self.used[number / 64].fetch_and(!(1 << (number % 64)), Ordering::Release);
     }
 }

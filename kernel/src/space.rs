@@ -6,14 +6,16 @@ use core::fmt;
 use fs::{Iomap, IomapIter, IomapKind, IomapOp, iomap_iter};
 use mm::space::{Access, FaultError};
 use mm::vma::Kind;
-use mm::{AddressSpace, Asid, Backing, PageOf, Prot, Run, VmaFlags};
+use arch::cpu::MAX_CPUS;
+use arch::features::{Feature, has};
+use mm::{AddressSpace, Asid, Asids, Backing, Context, PageOf, Prot, Run, VmaFlags};
 use pmem::dax::{DaxError, DaxMode};
 use pmem::medium::Medium;
 use sync::{Mutex, MutexGuard, Rank};
 use units::{ByteLen, FileOff, FileRange, Ino, PAGE_SHIFT, PAGE_SIZE, PageCount, PhysAddr, VirtAddr};
 
 use crate::heap::{self, OutOfMemory};
-use crate::mmu::{Asids, KernelFrames, KernelMmu};
+use crate::mmu::{KernelFrames, KernelMmu};
 use crate::pmem::PmemMedium;
 use crate::vfs::DenyWrite;
 use crate::{features, layout, paging};
@@ -117,25 +119,20 @@ impl Backing for FilePin {
     }
 }
 
-static ASIDS: Asids = Asids::new();
+static ASIDS: Asids<MAX_CPUS> = Asids::new();
 
-/// A number that goes back when its space is gone.
-struct OwnAsid(Asid);
-
-impl Drop for OwnAsid {
-    fn drop(&mut self) {
-        arch::tlb::invalidate_asid(self.0.get());
-        ASIDS.give_back(self.0);
-    }
+/// Takes all numbers into use that every CPU has; after the features are known, before the first program.
+pub(crate) fn init_numbers() {
+    ASIDS.set_count(if has(Feature::Asid16) { 1 << 16 } else { 1 << 8 });
 }
 
 /// One address space, shared by the threads of a program.
 pub(crate) struct Space {
-    // Dropped in this order: mappings and frames first, then the number.
     mappings: Mutex<Mappings>,
-    /// TTBR0_EL1 while a program runs in the space.
-    ttbr0: u64,
-    _asid: OwnAsid,
+    /// The physical address of the level-0 table.
+    root: u64,
+    /// The space's number in the TLB.
+    context: Arc<Context>,
 }
 
 impl Space {
@@ -145,18 +142,20 @@ impl Space {
     /// [`OutOfMemory`], of frames or of numbers.
     pub(crate) fn new() -> Result<Arc<Self>, OutOfMemory> {
         heap::reserve(WORST_CASE)?;
-        let asid = OwnAsid(ASIDS.take().ok_or(OutOfMemory)?);
-        let mappings = AddressSpace::new(KernelFrames, KernelMmu, asid.0).map_err(|mm::OutOfMemory| OutOfMemory)?;
-        let ttbr0 = ttbr0(mappings.root().base().get(), asid.0);
-        Ok(Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), ttbr0, _asid: asid }))
+        let context = Arc::new(Context::new());
+        let mappings = AddressSpace::new(KernelFrames, KernelMmu, context.clone());
+        let mappings = mappings.map_err(|mm::OutOfMemory| OutOfMemory)?;
+        let root = mappings.root().base().get();
+        Ok(Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, context }))
     }
 
     /// Makes this the space of the program on this CPU.
     #[inline]
     pub(crate) fn activate(&self) {
+        let asid = ASIDS.switch(&self.context, arch::cpu::index(), arch::tlb::invalidate_this_cpu);
         // SAFETY: the root is this space's, which the task that runs in it keeps alive; so is the number, which no
-        // other has.
-        unsafe { arch::cpu::set_ttbr0(self.ttbr0) };
+        // other has while this one runs.
+        unsafe { arch::cpu::set_ttbr0(ttbr0(self.root, asid)) };
     }
 
     /// The mappings, locked.

@@ -17,7 +17,7 @@ use crate::task::{Parts, Start, Task, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::bootchart::{self, mark};
 use crate::{
-    bench, console, exec, features, heap, irq, kaslr, layout, log, mmu, paging, panic, percpu, pmem, ram, rng, smp, testing, timer,
+    bench, console, exec, features, heap, irq, kaslr, layout, log, mmu, paging, panic, percpu, pmem, ram, rng, smp, space, testing, timer,
 };
 
 /// Heap that the first tasks take.
@@ -102,6 +102,7 @@ fn bring_up(tree: u64, loaded: u64) {
     mark("other CPUs");
     features::settle();
     smp::on_each(features::enable_cpu);
+    space::init_numbers();
     mark("features");
     rng::init(&platform.rng_seed);
     mark("random numbers");

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod anon;
+pub mod asid;
 pub mod commit;
 pub mod desc;
 pub mod imap;
@@ -22,12 +23,13 @@ mod testing;
 mod tree;
 pub mod vma;
 
+pub use self::asid::{Asids, Context};
 pub use self::commit::{Commit, Overcommit};
 pub use self::desc::Prot;
 pub use self::imap::IMmap;
 pub use self::page::{Page, PageRef};
 pub use self::seams::{
-    Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, SpaceId, TableMemory,
+    Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, SpaceId, TableMemory, Whose,
 };
 pub use self::space::AddressSpace;
 pub use self::table::Tables;

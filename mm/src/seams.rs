@@ -3,10 +3,12 @@
 //! The kernel plugs in real memory and real barriers; host tests plug in recorders that refuse what the architecture
 //! forbids.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use units::{PageCount, Pfn, VirtAddr, VirtRange};
 
+use crate::asid::Context;
 use crate::commit::Commit;
 use crate::desc::{ENTRIES, Level};
 use crate::page::Page;
@@ -109,6 +111,38 @@ impl Asid {
     /// The number, as it stands in TTBR0_EL1 and in the operand of `tlbi`.
     pub const fn get(self) -> u16 {
         self.0
+    }
+}
+
+/// Under which number a space is known to the TLB.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// This one, for good.
+    Fixed(Asid),
+    /// The one that [`Asids`](crate::Asids) gives it when it runs.
+    Context(Arc<Context>),
+}
+
+impl Whose {
+    /// The number as it is now; `None` while no CPU has run the space, so that no TLB can know anything of it.
+    #[inline]
+    pub fn asid(&self) -> Option<Asid> {
+        match self {
+            Self::Fixed(asid) => Some(*asid),
+            Self::Context(context) => context.asid(),
+        }
+    }
+}
+
+impl From<Asid> for Whose {
+    fn from(asid: Asid) -> Self {
+        Self::Fixed(asid)
+    }
+}
+
+impl From<Arc<Context>> for Whose {
+    fn from(context: Arc<Context>) -> Self {
+        Self::Context(context)
     }
 }
 

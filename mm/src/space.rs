@@ -53,7 +53,7 @@ pub use self::rmap::Revoke;
 pub use self::unmap::UnmapError;
 use crate::anon::AnonVma;
 use crate::imap::IMmap;
-use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, SpaceId};
+use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, SpaceId, Whose};
 use crate::table::{Leaf, Tables};
 use crate::tree::Tree;
 use crate::vma::{Vma, VmaFlags};
@@ -151,12 +151,11 @@ impl<B> Released<B> {
 }
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
-    /// An empty space with an empty tree of tables. `asid` is its own as long as it lives, or until
-    /// [`set_asid`](Self::set_asid).
-    pub fn new(frames: F, mmu: U, asid: Asid) -> Result<Self, OutOfMemory> {
+    /// An empty space with an empty tree of tables, known to the TLB as `whose`.
+    pub fn new(frames: F, mmu: U, whose: impl Into<Whose>) -> Result<Self, OutOfMemory> {
         let id = SpaceId::next();
         Ok(Self {
-            tables: Tables::new(frames, mmu, asid)?,
+            tables: Tables::new(frames, mmu, whose)?,
             vmas: Tree::new()?,
             id,
             family: AnonVma::new(id)?,
@@ -181,14 +180,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         self.tables.root()
     }
 
-    /// The number that TTBR0_EL1 carries beside the root.
-    pub fn asid(&self) -> Asid {
+    /// The number under which TLBs may know the space, if it has run.
+    pub fn asid(&self) -> Option<Asid> {
         self.tables.asid()
-    }
-
-    /// Gives the space another number. No CPU runs in it, and what TLBs held for the old one is gone.
-    pub fn set_asid(&mut self, asid: Asid) {
-        self.tables.set_asid(asid);
     }
 
     /// Which space this is, among all there ever were: the name of it in a file's `i_mmap`.

@@ -42,7 +42,7 @@ pub use self::map::TableError;
 pub use self::unmap::Stale;
 use crate::desc::{Desc, Level, Owner};
 use crate::page;
-use crate::seams::{Asid, Frames, Mmu, OutOfMemory, Reach, TableMemory};
+use crate::seams::{Asid, Frames, Mmu, OutOfMemory, Reach, TableMemory, Whose};
 
 /// One tree of tables with the frames it takes from and the CPU it tells. The caller's lock (the table lock) is what
 /// `&mut self` stands for.
@@ -50,7 +50,7 @@ pub struct Tables<F: Frames, U: Mmu> {
     frames: F,
     mmu: U,
     root: Pfn,
-    asid: Asid,
+    whose: Whose,
     origin: Origin,
     /// A table that has become empty, all zeros: the next one needed.
     spare: Cell<Option<Pfn>>,
@@ -179,21 +179,21 @@ fn span(first: u64, last: u64) -> VirtRange {
 }
 
 impl<F: Frames, U: Mmu> Tables<F, U> {
-    /// An empty tree for the address space `asid`.
-    pub fn new(frames: F, mmu: U, asid: Asid) -> Result<Self, OutOfMemory> {
+    /// An empty tree for the address space that is known as `whose`.
+    pub fn new(frames: F, mmu: U, whose: impl Into<Whose>) -> Result<Self, OutOfMemory> {
         let root = frames.alloc_zeroed()?;
-        Ok(Self::over(frames, mmu, asid, root, Origin::Made))
+        Ok(Self::over(frames, mmu, whose.into(), root, Origin::Made))
     }
 
     /// The tree under `root` that somebody else has built, with [`Asid::GLOBAL`] the kernel's. Dropping it frees
     /// nothing. [`Frames::table`] must reach every table in it.
     pub fn adopt(frames: F, mmu: U, asid: Asid, root: Pfn) -> Self {
-        Self::over(frames, mmu, asid, root, Origin::Adopted)
+        Self::over(frames, mmu, Whose::Fixed(asid), root, Origin::Adopted)
     }
 
-    fn over(frames: F, mmu: U, asid: Asid, root: Pfn, origin: Origin) -> Self {
+    fn over(frames: F, mmu: U, whose: Whose, root: Pfn, origin: Origin) -> Self {
         let blocks = Cell::new(origin == Origin::Adopted);
-        Self { frames, mmu, root, asid, origin, spare: Cell::new(None), blocks, cleared: Cell::new(false) }
+        Self { frames, mmu, root, whose, origin, spare: Cell::new(None), blocks, cleared: Cell::new(false) }
     }
 
     /// The level-0 table, for TTBR0_EL1 or TTBR1_EL1.
@@ -201,14 +201,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         self.root
     }
 
-    /// Whose entries in a TLB these are.
-    pub fn asid(&self) -> Asid {
-        self.asid
-    }
-
-    /// Gives the space another number. No CPU runs in it, and what TLBs held for the old one is gone.
-    pub fn set_asid(&mut self, asid: Asid) {
-        self.asid = asid;
+    /// Whose entries in a TLB these are, if any can be there.
+    pub fn asid(&self) -> Option<Asid> {
+        self.whose.asid()
     }
 
     /// Where frames come from.
@@ -307,7 +302,14 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             self.mmu.publish();
             // Whole entries, so that one operation for each size of them misses none.
             let within = smallest.size() - 1;
-            self.mmu.invalidate(self.asid, span(first & !within, last | within), smallest, reach);
+            self.invalidate(span(first & !within, last | within), smallest, reach);
+        }
+    }
+
+    /// No TLB knows entries of this tree in `range` any more; the one place that asks for it.
+    fn invalidate(&self, range: VirtRange, smallest: Level, reach: Reach) {
+        if let Some(asid) = self.whose.asid() {
+            self.mmu.invalidate(asid, range, smallest, reach);
         }
     }
 
@@ -317,13 +319,13 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if leaf.desc.needs_break(new, leaf.level) {
             store_invalid(entry, leaf.desc);
             self.mmu.publish();
-            self.mmu.invalidate(self.asid, range, leaf.level, Reach::Leaves);
+            self.invalidate(range, leaf.level, Reach::Leaves);
             store(entry, new);
             self.mmu.publish();
         } else {
             store(entry, new);
             self.mmu.publish();
-            self.mmu.invalidate(self.asid, range, leaf.level, Reach::Leaves);
+            self.invalidate(range, leaf.level, Reach::Leaves);
         }
     }
 
@@ -373,7 +375,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// Lets go of everything but the root. No CPU has the root loaded any more: one invalidation, then all goes.
     pub(crate) fn clear(&mut self) {
         if !self.cleared.replace(true) {
-            self.mmu.invalidate_asid(self.asid);
+            if let Some(asid) = self.whose.asid() {
+                self.mmu.invalidate_asid(asid);
+            }
             self.free_below(self.root, Level::Pgd);
         }
     }

@@ -56,6 +56,8 @@ ranks! {
     WaitQueue,
     /// Runnable tasks.
     RunQueue,
+    /// The numbers of address spaces in the TLB.
+    Asids,
     /// The terminal's line discipline.
     Terminal,
     /// A device's registers, and what was received from it.

@@ -10,7 +10,7 @@ pub mod plan;
 mod operations;
 
 #[cfg(target_os = "none")]
-pub use operations::{invalidate, invalidate_asid, invalidate_kernel};
+pub use operations::{invalidate, invalidate_asid, invalidate_kernel, invalidate_this_cpu};
 
 /// Which cached steps of a walk must go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

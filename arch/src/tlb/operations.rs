@@ -107,6 +107,12 @@ pub fn invalidate_asid(asid: u16) {
     complete();
 }
 
+/// Drops everything this CPU has cached, and nothing of other CPUs: when numbers are about to be used again.
+pub fn invalidate_this_cpu() {
+    // SAFETY: as above; nothing is needed of other CPUs.
+    unsafe { asm!("dsb nshst", "tlbi vmalle1", "dsb nsh", "isb", options(nostack, preserves_flags)) };
+}
+
 fn drop_asid(asid: u16) {
     drop_page!("aside1is", page_operand(asid, 0));
 }

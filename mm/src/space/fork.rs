@@ -6,20 +6,20 @@ use units::PageCount;
 
 use super::AddressSpace;
 use super::adjust::Wanted;
-use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, SpaceId};
+use crate::seams::{Backing, Frames, Mmu, OutOfMemory, SpaceId, Whose};
 use crate::table::Copying;
 use crate::tree::At;
 use crate::vma::{Vma, VmaFlags};
 
 impl<F: Frames + Clone, U: Mmu + Clone, B: Backing> AddressSpace<F, U, B> {
-    /// `dup_mmap`: the space of a forked child, with the number `asid`. Pages of the program's own are shared read-only and
+    /// `dup_mmap`: the space of a forked child, known to the TLB as `whose`. Pages of the program's own are shared read-only and
     /// counted; the first store of either side copies ([`fault`](Self::fault)). Peeks are complete in the child too. Other
     /// pages of files are left to faults. Nothing is locked in the child.
     ///
     /// # Errors
     /// [`OutOfMemory`], also of promises. The parent is as before, but for entries that a store will find read-only.
-    pub fn fork(&mut self, asid: Asid) -> Result<Self, OutOfMemory> {
-        let mut child = Self::new(self.tables.frames().clone(), self.tables.mmu().clone(), asid)?;
+    pub fn fork(&mut self, whose: impl Into<Whose>) -> Result<Self, OutOfMemory> {
+        let mut child = Self::new(self.tables.frames().clone(), self.tables.mmu().clone(), whose)?;
         child.join(&self.family)?;
         child.layout = self.layout;
         child.limits = self.limits;

@@ -76,10 +76,10 @@ fn write(machine: &Machine, space: &mut Space<'_>, va: VirtAddr, word: u64) -> R
 }
 
 fn reach(machine: &Machine, space: &mut Space<'_>, va: VirtAddr, access: Access) -> Result<(), FaultError> {
-    if !machine.access(space.asid(), va, access) {
+    if !machine.access(space.asid().unwrap(), va, access) {
         space.fault(va, access)?;
         assert!(
-            machine.access(space.asid(), va, access),
+            machine.access(space.asid().unwrap(), va, access),
             "{va}: a fault was handled, and the next {access:?} faults again"
         );
     }

@@ -223,12 +223,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if old.is_valid() {
             leaf.desc = store_invalid(slot.entry, old);
             self.mmu.publish();
-            self.mmu.invalidate(
-                self.asid,
-                span(leaf.va.get(), leaf.va.get() + (PAGE_SIZE - 1)),
-                Level::Pte,
-                Reach::Leaves,
-            );
+            self.invalidate(span(leaf.va.get(), leaf.va.get() + (PAGE_SIZE - 1)), Level::Pte, Reach::Leaves);
             store(slot.entry, new);
             self.mmu.publish();
         } else {

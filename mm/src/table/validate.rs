@@ -16,7 +16,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// Shows every leaf, valid or not, in the order of addresses, and checks the tables on the way. The addresses of
     /// [`Asid::GLOBAL`] are those of the upper half.
     pub fn each_leaf(&self, each: &mut impl FnMut(Leaf)) {
-        let base = if self.asid == Asid::GLOBAL { 0xffff_0000_0000_0000 } else { 0 };
+        let base = if self.asid() == Some(Asid::GLOBAL) { 0xffff_0000_0000_0000 } else { 0 };
         self.check_table(self.root, Level::Pgd, base, each);
     }
 

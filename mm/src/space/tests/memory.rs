@@ -140,7 +140,7 @@ fn stores_to_shared_pages_are_seen_with_and_without_hardware() {
         assert_eq!(space.counts(all).file_dirty, 1);
         assert_eq!(dirty(&mut space), [(2, 1)]);
         assert_eq!(dirty(&mut space), []);
-        let stores = machine.access(space.asid(), page(2), Access::Write);
+        let stores = machine.access(space.asid().unwrap(), page(2), Access::Write);
         assert_eq!(stores, hardware, "the right to write stays; without hardware the store faults");
         write(&machine, &mut space, page(2), 2).unwrap();
         assert_eq!(dirty(&mut space), [(2, 1)]);
@@ -169,7 +169,7 @@ fn pages_grow_old_and_young_again() {
         machine.settled();
         assert_eq!(seen.iter().map(|(_, young)| *young).collect::<Vec<_>>(), [true, true]);
         assert_eq!(space.counts(all).referenced, 0);
-        assert_eq!(machine.access(space.asid(), page(1), Access::Read), hardware);
+        assert_eq!(machine.access(space.asid().unwrap(), page(1), Access::Read), hardware);
         assert_eq!(read(&machine, &mut space, page(1)), Ok(2));
         assert_eq!(space.counts(all).referenced, 1);
         end(&machine, space);

@@ -425,7 +425,7 @@ impl Both<'_> {
 
     /// A store, for which the file is asked where it has to be.
     fn store(&mut self, at: VirtAddr, word: u64) -> Result<(), FaultError> {
-        if self.machine.access(self.space.asid(), at, Access::Write) {
+        if self.machine.access(self.space.asid().unwrap(), at, Access::Write) {
             return write(self.machine, &mut self.space, at, word);
         }
         match self.space.fault(at, Access::Write) {
