@@ -39,7 +39,7 @@ pub const MAGIC: [u8; 8] = *b"VITSYMS\x01";
 /// Bytes of [`Header`].
 pub const HEADER: usize = 32;
 /// Bytes of a block at most, inflated.
-pub const BLOCK: usize = 16 << 10;
+pub const BLOCK: usize = 32 << 10;
 /// Calls in one place at most; what is inlined deeper the encoder leaves out.
 pub const DEPTH: usize = 24;
 /// Bytes of code in one step of the rows.

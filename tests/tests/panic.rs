@@ -140,6 +140,19 @@ fn a_stack_overflow_is_told_from_both_its_ends() {
 }
 
 #[test]
+fn a_bad_stack_pointer_is_told_from_an_overflow() {
+    reports("bad_stack_pointer", "1", |ended| {
+        ended.says("panic on CPU 0: no kernel stack: sp 0xffffb0000000").says(", nothing the kernel has mapped\n");
+        // The vectors faulted too, so the chain of records begins with who called.
+        assert!(
+            backtrace(ended).iter().any(|line| line.contains("::testing::test_task at ")),
+            "{:#?}",
+            backtrace(ended)
+        );
+    });
+}
+
+#[test]
 fn a_jump_to_nowhere_is_told_with_who_jumped() {
     reports("bad_jump", "1", |ended| {
         ended

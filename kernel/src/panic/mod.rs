@@ -1,7 +1,7 @@
 //! The end by our own bug: who reports it, and on what little a report relies.
 //!
 //! Everything goes through the early console: no lock, no heap. The first CPU that gets here stops the others and
-//! reports alone, on the stack it keeps for an overflow, in the [stages](report::STAGES) of [`report`]. A fault inside a
+//! reports alone, on the stack it keeps for an overflow, in the stages of [`report`]. A fault inside a
 //! stage is told in a line or two, and the report goes on with the stage after it; too many of them end the machine at
 //! once. The message stays under the symbol [`VITRINE_PANIC`] for a debugger.
 
@@ -67,11 +67,12 @@ pub(crate) fn kernel_fault(frame: &TrapFrame, esr: u64, far: u64) -> ! {
     }
 }
 
-/// A kernel stack is full; runs on the stack kept for this.
+/// A kernel stack is full, or the stack pointer leads to none: the vectors see the same; runs on the stack kept for this.
 pub(crate) fn stack_overflow(frame: &TrapFrame) -> ! {
     let sp = frame.sp;
+    let what = if owner::is_guard(VirtAddr::new(sp)) { "kernel stack overflow" } else { "no kernel stack" };
     let facts = Facts { frame: *frame, cause: Cause::Overflow };
-    begin(&facts, format_args!("kernel stack overflow: sp {sp:#018x}, {}", owner::of(VirtAddr::new(sp))))
+    begin(&facts, format_args!("{what}: sp {sp:#018x}, {}", owner::of(VirtAddr::new(sp))))
 }
 
 /// An exception that must not happen.

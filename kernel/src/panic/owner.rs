@@ -61,9 +61,14 @@ fn stack_around(va: VirtAddr) -> Option<VirtRange> {
     VirtRange::new(VirtAddr::new(slot), VirtAddr::new(slot + SLOT))
 }
 
+/// Whether `va` is in the guard below some stack.
+pub(super) fn is_guard(va: VirtAddr) -> bool {
+    stack_around(va).is_some_and(|slot| va.get() - slot.start().get() < stack::SIZE)
+}
+
 /// Which stack it is, and how far from its top.
 fn stack(f: &mut fmt::Formatter<'_>, va: VirtAddr, slot: VirtRange) -> fmt::Result {
-    let guard = va.get() - slot.start().get() < stack::SIZE;
+    let guard = is_guard(va);
     if guard {
         f.write_str("the guard below ")?;
     }

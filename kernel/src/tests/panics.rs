@@ -106,6 +106,12 @@ kernel_test! {
         assert_ne!(sum, 0);
     }
 
+    /// The stack pointer leads to nothing.
+    fn bad_stack_pointer() ends {
+        // SAFETY: none: that it faults is the point.
+        unsafe { asm!("mov sp, {}", "str xzr, [sp]", in(reg) 0xffff_b000_0000_f000_u64, options(noreturn)) }
+    }
+
     /// A jump to where no code is.
     fn bad_jump() ends {
         // SAFETY: none: that it faults is the point.
