@@ -24,6 +24,24 @@ pub(crate) struct Echo {
     erasing: bool,
 }
 
+/// Whether several bytes can be one character.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Encoding {
+    /// Each byte is one.
+    Bytes,
+    /// `IUTF8`.
+    Utf8,
+}
+
+/// Columns that come before a tab in its line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Before {
+    /// Since the tab before it.
+    SinceTab(usize),
+    /// Since the beginning of the line.
+    SinceLine(usize),
+}
+
 impl Echo {
     pub(crate) const fn new() -> Self {
         Self { waiting: Ring::new(), column: 0, began: 0, erasing: false }
@@ -47,24 +65,27 @@ impl Echo {
     }
 
     /// Shows a byte as it is.
-    pub(crate) fn raw(&mut self, byte: u8, utf8: bool) {
+    pub(crate) fn raw(&mut self, byte: u8, encoding: Encoding) {
         if self.waiting.push(byte).is_ok() {
-            self.advance(byte, utf8);
+            self.advance(byte, encoding);
         }
     }
 
     /// Takes `columns` columns left of the cursor off the screen.
     pub(crate) fn wipe(&mut self, columns: usize) {
         for _ in 0..columns {
-            b"\x08 \x08".iter().for_each(|&byte| self.raw(byte, false));
+            b"\x08 \x08".iter().for_each(|&byte| self.raw(byte, Encoding::Bytes));
         }
     }
 
-    /// Goes back over a tab that `before` columns come before: since an earlier tab, or else since the line began.
-    pub(crate) fn back_over_tab(&mut self, before: usize, after_tab: bool) {
-        let before = if after_tab { before } else { before + self.began };
+    /// Goes back over a tab that so many columns come before.
+    pub(crate) fn back_over_tab(&mut self, before: Before) {
+        let before = match before {
+            Before::SinceTab(columns) => columns,
+            Before::SinceLine(columns) => columns + self.began,
+        };
         for _ in 0..TAB - before % TAB {
-            self.raw(8, false);
+            self.raw(8, Encoding::Bytes);
         }
     }
 
@@ -76,7 +97,7 @@ impl Echo {
     /// The first of several erased characters: a `\` goes before it.
     pub(crate) fn begin_erasing(&mut self) {
         if !self.erasing {
-            self.raw(b'\\', false);
+            self.raw(b'\\', Encoding::Bytes);
             self.erasing = true;
         }
     }
@@ -84,7 +105,7 @@ impl Echo {
     /// Behind the last of them a `/`.
     pub(crate) fn finish_erasing(&mut self) {
         if core::mem::take(&mut self.erasing) {
-            self.raw(b'/', false);
+            self.raw(b'/', Encoding::Bytes);
         }
     }
 
@@ -99,17 +120,17 @@ impl Echo {
     }
 
     /// Follows what somebody else wrote. Only what lies behind the last line end says where the cursor is.
-    pub(crate) fn track(&mut self, bytes: &[u8], utf8: bool) {
+    pub(crate) fn track(&mut self, bytes: &[u8], encoding: Encoding) {
         let fresh = bytes.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
-        bytes[fresh.unwrap_or(0)..].iter().for_each(|&byte| self.advance(byte, utf8));
+        bytes[fresh.unwrap_or(0)..].iter().for_each(|&byte| self.advance(byte, encoding));
     }
 
-    fn advance(&mut self, byte: u8, utf8: bool) {
+    fn advance(&mut self, byte: u8, encoding: Encoding) {
         match byte {
             b'\n' | b'\r' => (self.column, self.began) = (0, 0),
             b'\t' => self.column += TAB - self.column % TAB,
             8 => self.step_back(),
-            byte if is_control(byte) || utf8 && is_continuation(byte) => {}
+            byte if is_control(byte) || encoding == Encoding::Utf8 && is_continuation(byte) => {}
             _ => self.column += 1,
         }
     }

@@ -2,6 +2,7 @@
 
 use abi::tty::{ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHOPRT, IUTF8, VERASE, VKILL};
 
+use crate::echo::{Before, Encoding};
 use crate::{CAPACITY, Discipline, Event, is_continuation, is_control};
 
 /// How much is taken back.
@@ -84,14 +85,13 @@ impl Discipline {
             self.echo.begin_erasing();
             self.show(first);
             for at in self.head + 1..self.head + len {
-                self.echo.raw(self.bytes[at % CAPACITY], false);
+                self.echo.raw(self.bytes[at % CAPACITY], Encoding::Bytes);
                 self.echo.step_back();
             }
         } else if what == What::Character && !self.has(ECHOE) {
             self.show(self.settings.cc[VERASE]);
         } else if first == b'\t' {
-            let (before, after_tab) = self.columns_before();
-            self.echo.back_over_tab(before, after_tab);
+            self.echo.back_over_tab(self.columns_before());
         } else {
             self.echo.wipe(self.columns_of(first));
         }
@@ -106,17 +106,17 @@ impl Discipline {
         }
     }
 
-    /// Columns that what is left of the line is shown in, as far back as a tab; and whether there was one.
-    fn columns_before(&self) -> (usize, bool) {
+    /// Columns that what is left of the line is shown in, as far back as a tab.
+    fn columns_before(&self) -> Before {
         let mut columns = 0;
         for at in (self.line..self.head).rev() {
             match self.bytes[at % CAPACITY] {
-                b'\t' => return (columns, true),
+                b'\t' => return Before::SinceTab(columns),
                 byte if self.goes_on(byte) => {}
                 byte => columns += self.columns_of(byte),
             }
         }
-        (columns, false)
+        Before::SinceLine(columns)
     }
 }
 

@@ -1,8 +1,8 @@
 //! One typed byte (Linux: `n_tty_receive_char` and `n_tty_receive_char_special`).
 
 use abi::tty::{
-    ECHO, ECHOCTL, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR, IMAXBEL, INLCR, ISIG, ISTRIP, IUCLC, IUTF8, IXANY, IXON,
-    NOFLSH, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE,
+    ECHO, ECHOCTL, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR, IMAXBEL, INLCR, ISIG, ISTRIP, IUCLC, IXANY, IXON, NOFLSH,
+    VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE,
 };
 
 use crate::erase::What;
@@ -214,8 +214,7 @@ impl Discipline {
     }
 
     pub(crate) fn echo_raw(&mut self, byte: u8) {
-        let utf8 = self.input_has(IUTF8);
-        self.echo.raw(byte, utf8);
+        self.echo.raw(byte, self.encoding());
     }
 }
 

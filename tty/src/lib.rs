@@ -22,8 +22,8 @@ mod read;
 pub mod ring;
 pub mod settings;
 
-use abi::tty::{ICANON, IXON, PENDIN, Termios};
-use echo::Echo;
+use abi::tty::{ICANON, IUTF8, IXON, PENDIN, Termios};
+use echo::{Echo, Encoding};
 
 pub use read::{Progress, Reading};
 
@@ -191,7 +191,11 @@ impl Discipline {
 
     /// A program wrote `bytes` to the terminal: the cursor is elsewhere now.
     pub fn wrote(&mut self, bytes: &[u8]) {
-        self.echo.track(bytes, self.input_has(abi::tty::IUTF8));
+        self.echo.track(bytes, self.encoding());
+    }
+
+    fn encoding(&self) -> Encoding {
+        if self.input_has(IUTF8) { Encoding::Utf8 } else { Encoding::Bytes }
     }
 
     /// Whether a bit of `lflag` is set.

@@ -52,7 +52,10 @@ pub(crate) fn sys_kill(a: &Args) -> Result<u64, Errno> {
         }),
         // Linux's `INT_MIN`, which no group has.
         ..0 => send_group(&mut tree, pid.checked_neg().map_or(0, i32::cast_unsigned), a.a[1]),
-        pid => send_all(&mut tree, a.a[1], |entry| entry.process.pid == pid as u32),
+        // As on Linux, any of its threads stands for a process.
+        pid => send_all(&mut tree, a.a[1], |entry| {
+            entry.process.pid == pid as u32 || entry.threads.iter().any(|task| task.tid == pid as u32)
+        }),
     }
 }
 

@@ -8,6 +8,7 @@ use core::ffi::CStr;
 use abi::file::{AtFlags, OpenFlags};
 use abi::signal::SIGINT;
 use abi::stat::{S_IFDIR, S_IFMT};
+use abi::task::WaitStatus;
 use abi::tty::Termios;
 use vitrine_user::print::Text;
 use vitrine_user::process::Job;
@@ -171,7 +172,7 @@ impl Shell {
         let job = self.terminal.as_ref().map_or(Job::Parents, |terminal| Job::Foreground(terminal.terminal));
         let status = process::spawn_as(job, &path, words, &environment).and_then(process::wait);
         if let Some(terminal) = &mut self.terminal {
-            terminal.take_back(status.is_ok_and(|status| status.signal().is_none()));
+            terminal.take_back(status);
         }
         match status {
             Ok(status) => {
@@ -218,7 +219,8 @@ enum Ran {
 
 impl Terminal {
     /// Takes the terminal back from a program that has ended: as that left it if it ended well, else as it was before.
-    fn take_back(&mut self, ended_well: bool) {
+    fn take_back(&mut self, ended: Result<WaitStatus, Errno>) {
+        let ended_well = ended.is_ok_and(|status| status.signal().is_none());
         // Where the terminal is gone there is nothing to take back.
         let _ = terminal::set_foreground(self.terminal, self.group);
         let _ = terminal::wait_for_input(self.terminal);
