@@ -1,7 +1,7 @@
 //! Device trees to test with: of real machines, and how they get damaged.
 //!
 //! [`SEEDS`] are what QEMU's `virt` board gives (`-machine dumpdtb=`, the padding cut off). A [`Tree`] can be changed
-//! at will and made a blob again, also into what no tool would write; [`damage`] does so at random, the same way for
+//! at will and made a blob again, also into what no tool would write; [`damage()`] does so at random, the same way for
 //! the same number. Blobs are read by dtoolkit and written here: the reader under test has no part in either.
 #![forbid(unsafe_code)]
 
