@@ -85,7 +85,7 @@ fn ask(handle: u32, function: u32, words: &[u32], bytes: &[u8], to: &mut [u8]) -
         u32::from_le_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]])
     };
     let (length, status) = (word(0) as usize, word(4));
-    if length < ANSWER || length > PAGE {
+    if !(ANSWER..=PAGE).contains(&length) {
         return Err(NONSENSE);
     }
     if status != 0 {

@@ -60,7 +60,7 @@ pub(crate) fn inject(line: &[u8]) -> Result<(), Errno> {
     let outcome = match verb {
         "add" => memory(device).set_bad(Sector::new(start), count).map(|_| {
             if poison::is_on() {
-                each_page(device, start, count, |page| poison::hole(page));
+                each_page(device, start, count, poison::hole);
             }
         }),
         "clear" => {
@@ -71,7 +71,7 @@ pub(crate) fn inject(line: &[u8]) -> Result<(), Errno> {
             memory(device).clear_bad(Sector::new(start), count).map(drop)
         }
         "poison" if poison::is_on() => {
-            each_page(device, start, count, |page| poison::hole(page));
+            each_page(device, start, count, poison::hole);
             Ok(())
         }
         "poison" => return Err(Errno::EOPNOTSUPP),

@@ -153,7 +153,7 @@ fn identity(bits: u32) -> Result<PhysAddr, OutOfMemory> {
     let root = frames::alloc_block(tables)?.base();
     for index in 0..tables.get() * ENTRIES {
         let inside = index * GIB < 1 << bits;
-        entry(root, index).store(if inside { index * GIB | ATTRIBUTES | BLOCK } else { 0 }, Ordering::Relaxed);
+        entry(root, index).store(if inside { (index * GIB) | ATTRIBUTES | BLOCK } else { 0 }, Ordering::Relaxed);
     }
     Ok(root)
 }

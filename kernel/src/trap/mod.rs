@@ -83,7 +83,7 @@ fn user_fault(esr: Esr, far: u64, frame: &mut TrapFrame) -> Result<(), FaultSign
 /// The memory behind a program's address did not answer: whether it is persistent memory, which is a bad block then.
 fn poisoned(far: u64) -> bool {
     let frame = |space: &crate::space::Space| space.frame(VirtAddr::new(far)).ok();
-    task::current().space().and_then(|space| frame(&space)).is_some_and(crate::pmem::note)
+    task::current().space().and_then(|space| frame(space)).is_some_and(crate::pmem::note)
 }
 
 /// What a translation, access-flag or permission fault was about to do; `None` for every other abort.
