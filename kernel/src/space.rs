@@ -84,6 +84,9 @@ impl FilePin {
 
     /// Whether every block behind `range` of the file can be read, as far as is known.
     pub(crate) fn is_good(&self, range: FileRange) -> bool {
+        // Behind the end of the file is nothing that could be bad, and there may be much of it.
+        let end = FileOff::new(self.0.pin.size()).min(range.end());
+        let Some(range) = FileRange::new(range.start(), end) else { return true };
         let mut walk = IomapIter::new(self.0.inode, range.start(), range.len(), IomapOp::DAX, ());
         while let Ok(true) = iomap_iter(&mut walk, &self.0.pin) {
             let bytes = walk.length();
