@@ -10,14 +10,15 @@ use linkme::distributed_slice;
 use mm::space::{Access, Place, Request, What};
 use mm::{Prot, VmaFlags};
 use platform::cmdline::Filter;
-use pmem::medium::Medium;
-use units::{ByteLen, PAGE_SIZE, PmOff};
+use ::pmem::dax::DaxMode;
+use ::pmem::medium::Medium;
+use units::{BlockNr, ByteLen, HUGE_SIZE, PAGE_SIZE, PageCount, PmOff, SECTOR_SIZE, Sector};
 
 use crate::console::say;
 use crate::pmem::{PmemMedium, devices};
 use crate::space::Space;
 use crate::task::sched;
-use crate::{frames, timer};
+use crate::{frames, pmem, timer};
 
 /// One bench.
 pub(crate) struct KernelBench {
@@ -62,14 +63,23 @@ pub(crate) fn run(filter: Filter<'_>) {
     }
 }
 
-/// Cleans `len` bytes of the first device's last page, whose content stays.
+/// Cleans `len` bytes, at most 2 MiB, at the end of the first device, whose content stays.
 fn clean(times: u32, len: u64) {
     let Some(device) = devices().first() else { return };
     let medium = PmemMedium::new(device);
-    let at = PmOff::new(medium.len().get() - PAGE_SIZE);
+    let Some(at) = medium.len().get().checked_sub(HUGE_SIZE).map(PmOff::new) else { return };
     for _ in 0..times {
         medium.clean(at, ByteLen::new(len));
         medium.fence();
+    }
+}
+
+/// Loads a page of the first device, through the list of its bad blocks.
+fn load(times: u32) {
+    let Some(device) = devices().first() else { return };
+    let (medium, mut page) = (PmemMedium::new(device), alloc::vec![0; PAGE_SIZE as usize]);
+    for _ in 0..times {
+        let _ = core::hint::black_box(medium.load(PmOff::ZERO, &mut page));
     }
 }
 
@@ -136,5 +146,49 @@ kernel_bench! {
     /// A page cleaned to persistence, and a fence.
     fn persist_4k(times) {
         clean(times, PAGE_SIZE);
+    }
+
+    /// 2 MiB cleaned to persistence, and a fence.
+    fn persist_2m(times) {
+        clean(times, HUGE_SIZE);
+    }
+
+    /// A page of a device found by direct access.
+    fn direct_access(times) {
+        let Some(device) = devices().first() else { return };
+        for time in 0..times {
+            let (at, pages) = (BlockNr::new((time % 64).into()), PageCount::new(16));
+            let _ = core::hint::black_box(device.dax().direct_access(at, pages, DaxMode::Normal));
+        }
+    }
+
+    /// A page copied from one frame to another by `memcpy`, which panics where memory does not answer.
+    fn copy_4k(times) {
+        let (from, mut to) = (alloc::vec![1_u8; PAGE_SIZE as usize], alloc::vec![0_u8; PAGE_SIZE as usize]);
+        for _ in 0..times {
+            core::hint::black_box(&mut to).copy_from_slice(core::hint::black_box(&from));
+        }
+    }
+
+    /// A page loaded from a device that has no bad block: the same, by the copy that ends where memory does not answer.
+    fn load_4k(times) {
+        load(times);
+    }
+
+    /// The same with a bad block elsewhere on the device: the list is asked.
+    fn load_4k_bad_elsewhere(times) {
+        let Some(memory) = devices().first().map(|device| device.dax().ops().memory()) else { return };
+        let last = Sector::new(memory.len().get() / SECTOR_SIZE - 1);
+        if memory.set_bad(last, 1).is_ok() {
+            load(times);
+            let _ = memory.clear_bad(last, 1);
+        }
+    }
+
+    /// What it takes to find the NVDIMMs: the ACPI tables read and the NFIT taken apart, less the mapping of devices.
+    fn nvdimm_discovery(times) {
+        for _ in 0..times {
+            let _ = core::hint::black_box(pmem::look_for_nvdimms());
+        }
     }
 }

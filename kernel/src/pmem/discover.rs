@@ -221,11 +221,15 @@ impl fmt::Display for NvdimmError {
     }
 }
 
-/// Adds every persistent range of the NFIT, where the machine has one.
-fn nvdimms(found: &mut Found<'_>) -> Result<(), NvdimmError> {
-    let Some(registers) = found.platform.fw_cfg else { return Ok(()) };
-    fw_cfg::init(registers).map_err(NvdimmError::FwCfg)?;
-    let Some(file) = fw_cfg::find(TABLES).map_err(NvdimmError::FwCfg)? else { return Ok(()) };
+/// How many persistent ranges the NFIT names, for the bench: what [`discover`] does before it makes devices of them.
+pub(crate) fn look_for_nvdimms() -> usize {
+    let Ok(Some(tables)) = acpi_tables() else { return 0 };
+    nfit::parse(&tables).map_or(0, |nfit| nfit.ranges().filter(nfit::SpaRange::is_persistent).count())
+}
+
+/// The ACPI tables, back to back, as far as an NFIT is among them; `None` where the machine has none.
+fn acpi_tables() -> Result<Option<Vec<u8>>, NvdimmError> {
+    let Some(file) = fw_cfg::find(TABLES).map_err(NvdimmError::FwCfg)? else { return Ok(None) };
     if file.size() > MAX_TABLES {
         return Err(NvdimmError::TooLarge(file.size()));
     }
@@ -234,6 +238,14 @@ fn nvdimms(found: &mut Found<'_>) -> Result<(), NvdimmError> {
     if nfit::parse(&tables).is_err() {
         tables = read_tables(file, file.size())?;
     }
+    Ok(Some(tables))
+}
+
+/// Adds every persistent range of the NFIT, where the machine has one.
+fn nvdimms(found: &mut Found<'_>) -> Result<(), NvdimmError> {
+    let Some(registers) = found.platform.fw_cfg else { return Ok(()) };
+    fw_cfg::init(registers).map_err(NvdimmError::FwCfg)?;
+    let Some(tables) = acpi_tables()? else { return Ok(()) };
     let nfit = nfit::parse(&tables).map_err(NvdimmError::Nfit)?;
     if let Some(register) = nfit::doorbell(&tables)
         && let Err(error) = dsm::init(register)

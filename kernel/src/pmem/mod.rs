@@ -27,7 +27,7 @@ use units::{PhysAddr, PmOff, VirtAddr};
 
 use cells::LinearCells;
 pub(crate) use cells::WriteBack;
-pub(crate) use discover::{claim, discover};
+pub(crate) use discover::{claim, discover, look_for_nvdimms};
 pub(crate) use inject::{describe_bad, inject};
 pub(crate) use medium::PmemMedium;
 pub(crate) use namespaces::{change_namespaces, describe_namespaces};
