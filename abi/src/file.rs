@@ -166,6 +166,25 @@ bitflags::bitflags! {
     }
 }
 
+bitflags::bitflags! {
+    /// `RWF_*` of `preadv2` and `pwritev2`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct RwFlags: u32 {
+        /// Of high priority, by polling.
+        const HIPRI = 0x01;
+        /// Data is durable at return.
+        const DSYNC = 0x02;
+        /// Data and attributes are durable at return.
+        const SYNC = 0x04;
+        /// Do not wait.
+        const NOWAIT = 0x08;
+        /// Go to the end of the file.
+        const APPEND = 0x10;
+        /// Do not, whatever it was opened with.
+        const NOAPPEND = 0x20;
+    }
+}
+
 /// `LOCK_SH` of `flock`: shared.
 pub const LOCK_SH: u32 = 1;
 /// `LOCK_EX` of `flock`: exclusive.

@@ -107,6 +107,14 @@ impl Extents {
         self.chunks().iter().flat_map(|chunk| chunk.list.iter())
     }
 
+    /// The extents that hold file block `at`, and those behind.
+    pub(crate) fn from(&self, at: u64) -> impl Iterator<Item = &Extent> {
+        let chunks = self.chunks();
+        let chunk = chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1;
+        let near = chunks.get(chunk..).unwrap_or(&[]);
+        near.iter().flat_map(|chunk| chunk.list.iter()).skip_while(move |extent| extent.end() <= at)
+    }
+
     /// The file block behind the last extent.
     pub(crate) fn end(&self) -> u64 {
         self.chunks().last().and_then(|chunk| chunk.list.last()).map_or(0, Extent::end)

@@ -18,7 +18,7 @@ use crate::format::BLOCK;
 use crate::items::Meta;
 use crate::names::Names;
 use crate::space::Run;
-use crate::types::{Attr, Kind};
+use crate::types::{Attr, Kind, Linkable};
 use crate::volume::Volume;
 
 /// An inode.
@@ -182,9 +182,10 @@ impl<M: Medium> Drop for Inode<M> {
 }
 
 /// A file's mapping, and who still sees earlier ones.
-#[derive(Default)]
 pub(crate) struct FileBody {
     pub(crate) extents: Extents,
+    /// Whether it may be given a name though it has none.
+    pub(crate) linkable: Linkable,
     version: u64,
     /// In rising number and version.
     pins: Vec<PinEntry>,
@@ -233,7 +234,8 @@ fn run_of(extent: &Extent) -> Run {
 impl FileBody {
     /// A file with this mapping.
     pub(crate) fn new(extents: Extents) -> Self {
-        Self { extents, ..Self::default() }
+        let (pins, retired) = (Vec::new(), Vec::new());
+        Self { extents, linkable: Linkable::No, version: 0, pins, retired, last_pin: 0 }
     }
 
     /// Makes `new` the mapping of the file blocks `range`.

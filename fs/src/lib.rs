@@ -47,7 +47,7 @@ pub use iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, ioma
 pub use node::{DenyWrite, Node, WriteAccess};
 pub use pin::Pin;
 pub use types::{
-    Access, Attr, DirEntry, Format, Kind, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET, MAX_TRANSFER, Mount, NewNode, Rename,
-    SetAttr, Space, Time, WriteAt, Written,
+    Access, Attr, DirEntry, Fallocate, Format, Kind, Linkable, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET, MAX_TRANSFER,
+    Mount, NewNode, Rename, SetAttr, Space, Time, WriteAt, Written,
 };
 pub use volume::{Fs, Volume};

@@ -1,5 +1,6 @@
 //! What callers do: one method a call, on a handle to one inode. One file a kind of call.
 
+mod allocate;
 mod change;
 mod directory;
 mod fresh;

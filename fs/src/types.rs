@@ -113,6 +113,31 @@ pub enum NewNode<'a> {
     },
 }
 
+/// Whether a file made without a name may be given one ([`crate::Node::tmpfile`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linkable {
+    /// It may, once; until then its data is durable, but not a record says so.
+    Yes,
+    /// It never has a name (`O_TMPFILE | O_EXCL`).
+    No,
+}
+
+/// What [`crate::Node::fallocate`] does to a range (`FALLOC_FL_*`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fallocate {
+    /// Holes get unwritten blocks, and the file grows to hold the range.
+    Allocate,
+    /// Holes get unwritten blocks, behind the end of the file too (`KEEP_SIZE`).
+    AllocateKeepSize,
+    /// The range becomes a hole, as far as it has whole blocks, and zeros else (`PUNCH_HOLE`, which keeps the size).
+    Punch,
+    /// The range becomes unwritten blocks, as far as it has whole ones, and zeros else; the file grows to hold it
+    /// (`ZERO_RANGE`).
+    Zero,
+    /// The same, and the size stays.
+    ZeroKeepSize,
+}
+
 /// Attributes to assign; `None` leaves one as it is. `ctime` becomes the time of the call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SetAttr {

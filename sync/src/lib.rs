@@ -52,6 +52,8 @@ ranks! {
     KernelSpace,
     /// One futex hash bucket.
     Futex,
+    /// Who has which file locked as a whole.
+    FileLocks,
     /// A queue of waiting tasks.
     WaitQueue,
     /// Runnable tasks.

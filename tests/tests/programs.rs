@@ -37,6 +37,13 @@ fn the_c_library_finds_what_it_uses() {
 }
 
 #[test]
+fn room_locks_and_files_without_a_name_are_as_on_linux() {
+    let image = Image::fresh();
+    all_pass(&Machine::with(&image).init("/bin/files /tmp").run());
+    image.tool("fsck", &[]);
+}
+
+#[test]
 fn every_fault_ends_the_program_and_nothing_else() {
     all_pass(&run("/bin/fault"));
 }

@@ -1,18 +1,22 @@
 //! Changes of names and attributes: each one record, one fence.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use pmem::medium::Medium;
+use pmem::order::Batch;
 use sync::MutexGuard;
 
 use super::Node;
+use super::write::Mapping;
 use crate::error::Error;
-use crate::extents::Extents;
+use crate::extents::{Extent, Extents};
+use crate::head_room;
 use crate::inode::{Body, Content, FileBody, Inode};
 use crate::items::{Meta, Payload};
 use crate::names::{self, Names};
 use crate::space::Purpose;
-use crate::types::{Kind, MAX_TARGET, NewNode, SetAttr, Time};
+use crate::types::{Kind, Linkable, MAX_TARGET, NewNode, SetAttr, Time};
 use crate::volume::Commit;
 
 /// Links an inode can have.
@@ -92,6 +96,23 @@ impl<M: Medium> Node<M> {
         body.meta = above;
         body.names()?.put(name, inode.clone());
         drop(body);
+        Ok(self.other(inode))
+    }
+
+    /// Makes a file without a name in the file system this directory lies in (`O_TMPFILE`). It is gone with its last
+    /// handle, or with the power, unless [`Node::link`] gives it a name.
+    ///
+    /// # Errors
+    /// [`Error::NotDirectory`], [`Error::NoSpace`], [`Error::ReadOnly`].
+    pub fn tmpfile(&self, mode: u32, linkable: Linkable, now: Time) -> Result<Self, Error> {
+        self.directory()?;
+        let ino = self.volume.begin()?.fresh_ino()?;
+        let (kind, mode) = (Kind::File, mode & 0o7777);
+        let meta = Meta { kind, mode, nlink: 0, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };
+        let mut file = FileBody::new(Extents::default());
+        file.linkable = linkable;
+        let inode = Inode::new(ino, meta, Content::File(file), Arc::downgrade(&self.volume));
+        self.volume.remember(&inode);
         Ok(self.other(inode))
     }
 
@@ -209,7 +230,8 @@ impl<M: Medium> Node<M> {
     /// Gives `target` one more name.
     ///
     /// # Errors
-    /// As [`Node::create`]; [`Error::NotPermitted`] for a directory, [`Error::NotFound`] for a target without a name,
+    /// As [`Node::create`]; [`Error::NotPermitted`] for a directory, [`Error::NotFound`] for a target without a name but
+    /// one of [`Node::tmpfile`] that is [`Linkable`],
     /// [`Error::CrossDevice`].
     pub fn link(&self, name: &[u8], target: &Self, now: Time) -> Result<(), Error> {
         self.directory()?;
@@ -226,23 +248,39 @@ impl<M: Medium> Node<M> {
             return Err(Error::NotPermitted);
         }
         let before = target.inode.body.lock().meta;
-        if before.nlink == 0 {
-            return Err(Error::NotFound);
-        }
         if before.nlink >= MAX_LINKS {
             return Err(Error::TooManyLinks);
         }
         let meta = Meta { nlink: before.nlink + 1, ctime: now, ..before };
         let mut payload = Payload::default();
-        payload.inode(target.inode.ino, &meta);
         payload.entry(self.inode.ino, name, Some(target.inode.ino));
         payload.inode(self.inode.ino, &above);
-        self.volume.record(&mut commit, &payload, Purpose::Grow)?;
+        if before.nlink == 0 {
+            target.record_first_name(&mut commit, payload, meta)?;
+        } else {
+            payload.inode(target.inode.ino, &meta);
+            self.volume.record(&mut commit, &payload, Purpose::Grow)?;
+        }
 
         target.inode.body.lock().meta = meta;
         let mut body = self.inode.body.lock();
         body.meta = above;
         body.names()?.put(name, target.inode.clone());
+        Ok(())
+    }
+
+    /// Records a name, which `payload` says, of a file that had none: until now no record said what the file is.
+    fn record_first_name(&self, commit: &mut Commit, payload: Payload, meta: Meta) -> Result<(), Error> {
+        let (_, mapping) = self.mapping().map_err(|_| Error::NotFound)?;
+        if self.inode.body.lock().file()?.linkable == Linkable::No {
+            return Err(Error::NotFound);
+        }
+        head_room::need((mapping.count() as usize).saturating_mul(head_room::EXTENT))?;
+        let extents: Vec<Extent> = mapping.iter().copied().collect();
+        let change = Mapping { range: (0, mapping.end()), meta, purpose: Purpose::Grow };
+        // The data is durable since it was written.
+        self.record_mapping(commit, payload, &extents, Batch::new(), &change)?;
+        self.inode.body.lock().file()?.linkable = Linkable::No;
         Ok(())
     }
 

@@ -44,21 +44,30 @@ impl<'v, M: Medium> Fresh<'v, M> {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::NoMemory`].
     pub(super) fn take(volume: &'v Volume<M>, wish: Wish) -> Result<Self, Error> {
+        let mut fresh = Self::none(volume);
+        fresh.add(wish, ExtentState::Written)?;
+        Ok(fresh)
+    }
+
+    /// Takes more blocks, for file blocks behind those it has.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::NoMemory`].
+    pub(super) fn add(&mut self, wish: Wish, state: ExtentState) -> Result<(), Error> {
         let mut runs = Vec::with_capacity(1);
         {
-            let mut space = volume.free_space();
+            let mut space = self.volume.free_space();
             head_room::need(space.pieces(wish.blocks) * head_room::EXTENT)?;
             space.take(wish, &mut runs)?;
         }
         let mut file = wish.file;
-        let extents = runs.iter().map(|run| {
+        self.extents.extend(runs.iter().map(|run| {
             // A run of more blocks than 32 bits count is longer than the largest file.
-            let (blocks, state) = (run.blocks as u32, ExtentState::Written);
-            let extent = Extent { file, start: run.start.get(), birth: 0, blocks, state };
+            let extent = Extent { file, start: run.start.get(), birth: 0, blocks: run.blocks as u32, state };
             file += run.blocks;
             extent
-        });
-        Ok(Self { volume, extents: extents.collect() })
+        }));
+        Ok(())
     }
 
     /// The blocks, as extents of the file.

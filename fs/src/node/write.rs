@@ -10,7 +10,7 @@ use units::{ByteLen, FileOff};
 use super::Node;
 use super::fresh::Fresh;
 use crate::error::Error;
-use crate::extents::Extents;
+use crate::extents::{Extent, Extents};
 use crate::format::{BLOCK, INLINE_RUNS};
 use crate::head_room;
 use crate::inode::{Body, Content, FileBody, Freed};
@@ -18,7 +18,7 @@ use crate::iomap::{IomapIter, IomapOp, iomap_iter};
 use crate::items::{Meta, Payload, runs_of};
 use crate::lists;
 use crate::space::{Purpose, Wish};
-use crate::types::{MAX_FILE_SIZE, MAX_TRANSFER, Time, WriteAt, Written};
+use crate::types::{Linkable, MAX_FILE_SIZE, MAX_TRANSFER, Time, WriteAt, Written};
 use crate::volume::Commit;
 
 /// A change of a file's mapping: the file blocks `range` get the fresh ones, and the file these attributes.
@@ -149,25 +149,14 @@ impl<M: Medium> Node<M> {
         &self,
         commit: &mut Commit,
         fresh: Fresh<'_, M>,
-        mut batch: Batch<Cleaned>,
+        batch: Batch<Cleaned>,
         Mapping { range, meta, purpose }: Mapping,
     ) -> Result<(), Error> {
         // Each extent that goes may be cut in two for a pin, and becomes a run of free space.
         let there = self.inode.body.lock().file()?.extents.count().min(range.1.saturating_sub(range.0));
         let extents = there as usize + fresh.extents().len();
         head_room::need(extents.saturating_mul(head_room::EXTENT))?;
-        // A file without a name is gone after a cut, and needs no record.
-        if meta.nlink > 0 {
-            let mut payload = Payload::default();
-            payload.inode(self.ino(), &meta);
-            let list = self.name_extents(commit, &fresh, (range, purpose), &mut payload, &mut batch)?;
-            let data = batch.fence(self.volume.medium());
-            self.volume.record_data(commit, &payload, purpose, data)?;
-            // The log names the list for as long as it is replayed.
-            let list = list.keep_runs();
-            self.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
-            commit.upkeep.own(list);
-        }
+        self.record_mapping(commit, Payload::default(), fresh.extents(), batch, &Mapping { range, meta, purpose })?;
         let mut freed = Freed::default();
         {
             let mut body = self.inode.body.lock();
@@ -181,16 +170,45 @@ impl<M: Medium> Node<M> {
         Ok(())
     }
 
+    /// Makes durable what `batch` stored and then, by one record, the attributes, the mapping `extents` of the range,
+    /// and whatever else `payload` says already.
+    pub(super) fn record_mapping(
+        &self,
+        commit: &mut Commit,
+        mut payload: Payload,
+        extents: &[Extent],
+        mut batch: Batch<Cleaned>,
+        Mapping { range, meta, purpose }: &Mapping,
+    ) -> Result<(), Error> {
+        if meta.nlink == 0 {
+            // A file without a name is gone after a cut, and needs no record. One that may yet get a name has its data
+            // durable by then, on whichever CPU that happens.
+            if self.inode.body.lock().file()?.linkable == Linkable::Yes {
+                let _ = batch.fence(self.volume.medium());
+            }
+            return Ok(());
+        }
+        payload.inode(self.ino(), meta);
+        let list = self.name_extents(commit, extents, (*range, *purpose), &mut payload, &mut batch)?;
+        let data = batch.fence(self.volume.medium());
+        self.volume.record_data(commit, &payload, *purpose, data)?;
+        // The log names the list for as long as it is replayed.
+        let list = list.keep_runs();
+        self.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
+        commit.upkeep.own(list);
+        Ok(())
+    }
+
     /// Puts the mapping of `range` into the record, or into a list of extent blocks that the record names.
     fn name_extents(
         &self,
         commit: &Commit,
-        fresh: &Fresh<'_, M>,
+        extents: &[Extent],
         (range, purpose): ((u64, u64), Purpose),
         payload: &mut Payload,
         batch: &mut Batch<Cleaned>,
     ) -> Result<Fresh<'_, M>, Error> {
-        let runs = runs_of(fresh.extents(), range);
+        let runs = runs_of(extents, range);
         if runs.len() <= INLINE_RUNS {
             if !runs.is_empty() {
                 payload.extents(self.ino(), range.0, &runs);

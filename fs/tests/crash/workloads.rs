@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use fs::{Error, Fs, Mount, NewNode, Node, Rename, SetAttr, Time, WriteAt};
+use fs::{Error, Fallocate, Fs, Linkable, Mount, NewNode, Node, Rename, SetAttr, Time, WriteAt};
 use pmem_sim::SimMedium;
-use units::{ByteLen, FileOff};
+use units::{ByteLen, FileOff, FileRange};
 
 use crate::explore::fresh_with;
 
@@ -188,6 +188,10 @@ fn put(node: &Node<SimMedium>, at: u64, bytes: &[u8]) -> Result<(), Error> {
     node.write(WriteAt::Offset(FileOff::new(at)), &mut &bytes[..], now()).map(drop)
 }
 
+fn range(at: u64, len: u64) -> FileRange {
+    FileRange::with_len(FileOff::new(at), ByteLen::new(len)).expect("a small range")
+}
+
 fn find(fs: &World, path: &str) -> Result<Node<SimMedium>, Error> {
     path.split('/').try_fold(fs.root(), |at, name| at.lookup(name.as_bytes()))
 }
@@ -232,6 +236,13 @@ pub(crate) fn on_names() -> Vec<Workload> {
         Workload::new("rmdir", |fs| fs.root().rmdir(b"other", now())),
         Workload::new("rmdir in a directory", |fs| find(fs, "dir")?.rmdir(b"sub", now())),
         Workload::new("link", |fs| fs.root().link(b"third", &find(fs, "b")?, now())),
+        Workload::new("link a file without a name", |fs| {
+            // Several calls, of which only the last changes anything that can be seen.
+            let file = fs.root().tmpfile(0o600, Linkable::Yes, now())?;
+            put(&file, 5000, &pattern(4, 3000))?;
+            file.fallocate(Fallocate::Allocate, range(0, 20_000), now())?;
+            fs.root().link(b"new", &file, now())
+        }),
         Workload::new("link into a directory", |fs| find(fs, "dir/sub")?.link(b"a", &find(fs, "a")?, now())),
         rename("rename in a directory", [".", "a"], [".", "z"], Replace),
         rename("rename to another directory", [".", "a"], ["dir/sub", "a"], Replace),
@@ -264,6 +275,9 @@ pub(crate) fn on_content() -> Vec<Workload> {
     let truncate = |name: &str, path: &'static str, size: u64| {
         Workload::new(name, move |fs| find(fs, path)?.truncate(size, now()))
     };
+    let fallocate = |name: &str, path: &'static str, how: Fallocate, at: u64, len: u64| {
+        Workload::new(name, move |fs| find(fs, path)?.fallocate(how, range(at, len), now()))
+    };
     vec![
         write("write a new file", "empty", 0, 5000),
         write("write one byte", "empty", 0, 1),
@@ -281,6 +295,21 @@ pub(crate) fn on_content() -> Vec<Workload> {
         truncate("truncate in a block", "a", 5000),
         truncate("truncate upwards", "dir/c", 9000),
         truncate("truncate upwards by blocks", "b", 1 << 20),
+        fallocate("allocate in a hole", "empty", Fallocate::Allocate, 100, 9000),
+        fallocate("allocate around data", "dir/c", Fallocate::Allocate, 0, 20_000),
+        fallocate("allocate behind the end", "a", Fallocate::AllocateKeepSize, 9000, 20_000),
+        fallocate("punch whole blocks", "a", Fallocate::Punch, 0, 2 * BLOCK as u64),
+        fallocate("punch inside a block", "a", Fallocate::Punch, 100, 500),
+        fallocate("punch across blocks", "a", Fallocate::Punch, 1000, 8000),
+        fallocate("punch everything", "a", Fallocate::Punch, 0, 1 << 20),
+        fallocate("zero across blocks", "a", Fallocate::ZeroKeepSize, 1000, 8000).repeatable(),
+        fallocate("zero past the end", "a", Fallocate::Zero, 5000, 20_000),
+        Workload {
+            before: vec![Arc::new(|fs| {
+                find(fs, "empty")?.fallocate(Fallocate::AllocateKeepSize, range(0, 8192), now())
+            })],
+            ..write("write to allocated blocks", "empty", 1000, 5000)
+        },
         Workload::new("chmod", |fs| {
             // Never what it is, so that it can be repeated.
             let (node, set) = (find(fs, "a")?, SetAttr::default());

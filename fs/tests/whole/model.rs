@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fs::{Error, Kind, NewNode, Pin, Rename, SetAttr, WriteAt};
+use fs::{Error, Fallocate, Kind, Linkable, NewNode, Pin, Rename, SetAttr, WriteAt};
 use pmem_sim::SimMedium;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -22,6 +22,8 @@ enum Step {
     Write(usize, u64, usize),
     Append(usize, usize),
     Truncate(usize, u64),
+    Fallocate(usize, Fallocate, u64, u64),
+    Tmpfile(usize, Linkable),
     Chmod(usize, u32),
     Open(usize),
     Close(usize),
@@ -33,6 +35,7 @@ enum Step {
 const LARGEST: u64 = 60_000;
 
 fn step() -> impl Strategy<Value = Step> {
+    use Fallocate::{Allocate, AllocateKeepSize, Punch, Zero, ZeroKeepSize};
     use Step::{Append, Chmod, Close, Create, Link, Open, Pin, Remount, Rmdir, Truncate, Unlink, Unpin, Write};
     let kind = prop_oneof![4 => Just(Kind::File), 2 => Just(Kind::Directory), 1 => Just(Kind::Symlink)];
     let how = prop_oneof![3 => Just(Rename::Replace), 1 => Just(Rename::NoReplace), 1 => Just(Rename::Exchange)];
@@ -46,6 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
     };
     let len = || prop_oneof![1..200usize, 1..12_000usize, Just(4096usize), Just(8192usize)];
     let name = || 0..5u8;
+    let allocate = prop::sample::select(vec![Allocate, AllocateKeepSize, Punch, Punch, Zero, ZeroKeepSize]);
+    let linkable = prop_oneof![3 => Just(Linkable::Yes), 1 => Just(Linkable::No)];
     prop_oneof![
         6 => (any::<usize>(), name(), kind).prop_map(|(dir, name, kind)| Create(dir, name, kind)),
         3 => (any::<usize>(), name()).prop_map(|(dir, name)| Unlink(dir, name)),
@@ -55,6 +60,9 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<usize>(), at(), len()).prop_map(|(file, at, len)| Write(file, at, len)),
         3 => (any::<usize>(), len()).prop_map(|(file, len)| Append(file, len)),
         4 => (any::<usize>(), at()).prop_map(|(file, size)| Truncate(file, size)),
+        4 => (any::<usize>(), allocate, at(), len())
+            .prop_map(|(file, how, at, len)| Step::Fallocate(file, how, at, len as u64)),
+        1 => (any::<usize>(), linkable).prop_map(|(dir, linkable)| Step::Tmpfile(dir, linkable)),
         1 => (any::<usize>(), 0..0o10_000u32).prop_map(|(file, mode)| Chmod(file, mode)),
         3 => any::<usize>().prop_map(Open),
         2 => any::<usize>().prop_map(Close),
@@ -197,6 +205,17 @@ impl Both {
                 let Some(file) = self.file(file) else { return };
                 assert_eq!(self.node(file).truncate(size, now(self.now)), Ok(()));
                 self.model.truncate(file, size, self.now);
+            }
+            Step::Fallocate(file, how, at, len) => {
+                let Some(file) = self.file(file) else { return };
+                assert_eq!(self.node(file).fallocate(how, range(at, len), now(self.now)), Ok(()));
+                self.model.fallocate(file, how, at, len, self.now);
+            }
+            Step::Tmpfile(dir, linkable) => {
+                let node = self.node(self.dir(dir)).tmpfile(0o600, linkable, now(self.now)).expect("there is room");
+                let id = self.model.tmpfile(0o600, linkable, self.now);
+                self.inos.insert(id, node.ino());
+                self.open.push((id, node));
             }
             Step::Chmod(file, mode) => {
                 let Some(file) = self.file(file) else { return };

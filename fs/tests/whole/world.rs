@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fs::{Error, Kind, Rename};
+use fs::{Error, Fallocate, Kind, Linkable, Rename};
 
 use crate::common::BLOCK;
 
@@ -21,6 +21,8 @@ pub(crate) struct Inode {
     pub(crate) bytes: Vec<u8>,
     /// Blocks of a file that were written and not truncated away.
     pub(crate) mapped: BTreeSet<u64>,
+    /// Whether it may get a name though it has none.
+    pub(crate) linkable: bool,
     /// Of a directory.
     pub(crate) names: BTreeMap<Vec<u8>, Id>,
     pub(crate) parent: Id,
@@ -51,7 +53,8 @@ impl Model {
         self.next += 1;
         let nlink = if kind == Kind::Directory { 2 } else { 1 };
         let (bytes, mapped, names, target) = Default::default();
-        let inode = Inode { kind, mode, nlink, mtime: now, ctime: now, bytes, mapped, names, parent, target };
+        let linkable = false;
+        let inode = Inode { kind, mode, nlink, mtime: now, ctime: now, bytes, mapped, linkable, names, parent, target };
         self.inodes.insert(id, inode);
         id
     }
@@ -80,6 +83,14 @@ impl Model {
         self.at(dir).names.insert(name.to_vec(), id);
         self.at(dir).nlink += u32::from(kind == Kind::Directory);
         Ok(id)
+    }
+
+    /// Makes a file without a name.
+    pub(crate) fn tmpfile(&mut self, mode: u32, linkable: Linkable, now: i64) -> Id {
+        let id = self.add(Kind::File, mode, ROOT, now);
+        let file = self.at(id);
+        (file.nlink, file.linkable) = (0, linkable == Linkable::Yes);
+        id
     }
 
     pub(crate) fn unlink(&mut self, dir: Id, name: &[u8], now: i64) -> Result<Id, Error> {
@@ -116,9 +127,10 @@ impl Model {
         if self.at(id).kind == Kind::Directory {
             return Err(Error::NotPermitted);
         }
-        if self.at(id).nlink == 0 {
+        if self.at(id).nlink == 0 && !self.at(id).linkable {
             return Err(Error::NotFound);
         }
+        self.at(id).linkable = false;
         self.touch(dir, now);
         self.at(dir).names.insert(name.to_vec(), id);
         self.at(id).nlink += 1;
@@ -199,6 +211,24 @@ impl Model {
         file.bytes.resize(file.bytes.len().max(end), 0);
         file.bytes[at as usize..end].copy_from_slice(bytes);
         file.mapped.extend(at / BLOCK..(end as u64).div_ceil(BLOCK));
+        (file.mtime, file.ctime) = (now, now);
+    }
+
+    pub(crate) fn fallocate(&mut self, id: Id, how: Fallocate, at: u64, len: u64, now: i64) {
+        let file = self.at(id);
+        let (end, size) = (at + len, file.bytes.len() as u64);
+        let whole = at.div_ceil(BLOCK)..if end >= size { end.div_ceil(BLOCK) } else { end / BLOCK };
+        match how {
+            Fallocate::Punch => file.mapped.retain(|block| !whole.contains(block)),
+            _ => file.mapped.extend(at / BLOCK..end.div_ceil(BLOCK)),
+        }
+        if matches!(how, Fallocate::Allocate | Fallocate::Zero) {
+            file.bytes.resize(size.max(end) as usize, 0);
+        }
+        if matches!(how, Fallocate::Punch | Fallocate::Zero | Fallocate::ZeroKeepSize) {
+            let size = file.bytes.len();
+            file.bytes[(at as usize).min(size)..(end as usize).min(size)].fill(0);
+        }
         (file.mtime, file.ctime) = (now, now);
     }
 

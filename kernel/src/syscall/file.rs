@@ -7,12 +7,15 @@ mod attributes;
 mod descriptors;
 mod directories;
 mod ioctl;
+mod locking;
 mod names;
 mod opening;
 mod polling;
 mod reading;
+mod room;
 mod status;
 mod sync;
+mod transfer;
 mod vectors;
 mod writing;
 
@@ -23,22 +26,25 @@ pub(crate) use attributes::{
 pub(crate) use descriptors::{sys_close, sys_close_range, sys_dup, sys_dup3, sys_fcntl};
 pub(crate) use directories::{sys_chdir, sys_fchdir, sys_getcwd, sys_getdents64};
 pub(crate) use ioctl::sys_ioctl;
+pub(crate) use locking::sys_flock;
 pub(crate) use names::{
     sys_linkat, sys_mkdirat, sys_readlinkat, sys_renameat, sys_renameat2, sys_symlinkat, sys_unlinkat,
 };
 pub(crate) use polling::sys_ppoll;
 pub(crate) use opening::{sys_openat, sys_umask};
-pub(crate) use reading::{sys_lseek, sys_pread64, sys_preadv, sys_read, sys_readv};
+pub(crate) use reading::{sys_lseek, sys_pread64, sys_preadv, sys_preadv2, sys_read, sys_readv};
+pub(crate) use room::{sys_fadvise64, sys_fallocate, sys_readahead, sys_sync_file_range};
 pub(crate) use status::{sys_fstat, sys_fstatfs, sys_newfstatat, sys_statfs, sys_statx};
 pub(crate) use sync::{sys_fdatasync, sys_fsync, sys_sync, sys_syncfs};
-pub(crate) use writing::{sys_pwrite64, sys_pwritev, sys_write, sys_writev};
+pub(crate) use transfer::{sys_copy_file_range, sys_sendfile};
+pub(crate) use writing::{sys_pwrite64, sys_pwritev, sys_pwritev2, sys_write, sys_writev};
 
 use super::Args;
 use crate::task::current;
 use crate::uaccess::{CstrError, UserPtr, read_cstr_into};
 use crate::vfs::{File, Vnode};
 use abi::Errno;
-use abi::file::{AT_FDCWD, MAX_RW_COUNT, PATH_MAX};
+use abi::file::{AT_FDCWD, MAX_RW_COUNT, PATH_MAX, RwFlags};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use vectors::UserIovecs;
@@ -141,6 +147,23 @@ fn ptr(a: &Args, index: usize) -> UserPtr {
 /// The open file behind argument `index`.
 fn file(a: &Args, index: usize) -> Result<Arc<File>, Errno> {
     current().files.get(fd(a, index))
+}
+
+/// The flags of `preadv2` and `pwritev2`, as ext4 takes them. Writes are durable and nothing waits whatever they say.
+///
+/// # Errors
+/// `EOPNOTSUPP` for others, `EINVAL` for both wishes about `O_APPEND`.
+fn rw_flags(a: &Args) -> Result<RwFlags, Errno> {
+    let flags = RwFlags::from_bits(int(a, 5)).ok_or(Errno::EOPNOTSUPP)?;
+    if flags.contains(RwFlags::APPEND | RwFlags::NOAPPEND) { Err(Errno::EINVAL) } else { Ok(flags) }
+}
+
+/// Where `preadv2` and `pwritev2` begin; `None` is the position.
+///
+/// # Errors
+/// `EINVAL`.
+fn offset_or_position(raw: u64) -> Result<Option<u64>, Errno> {
+    if raw == u64::MAX { Ok(None) } else { offset(raw).map(Some) }
 }
 
 /// A count of bytes as a call moves it: at most [`MAX_RW_COUNT`].

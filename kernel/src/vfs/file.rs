@@ -1,10 +1,15 @@
 //! An open file (Linux's `struct file`, POSIX's open file description): a vnode, what it may be used for, where it is.
 //!
 //! Reading and writing are generic over the program's side, so a single buffer costs nothing for vectors to exist.
-//! What a device answers is in `device`, listing a directory in `list`.
+//! What a device answers is in `device`, listing a directory in `list`, whole-file locks in `flock`, bytes from file to
+//! file in `transfer`.
 
 mod device;
+mod flock;
 mod list;
+mod transfer;
+
+pub(crate) use flock::{LockKind, Waits};
 
 use super::copy;
 use super::error::errno;
@@ -18,7 +23,7 @@ use abi::file::OpenFlags;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use fs::{IomapIter, IomapKind, IomapOp, Kind, WriteAt, iomap_iter};
+use fs::{Fallocate, IomapIter, IomapKind, IomapOp, Kind, WriteAt, iomap_iter};
 use pmem::medium::{Sink, Source};
 use units::{ByteLen, FileBlock, FileOff, FileRange, PAGE_SIZE};
 
@@ -51,6 +56,17 @@ pub(crate) enum Whence {
     Hole,
 }
 
+/// Whether a write goes to the end of the file wherever else it was to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Append {
+    /// Where the file was opened with `O_APPEND`.
+    AsOpened,
+    /// It does.
+    Always,
+    /// It does not.
+    Never,
+}
+
 /// What a vnode does when it is read and written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Behaviour {
@@ -73,6 +89,7 @@ pub(crate) struct File {
     /// What a kernel text said when it was opened.
     text: Vec<u8>,
     _writing: Option<WriteAccess>,
+    lock: flock::Held,
 }
 
 impl File {
@@ -89,7 +106,7 @@ impl File {
         let flags = AtomicU32::new(flags.difference(FORGOTTEN).bits());
         // The two counts of an `Arc` lie in front.
         heap::reserve(size_of::<Self>() + 16)?;
-        Ok(Arc::new(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing }))
+        Ok(Arc::new(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing, lock: flock::Held::new() }))
     }
 
     /// The terminal, to be read and written.
@@ -188,12 +205,20 @@ impl File {
     /// # Errors
     /// `EBADF`, `EINVAL`, `EFBIG`, `ENOSPC`, `EFAULT`, `EIO`, `EINTR`; of a regular file nothing has changed then.
     pub(crate) fn write<S: Source>(&self, source: &mut S) -> Result<usize, Errno> {
+        self.write_as(Append::AsOpened, source)
+    }
+
+    /// As [`File::write`], where `append` says what becomes of `O_APPEND` (`RWF_APPEND`, `RWF_NOAPPEND`).
+    ///
+    /// # Errors
+    /// As for [`File::write`].
+    pub(crate) fn write_as<S: Source>(&self, append: Append, source: &mut S) -> Result<usize, Errno> {
         self.check_writable()?;
         if self.is_terminal() {
-            return self.write_to(0, source).map(|(done, _)| done);
+            return self.write_to(0, append, source).map(|(done, _)| done);
         }
         let turn = self.turn()?;
-        let (done, end) = self.write_to(turn.get(), source)?;
+        let (done, end) = self.write_to(turn.get(), append, source)?;
         turn.set(end);
         Ok(done)
     }
@@ -203,9 +228,17 @@ impl File {
     /// # Errors
     /// As for [`File::write`], and `ESPIPE`.
     pub(crate) fn write_at<S: Source>(&self, at: u64, source: &mut S) -> Result<usize, Errno> {
+        self.write_at_as(at, Append::AsOpened, source)
+    }
+
+    /// As [`File::write_at`], where `append` says what becomes of `O_APPEND`.
+    ///
+    /// # Errors
+    /// As for [`File::write_at`].
+    pub(crate) fn write_at_as<S: Source>(&self, at: u64, append: Append, source: &mut S) -> Result<usize, Errno> {
         self.check_seekable()?;
         self.check_writable()?;
-        self.write_to(at, source).map(|(done, _)| done)
+        self.write_to(at, append, source).map(|(done, _)| done)
     }
 
     /// Moves the position and answers it.
@@ -248,6 +281,17 @@ impl File {
         }
     }
 
+    /// Gives blocks to `len` bytes from `at` on, or takes them away.
+    ///
+    /// # Errors
+    /// `EBADF` where it is not open for writing, `ENODEV` where it is no regular file; `EFBIG`, `ENOSPC`, `EIO`, `EROFS`.
+    pub(crate) fn fallocate(&self, how: Fallocate, at: u64, len: u64) -> Result<(), Errno> {
+        self.check_writable()?;
+        let node = self.regular().ok_or(Errno::ENODEV)?;
+        let range = FileRange::with_len(FileOff::new(at), ByteLen::new(len)).ok_or(Errno::EFBIG)?;
+        node.fallocate(how, range, super::now()).map_err(errno)
+    }
+
     /// Whether a read or write may wait for whoever sits at the other end.
     fn patience(&self) -> Patience {
         if self.flags().contains(OpenFlags::NONBLOCK) { Patience::Never } else { Patience::Waits }
@@ -274,7 +318,11 @@ impl File {
         if self.writable() { Ok(()) } else { Err(Errno::EBADF) }
     }
 
-    fn check_seekable(&self) -> Result<(), Errno> {
+    /// Refuses what has no position.
+    ///
+    /// # Errors
+    /// `ESPIPE`.
+    pub(crate) fn check_seekable(&self) -> Result<(), Errno> {
         if self.is_terminal() { Err(Errno::ESPIPE) } else { Ok(()) }
     }
 
@@ -297,15 +345,19 @@ impl File {
     }
 
     /// Answers how many bytes were written, and the position behind them.
-    fn write_to<S: Source>(&self, at: u64, source: &mut S) -> Result<(usize, u64), Errno> {
+    fn write_to<S: Source>(&self, at: u64, append: Append, source: &mut S) -> Result<(usize, u64), Errno> {
         match (self.behaviour, &self.vnode) {
             (Behaviour::Regular, Vnode::Disk(node)) => {
                 check_span(at, source.remaining())?;
                 if source.remaining() == 0 {
                     return Ok((0, at));
                 }
-                let append = self.flags().contains(OpenFlags::APPEND);
-                let place = if append { WriteAt::End } else { WriteAt::Offset(FileOff::new(at)) };
+                let at_end = match append {
+                    Append::AsOpened => self.flags().contains(OpenFlags::APPEND),
+                    Append::Always => true,
+                    Append::Never => false,
+                };
+                let place = if at_end { WriteAt::End } else { WriteAt::Offset(FileOff::new(at)) };
                 let written = node.write(place, source, super::now()).map_err(errno)?;
                 Ok((written.len, written.end.get()))
             }

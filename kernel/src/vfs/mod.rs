@@ -17,7 +17,7 @@ mod proc;
 pub(crate) mod special;
 mod vnode;
 
-pub(crate) use file::{File, Whence};
+pub(crate) use file::{Append, File, LockKind, Waits, Whence};
 pub(crate) use files::{Closing, Files};
 pub(crate) use place::Place;
 pub(crate) use vnode::Vnode;

@@ -1,14 +1,14 @@
 //! Opening: from a path and `O_*` to an open file, in Linux's order of refusals.
 
 use super::error::errno;
-use super::path::{Last, Walker};
+use super::path::{Follow, Last, Walker, resolve};
 use super::{File, Vnode, WriteAccess};
 use abi::Errno;
 use abi::file::OpenFlags;
 use abi::stat::S_IALLUGO;
 use crate::task::current;
 use alloc::sync::Arc;
-use fs::{Error, Kind, NewNode};
+use fs::{Error, Kind, Linkable, NewNode};
 
 /// `O_TMPFILE` without the `O_DIRECTORY` in it.
 const TMPFILE_ALONE: OpenFlags = OpenFlags::TMPFILE.difference(OpenFlags::DIRECTORY);
@@ -47,10 +47,10 @@ impl How {
         let flags = flags.union(OpenFlags::LARGEFILE);
         if flags.intersects(TMPFILE_ALONE) {
             let whole = flags.contains(OpenFlags::TMPFILE) && !flags.contains(OpenFlags::CREAT);
-            // A file without a name needs a record of its own in the log's format: what Linux answers then.
-            return Err(if whole && flags.writable() { Errno::EOPNOTSUPP } else { Errno::EINVAL });
-        }
-        if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
+            if !whole || !flags.writable() {
+                return Err(Errno::EINVAL);
+            }
+        } else if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
             return Err(Errno::EINVAL);
         }
         Ok(Self { flags, mode: mode & S_IALLUGO })
@@ -82,6 +82,9 @@ impl How {
 /// # Errors
 /// Those of the walk; `EEXIST`, `EISDIR`, `ENOTDIR`, `ELOOP`, `ETXTBSY`, `EROFS`, `ENOSPC`, `ENOMEM`, `EIO`.
 pub(crate) fn open(base: &Vnode, path: &[u8], how: How) -> Result<Arc<File>, Errno> {
+    if how.has(OpenFlags::TMPFILE) {
+        return open_unnamed(base, path, how);
+    }
     let opened = find_or_make(base, path, how)?;
     if how.has(OpenFlags::PATH) {
         check_directory(&opened, how)?;
@@ -92,6 +95,20 @@ pub(crate) fn open(base: &Vnode, path: &[u8], how: How) -> Result<Arc<File>, Err
     }
     let writing = write_access(&opened, how)?;
     File::new(opened.vnode, how.flags, writing)
+}
+
+/// Opens a new file without a name in the directory that `path` names (`do_tmpfile`).
+fn open_unnamed(base: &Vnode, path: &[u8], how: How) -> Result<Arc<File>, Errno> {
+    let follow = if how.has(OpenFlags::NOFOLLOW) { Follow::No } else { Follow::Yes };
+    let directory = resolve(base, path, follow)?;
+    if !directory.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    let Vnode::Disk(directory) = directory else { return Err(Errno::EOPNOTSUPP) };
+    let linkable = if how.has(OpenFlags::EXCL) { Linkable::No } else { Linkable::Yes };
+    let node = directory.tmpfile(how.mode, linkable, super::now()).map_err(errno)?;
+    let writing = node.write_access().map_err(errno)?;
+    File::new(Vnode::Disk(node), how.flags, Some(writing))
 }
 
 fn find_or_make(base: &Vnode, path: &[u8], how: How) -> Result<Opened, Errno> {

@@ -4,7 +4,9 @@
 //! means is the caller's to say; [`resolve`] is the caller that wants what is there. A symbolic link met on the way
 //! is put in front of what is left of the path, so the walk never recurses.
 
+use super::special::Special;
 use super::{Vnode, root};
+use crate::task::current;
 use abi::Errno;
 use abi::file::{NAME_MAX, PATH_MAX};
 use alloc::vec::Vec;
@@ -152,6 +154,9 @@ impl<'a> Walker<'a> {
         if self.links > LINKS_MAX {
             return Err(Errno::ELOOP);
         }
+        if let Vnode::Kernel(Special::Descriptor(fd)) = link {
+            return self.jump(*fd);
+        }
         let mut target = link.read_link()?;
         if target.is_empty() {
             return Err(Errno::ENOENT);
@@ -167,6 +172,20 @@ impl<'a> Walker<'a> {
         }
         self.text = Text::Made(target);
         self.at = 0;
+        Ok(())
+    }
+
+    /// Goes on at what the program's descriptor `fd` leads to, by whatever name or none (`nd_jump_link`).
+    fn jump(&mut self, fd: u16) -> Result<(), Errno> {
+        let there = current().files.get_raw(fd.into()).map_err(|_| Errno::ENOENT)?.vnode().clone();
+        if self.slash && !there.is_directory() {
+            return Err(Errno::ENOTDIR);
+        }
+        let rest = &self.text.bytes()[self.at..];
+        let mut text = Vec::new();
+        text.try_reserve_exact(rest.len()).map_err(|_| Errno::ENOMEM)?;
+        text.extend_from_slice(rest);
+        (self.here, self.text, self.at) = (Some(there), Text::Made(text), 0);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::copy;
 use super::special::Special;
+use super::{Vnode, path};
 use crate::{counters, features, pmem, task};
 use abi::Errno;
 use alloc::vec::Vec;
@@ -68,6 +69,26 @@ pub(super) fn write<S: Source>(special: Special, source: &mut S) -> Result<usize
 /// `ENOENT` where it has none, `ENOMEM`.
 pub(super) fn exe() -> Result<Vec<u8>, Errno> {
     task::current().exe_path().ok_or(Errno::ENOENT)
+}
+
+/// What `/proc/self/fd` says a descriptor leads to. Only directories and what the kernel serves have a path that can be
+/// found again; following the link works for all.
+///
+/// # Errors
+/// `ENOENT` where there is no such descriptor any more, or no path; `ENOMEM`, `EIO`.
+pub(super) fn descriptor(fd: u16) -> Result<Vec<u8>, Errno> {
+    let file = task::current().files.get_raw(fd.into()).map_err(|_| Errno::ENOENT)?;
+    match file.vnode() {
+        directory if directory.is_directory() => path::of_directory(directory),
+        Vnode::Kernel(special) => {
+            let mut path = path::of_directory(&Vnode::Kernel(special.parent()))?;
+            path.try_reserve(1 + special.name().len()).map_err(|_| Errno::ENOMEM)?;
+            path.push(b'/');
+            path.extend_from_slice(special.name());
+            Ok(path)
+        }
+        Vnode::Disk(_) => Err(Errno::ENOENT),
+    }
 }
 
 /// A line a counter: its name and its value.

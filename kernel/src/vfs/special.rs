@@ -4,6 +4,7 @@
 //! [`super::file`] (devices). The two top directories cover whatever the medium has under the same names.
 
 use super::proc;
+use crate::task::current;
 use abi::Errno;
 use alloc::vec::Vec;
 use fs::Kind;
@@ -11,7 +12,6 @@ use units::Ino;
 
 /// A directory, text, link or device of the kernel's own tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub(crate) enum Special {
     /// `/` while nothing is mounted.
     Root,
@@ -39,6 +39,10 @@ pub(crate) enum Special {
     SelfExe,
     /// `/proc/self/maps`.
     SelfMaps,
+    /// `/proc/self/fd`: a link for each descriptor of the reading program.
+    SelfFd,
+    /// One of them, by its number. It is no row of the tree.
+    Descriptor(u16),
     /// `/proc/vitrine`.
     Vitrine,
     /// `/proc/vitrine/counters`: a line a counter.
@@ -91,8 +95,8 @@ const fn device(major: u32, minor: u32) -> What {
     What::Device { major, minor }
 }
 
-/// In the order of [`Special`], which is checked below.
-const TREE: [Row; 21] = {
+/// Everything but descriptors.
+const TREE: [Row; 22] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -108,6 +112,7 @@ const TREE: [Row; 21] = {
         row(ProcSelf, Proc, b"self", What::Directory, 0o555),
         row(SelfExe, ProcSelf, b"exe", What::Link, 0o777),
         row(SelfMaps, ProcSelf, b"maps", What::Text, 0o444),
+        row(SelfFd, ProcSelf, b"fd", What::Directory, 0o500),
         row(Vitrine, Proc, b"vitrine", What::Directory, 0o555),
         row(Counters, Vitrine, b"counters", What::Text, 0o444),
         row(Pmem, Vitrine, b"pmem", What::Text, 0o444),
@@ -119,20 +124,17 @@ const TREE: [Row; 21] = {
     ]
 };
 
-const _: () = {
-    let mut index = 0;
-    while index < TREE.len() {
-        assert!(TREE[index].this as usize == index, "the tree's rows are in the order of Special");
-        index += 1;
-    }
-};
+/// What all descriptors have in common: the name is a number, and no row.
+const DESCRIPTOR: Row = row(Special::Descriptor(0), Special::SelfFd, b"", What::Link, 0o700);
 
 /// Inode numbers of the kernel's tree begin here, far above any the medium gives out.
 const INO_BASE: u64 = 0xffff_0000;
+/// Those of descriptors begin here.
+const INO_DESCRIPTORS: u64 = INO_BASE + 0x1000;
 
 impl Special {
     fn row(self) -> &'static Row {
-        &TREE[self as usize]
+        TREE.iter().find(|row| row.this == self).unwrap_or(&DESCRIPTOR)
     }
 
     /// What this is.
@@ -166,7 +168,10 @@ impl Special {
 
     /// A number no file on the medium has.
     pub(crate) fn ino(self) -> Ino {
-        Ino::new(INO_BASE + self as u64)
+        match self {
+            Special::Descriptor(fd) => Ino::new(INO_DESCRIPTORS + u64::from(fd)),
+            _ => Ino::new(INO_BASE + TREE.iter().take_while(|row| row.this != self).count() as u64),
+        }
     }
 
     /// Whether this is the terminal.
@@ -184,6 +189,11 @@ impl Special {
     /// # Errors
     /// `ENOENT`.
     pub(crate) fn lookup(self, name: &[u8]) -> Result<Special, Errno> {
+        if self == Special::SelfFd {
+            let fd = descriptor(name).ok_or(Errno::ENOENT)?;
+            current().files.get_raw(fd.into()).map_err(|_| Errno::ENOENT)?;
+            return Ok(Special::Descriptor(fd));
+        }
         self.children().find(|child| child.name() == name).ok_or(Errno::ENOENT)
     }
 
@@ -194,9 +204,17 @@ impl Special {
     pub(crate) fn read_link(self) -> Result<Vec<u8>, Errno> {
         match self {
             Special::SelfExe => proc::exe(),
+            Special::Descriptor(fd) => proc::descriptor(fd),
             _ => Err(Errno::EINVAL),
         }
     }
+}
+
+/// The descriptor that `name` is the number of, written as the kernel does.
+fn descriptor(name: &[u8]) -> Option<u16> {
+    let plain = name == b"0" || !name.starts_with(b"0");
+    let digits = name.iter().all(u8::is_ascii_digit) && plain;
+    core::str::from_utf8(name).ok().filter(|_| digits)?.parse().ok()
 }
 
 /// The directory of the kernel's own that covers `name` in the mounted root. Asked for every name: byte patterns are

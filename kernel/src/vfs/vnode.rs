@@ -45,6 +45,11 @@ impl Vnode {
         self.kind() == Kind::Directory
     }
 
+    /// Whether it is a character device.
+    pub(crate) fn is_device(&self) -> bool {
+        matches!(self, Vnode::Kernel(special) if matches!(special.what(), What::Device { .. }))
+    }
+
     /// Whether it is what stands for the terminal of whoever opens it: `/dev/tty`.
     pub(crate) fn is_own_terminal(&self) -> bool {
         matches!(self, Vnode::Kernel(Special::Tty))

@@ -1,6 +1,6 @@
 //! `read`, `pread64`, their vector forms, and `lseek`.
 
-use super::{Args, count, fd, file, int, iovecs, offset, ptr};
+use super::{Args, count, fd, file, int, iovecs, offset, offset_or_position, ptr, rw_flags};
 use crate::task::current;
 use crate::uaccess::UserSink;
 use crate::vfs::Whence;
@@ -57,6 +57,29 @@ pub(crate) fn sys_preadv(a: &Args) -> Result<u64, Errno> {
         return Ok(0);
     }
     file.read_at(at, buffers.left(), &mut buffers).map(|done| done as u64)
+}
+
+/// `preadv2(fd, buffers, count, offset, _, flags)`; an offset of -1 is the position.
+///
+/// # Errors
+/// As for [`sys_preadv`], and `EOPNOTSUPP`.
+pub(crate) fn sys_preadv2(a: &Args) -> Result<u64, Errno> {
+    let at = offset_or_position(a.a[3])?;
+    let file = file(a, 0)?;
+    if at.is_some() {
+        file.check_seekable()?;
+    }
+    file.check_readable()?;
+    let mut buffers = iovecs(a)?;
+    if buffers.left() == 0 {
+        return Ok(0);
+    }
+    rw_flags(a)?;
+    let done = match at {
+        Some(at) => file.read_at(at, buffers.left(), &mut buffers)?,
+        None => file.read(buffers.left(), &mut buffers)?,
+    };
+    Ok(done as u64)
 }
 
 /// `lseek(fd, offset, whence)`.

@@ -16,6 +16,10 @@ const VITRINE_MAGIC: u64 = 0x5649_5452;
 /// `f_type` of the kernel's own tree, that of Linux's procfs.
 const PROC_MAGIC: u64 = 0x9fa0;
 
+/// The two mounts there are: the medium, and the kernel's own tree.
+const DISK_MOUNT: u64 = 1;
+const KERNEL_MOUNT: u64 = 2;
+
 /// `fstat(fd, to)`.
 ///
 /// # Errors
@@ -50,7 +54,7 @@ pub(crate) fn sys_statx(a: &Args) -> Result<u64, Errno> {
     if !known.contains(flags) || flags.contains(sync) || mask.intersects(StatxMask::RESERVED) {
         return Err(Errno::EINVAL);
     }
-    at(a, flags, |vnode| write_user(ptr(a, 4), &extended(vnode)))
+    at(a, flags, |vnode| write_user(ptr(a, 4), &extended(vnode, mask)))
 }
 
 /// Has `tell` tell of the vnode that arguments 0 and 1 name; large answers are so made where they are copied from.
@@ -71,13 +75,18 @@ fn at(a: &Args, flags: AtFlags, tell: impl Fn(&Vnode) -> Result<(), Fault>) -> R
     Ok(0)
 }
 
-fn extended(vnode: &Vnode) -> Statx {
+fn extended(vnode: &Vnode, asked: StatxMask) -> Statx {
     let stat: Stat = vnode.stat();
     let mut attributes = StatxAttributes::empty();
-    attributes.set(StatxAttributes::DAX, matches!(vnode, Vnode::Disk(node) if node.kind() == fs::Kind::File));
+    let is_file = matches!(vnode, Vnode::Disk(node) if node.kind() == fs::Kind::File);
+    attributes.set(StatxAttributes::DAX, is_file);
+    let mut told = StatxMask::BASIC_STATS | StatxMask::MNT_ID;
+    told.set(StatxMask::DIOALIGN, is_file && asked.contains(StatxMask::DIOALIGN));
+    // Bytes go straight to and from the medium, from anywhere to anywhere.
+    let align = u32::from(told.contains(StatxMask::DIOALIGN));
     attributes.set(StatxAttributes::MOUNT_ROOT, vnode.is_root());
     Statx {
-        mask: StatxMask::BASIC_STATS.bits(),
+        mask: told.bits(),
         blksize: stat.blksize as u32,
         attributes: attributes.bits(),
         nlink: stat.nlink,
@@ -95,6 +104,9 @@ fn extended(vnode: &Vnode) -> Statx {
         rdev_minor: (stat.rdev & 0xff) as u32,
         dev_major: (stat.dev >> 8) as u32,
         dev_minor: (stat.dev & 0xff) as u32,
+        mnt_id: if matches!(vnode, Vnode::Disk(_)) { DISK_MOUNT } else { KERNEL_MOUNT },
+        dio_mem_align: align,
+        dio_offset_align: align,
         ..Statx::default()
     }
 }

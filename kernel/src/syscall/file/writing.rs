@@ -1,8 +1,10 @@
 //! `write`, `pwrite64` and their vector forms.
 
-use super::{Args, count, file, iovecs, offset, ptr};
+use super::{Args, count, file, iovecs, offset, offset_or_position, ptr, rw_flags};
 use crate::uaccess::UserSource;
+use crate::vfs::Append;
 use abi::Errno;
+use abi::file::RwFlags;
 
 /// `write(fd, buffer, count)`.
 ///
@@ -54,4 +56,34 @@ pub(crate) fn sys_pwritev(a: &Args) -> Result<u64, Errno> {
         return Ok(0);
     }
     file.write_at(at, &mut buffers).map(|done| done as u64)
+}
+
+/// `pwritev2(fd, buffers, count, offset, _, flags)`; an offset of -1 is the position.
+///
+/// # Errors
+/// As for [`sys_pwritev`], and `EOPNOTSUPP`.
+pub(crate) fn sys_pwritev2(a: &Args) -> Result<u64, Errno> {
+    let at = offset_or_position(a.a[3])?;
+    let file = file(a, 0)?;
+    if at.is_some() {
+        file.check_seekable()?;
+    }
+    file.check_writable()?;
+    let mut buffers = iovecs(a)?;
+    if buffers.left() == 0 {
+        return Ok(0);
+    }
+    let flags = rw_flags(a)?;
+    let append = if flags.contains(RwFlags::APPEND) {
+        Append::Always
+    } else if flags.contains(RwFlags::NOAPPEND) {
+        Append::Never
+    } else {
+        Append::AsOpened
+    };
+    let done = match at {
+        Some(at) => file.write_at_as(at, append, &mut buffers)?,
+        None => file.write_as(append, &mut buffers)?,
+    };
+    Ok(done as u64)
 }

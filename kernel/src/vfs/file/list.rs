@@ -6,7 +6,8 @@
 use super::{Behaviour, File};
 use crate::vfs::error::errno;
 use crate::vfs::special::{self, Special, What};
-use crate::vfs::{Node, Vnode};
+use crate::task::current;
+use crate::vfs::{Files, Node, Vnode};
 use abi::Errno;
 use abi::file::{Dirent64, dirent};
 use alloc::vec::Vec;
@@ -14,6 +15,8 @@ use fs::{DirEntry, Kind};
 use units::Ino;
 use zerocopy::IntoBytes;
 
+/// A descriptor's number has four digits at most.
+const _: () = assert!(Files::LIMIT <= 10_000);
 /// Cursors of the kernel's directories in `/` begin here.
 const COVERS: u64 = 1 << 62;
 
@@ -100,13 +103,28 @@ fn list_kernel(directory: Special, records: &mut Records) {
             return;
         }
     }
-    list_children(directory, from.saturating_sub(2), 2, records);
+    let shown = from.saturating_sub(2);
+    if directory == Special::SelfFd { list_descriptors(shown, records) } else { list_children(directory, shown, 2, records) }
 }
 
 /// Adds the children of `directory` behind the first `shown`; their cursors begin at `base`.
 fn list_children(directory: Special, shown: u64, base: u64, records: &mut Records) {
     for (index, child) in (0..).zip(directory.children()).skip(usize::try_from(shown).unwrap_or(usize::MAX)) {
         if !records.push(child.ino(), child.name(), special_kind(child), base + index + 1) {
+            return;
+        }
+    }
+}
+
+/// Adds the program's descriptors from number `from` on.
+fn list_descriptors(from: u64, records: &mut Records) {
+    for fd in u16::try_from(from).unwrap_or(u16::MAX)..Files::LIMIT as u16 {
+        if current().files.get_raw(fd.into()).is_err() {
+            continue;
+        }
+        let digits = [1000, 100, 10, 1].map(|place| b'0' + (fd / place % 10) as u8);
+        let first = digits.iter().position(|&digit| digit != b'0').unwrap_or(3);
+        if !records.push(Special::Descriptor(fd).ino(), &digits[first..], dirent::LNK, u64::from(fd) + 3) {
             return;
         }
     }
