@@ -305,7 +305,7 @@ pub(crate) fn on_content() -> Vec<Workload> {
         fallocate("zero across blocks", "a", Fallocate::ZeroKeepSize, 1000, 8000).repeatable(),
         fallocate("zero past the end", "a", Fallocate::Zero, 5000, 20_000),
         Workload {
-            before: vec![Arc::new(|fs| {
+            before: vec![Rc::new(|fs| {
                 find(fs, "empty")?.fallocate(Fallocate::AllocateKeepSize, range(0, 8192), now())
             })],
             ..write("write to allocated blocks", "empty", 1000, 5000)
