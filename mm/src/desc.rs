@@ -301,6 +301,27 @@ impl Attributes {
         self.0 & DBM != 0 && self.writable()
     }
 
+    /// The same, as one of a run of sixteen that a TLB may keep as one.
+    pub(crate) const fn contiguous(self) -> Self {
+        Self(self.0 | CONT)
+    }
+
+    /// The same, by itself.
+    pub(crate) const fn single(self) -> Self {
+        Self(self.0 & !CONT)
+    }
+
+    /// Whether it is one of a run.
+    pub const fn is_contiguous(self) -> bool {
+        self.0 & CONT != 0
+    }
+
+    /// These, with what the hardware has noted in `desc`.
+    pub(crate) const fn noted_with(self, desc: Desc) -> Self {
+        let noted = Self(self.0 | desc.0 & AF);
+        if desc.attributes().is_dirty() { Self(noted.0 & !AP_READ_ONLY) } else { noted }
+    }
+
     /// Whether it was touched since it was made, or made old.
     pub const fn is_young(self) -> bool {
         self.0 & AF != 0

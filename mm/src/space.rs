@@ -41,7 +41,7 @@ pub use self::advise::{Advice, AdviseError, PopulateError};
 pub use self::dirty::Counts;
 pub use self::fault::{Access, FaultError};
 pub use self::follow::{Follow, Followed, NoPage, find_get_page};
-pub use self::layout::{Bases, Layout, Order, Reach, TASK_SIZE_32};
+pub use self::layout::{AddressLimit, Bases, Layout, Order, TASK_SIZE_32};
 pub use self::lock::{LockAll, LockError, LockHow, lock_range};
 pub use self::look::{Cached, ResidenceError, SyncError, SyncPart, sync_range};
 pub use self::map::{MapError, Mapped, Place, Request, What};
@@ -200,7 +200,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
         if self.vmas.is_empty() {
-            self.layout = Layout { reach: self.layout.reach, ..Layout::new(limits.stack) };
+            self.layout = Layout { limit: self.layout.limit, ..Layout::new(limits.stack) };
         }
     }
 

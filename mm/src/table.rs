@@ -1,7 +1,8 @@
 //! A tree of translation tables, and the only code that changes a descriptor a walker may be reading.
 //!
 //! The same tree serves a program's half and the kernel's (`init_mm`). The files below it, in reading order:
-//! `map` puts leaves where nothing was, `unmap` takes them away, `protect` changes their rights and splits blocks,
+//! `offset` is a walk step by step, `map` puts leaves where nothing was, `unmap` takes them away, `protect` changes their
+//! rights and splits blocks, `collapse` makes blocks of pages, `relocate` moves leaves, `copy` shares them with a child,
 //! `validate` restates what must hold.
 //!
 //! # Break-before-make
@@ -23,8 +24,10 @@
 //! ([`SW_COUNT_MASK`](crate::desc::SW_COUNT_MASK)); the table goes with its last entry, and nothing is searched. Tables
 //! the tree did not make (the boot code's) carry no count and are never freed.
 
+mod collapse;
 mod copy;
 mod map;
+mod offset;
 mod protect;
 mod relocate;
 #[cfg(test)]
@@ -39,6 +42,7 @@ use units::{ByteLen, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
 
 pub(crate) use self::copy::Copying;
 pub use self::map::TableError;
+pub use self::offset::{Levels, Offset};
 pub use self::unmap::Stale;
 use crate::desc::{Desc, Level, Owner};
 use crate::page;
@@ -58,6 +62,8 @@ pub struct Tables<F: Frames, U: Mmu> {
     blocks: Cell<bool>,
     /// Whether nothing is left but the root, on its way out.
     cleared: Cell<bool>,
+    /// Whether what is taken away was just made, and failed: runs that were to stay may go.
+    undoing: Cell<bool>,
 }
 
 /// Who made the root.
@@ -193,7 +199,17 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     fn over(frames: F, mmu: U, whose: Whose, root: Pfn, origin: Origin) -> Self {
         let blocks = Cell::new(origin == Origin::Adopted);
-        Self { frames, mmu, root, whose, origin, spare: Cell::new(None), blocks, cleared: Cell::new(false) }
+        Self {
+            frames,
+            mmu,
+            root,
+            whose,
+            origin,
+            spare: Cell::new(None),
+            blocks,
+            cleared: Cell::new(false),
+            undoing: Cell::new(false),
+        }
     }
 
     /// The level-0 table, for TTBR0_EL1 or TTBR1_EL1.

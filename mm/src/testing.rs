@@ -128,11 +128,28 @@ impl Machine {
         for (asid, va, bits) in self.leaves() {
             assert!(published.contains(&(asid, va, bits)), "{va:#x} was not published");
         }
+        self.check_runs();
         for (asid, tlb) in self.tlb.borrow().iter() {
             for (va, (level, desc)) in &tlb.leaves {
                 let now = self.lookup(*asid, VirtAddr::new(*va), *level);
                 let mask = !(crate::desc::SW_OWNED);
                 assert_eq!(now.map(|d| d.bits() & mask), Some(desc.bits() & mask), "the TLB is behind at {va:#x}");
+            }
+        }
+    }
+
+    /// Of a contiguous run all sixteen are there, over frames that follow each other, and say the same.
+    fn check_runs(&self) {
+        let tlbs = self.tlb.borrow();
+        for tlb in tlbs.values() {
+            for (va, (level, desc)) in tlb.leaves.iter().filter(|(_, (_, desc))| desc.attributes().is_contiguous()) {
+                let run = va & !(16 * level.size() - 1);
+                for n in 0..16 {
+                    let other = tlb.leaves.get(&(run + n * level.size())).map(|(_, other)| other.bits());
+                    let frames = desc.pfn().get().wrapping_sub((va - run) / level.size() * level.pages().get());
+                    let at = frames + n * level.pages().get();
+                    assert_eq!(other, Some(desc.over(Pfn::new(at)).bits()), "{va:#x}: a run that is not one");
+                }
             }
         }
     }
@@ -260,6 +277,10 @@ impl Machine {
     fn meet_leaf(&self, tlb: &mut Tlb, va: u64, level: Level, desc: Desc) {
         let end = va + level.size();
         for (at, (size, old)) in tlb.leaves.range(..end).rev().take_while(|(at, (size, _))| *at + size.size() > va) {
+            assert!(
+                !old.attributes().is_contiguous() || *old == desc,
+                "{va:#x}: one of a contiguous run was changed: {old:?} to {desc:?}"
+            );
             assert!(
                 *at == va && *size == level && !old.needs_break(desc, level),
                 "{va:#x}: {old:?} to {desc:?} without break-before-make"

@@ -23,14 +23,14 @@ pub enum Order {
 
 /// How far the addresses reach that are handed out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reach {
+pub enum AddressLimit {
     /// To [`TASK_SIZE`].
     Full,
     /// Below 4 GiB: `personality(ADDR_LIMIT_32BIT)`.
     Low,
 }
 
-/// The bases of one reach.
+/// The bases of one limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bases {
     /// The top of what is filled downwards (`mmap_base`, `mmap_compat_base`).
@@ -68,7 +68,7 @@ pub struct Layout {
     /// Their twins below 4 GiB.
     pub low: Bases,
     /// Which of the two the search takes.
-    pub reach: Reach,
+    pub limit: AddressLimit,
     /// Which way it goes.
     pub order: Order,
 }
@@ -78,7 +78,7 @@ impl Layout {
         Self {
             full: Bases::new(TASK_SIZE, stack_limit),
             low: Bases::new(TASK_SIZE_32, stack_limit),
-            reach: Reach::Full,
+            limit: AddressLimit::Full,
             // `mmap_is_legacy`.
             order: if stack_limit == u64::MAX { Order::BottomUp } else { Order::TopDown },
         }
@@ -86,9 +86,9 @@ impl Layout {
 
     /// The bases the search takes.
     pub const fn bases(&self) -> &Bases {
-        match self.reach {
-            Reach::Full => &self.full,
-            Reach::Low => &self.low,
+        match self.limit {
+            AddressLimit::Full => &self.full,
+            AddressLimit::Low => &self.low,
         }
     }
 }
@@ -100,8 +100,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// Another way to look for room, for the mappings to come: `personality`.
-    pub fn set_search(&mut self, order: Order, reach: Reach) {
-        (self.layout.order, self.layout.reach) = (order, reach);
+    pub fn set_search(&mut self, order: Order, limit: AddressLimit) {
+        (self.layout.order, self.layout.limit) = (order, limit);
     }
 
     /// Top of the area that `mmap` fills downwards.

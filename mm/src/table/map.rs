@@ -3,6 +3,7 @@
 
 use units::{HUGE_SIZE, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
 
+use super::collapse::{check_changeable, in_run};
 use super::{Blocked, Entry, Leaf, Slot, Tables, count_up, load, span, store, store_invalid};
 use crate::desc::{Attributes, Desc, ENTRIES, Level, Owner};
 use crate::seams::{Frames, Mmu, OutOfMemory, Reach};
@@ -103,6 +104,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
                 break;
             }
             let pfn = Pfn::new(pa.pfn().get() + made * level.pages().get());
+            let attributes = in_run(attributes, level, first, wanted, pa, made);
             store(entry, Desc::leaf(level, pfn, attributes, owner));
             made += 1;
         }
@@ -113,7 +115,10 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// Undoes the first `done` bytes of a `map` that failed, and the tables made for more. The frames stay the caller's.
     fn take_back(&mut self, start: VirtAddr, done: u64) {
         if done > 0 {
+            // Whole runs go, or what was made of them.
+            self.undoing.set(true);
             self.break_all(start.get(), start.get() + (done - 1)).flush_with(|_| {});
+            self.undoing.set(false);
         }
         self.prune(VirtAddr::new(start.get() + done));
     }
@@ -221,6 +226,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         self.sync_code(Level::Pte, old, new);
         let mut leaf = Leaf { va: va.align_down(PAGE_SIZE), level: Level::Pte, desc: old };
         if old.is_valid() {
+            check_changeable(&leaf);
             leaf.desc = store_invalid(slot.entry, old);
             self.mmu.publish();
             self.invalidate(span(leaf.va.get(), leaf.va.get() + (PAGE_SIZE - 1)), Level::Pte, Reach::Leaves);

@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use units::{Pfn, VirtAddr, VirtRange};
 
+use super::collapse::check_changeable;
 use super::{Blocked, Changed, Leaf, Tables, load, store};
 use crate::desc::{Attributes, Desc, ENTRIES, Level};
 use crate::seams::{Frames, Mmu, OutOfMemory};
@@ -73,6 +74,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if new == leaf.desc {
             return;
         }
+        check_changeable(&leaf);
         if new.is_valid() {
             self.sync_code(leaf.level, leaf.desc, new);
         }
@@ -132,6 +134,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// waits for the lock the caller holds: never split what this code itself runs on or reads.
     pub(super) fn split(&mut self, block: Leaf) -> Result<(), OutOfMemory> {
         let Some(next) = block.level.next() else { return Ok(()) };
+        check_changeable(&block);
         let slot = match self.ensure(block.va, block.level) {
             Ok(slot) => slot,
             Err(Blocked::OutOfMemory) => return Err(OutOfMemory),

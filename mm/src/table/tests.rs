@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use units::{PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
 
-use super::{TableError, Tables};
-use crate::desc::{Attributes, Level, Owner, Prot};
+use super::{Levels, TableError, Tables};
+use crate::desc::{self, Attributes, Level, Owner, Prot};
 use crate::testing::{ASID, Machine, PMEM, pages, unload};
 
 /// Just below 2 GiB, so that a short range crosses tables of every level but the root's.
@@ -197,6 +197,90 @@ fn the_machine_sees_a_frame_freed_before_the_invalidation() {
     let frame = machine_frame(&machine);
     tables.map(range(3, 4), frame.base(), READ, Owner::Other, Level::Pte).unwrap();
     crate::seams::Frames::free(&machine, frame);
+}
+
+#[test]
+fn each_step_of_a_walk_answers_the_entry_and_a_folded_one_its_argument() {
+    let machine = Machine::new(16);
+    let mut tables = tables(&machine);
+    tables.map(range(3, 4), block(9), READ, Owner::Other, Level::Pte).unwrap();
+    tables.map(range(512, 1024), block(512), READ, Owner::Other, Level::Pmd).unwrap();
+    let at = va(3);
+    let pgd = tables.pgd_offset(at);
+    let pud = tables.pud_offset(Levels::Four, pgd, at).unwrap();
+    let pmd = tables.pmd_offset(Levels::Four, pud, at).unwrap();
+    let pte = tables.pte_offset_map_lock(Levels::Four, pmd, at).unwrap();
+    assert_eq!(
+        [pgd.index, pud.index, pmd.index, pte.index],
+        [desc::pgd_index(at), desc::pud_index(at), desc::pmd_index(at), desc::pte_index(at)]
+    );
+    assert_eq!((pgd.table, pte.desc), (tables.root(), tables.walk(at).unwrap().desc));
+    assert!(!pte.is_none() && !pte.is_bad() && !pmd.is_huge());
+    let huge = tables.pmd_offset(Levels::Four, pud, va(600)).unwrap();
+    assert!(huge.is_huge() && tables.pte_offset_map_lock(Levels::Four, huge, va(600)).is_none());
+    assert!(tables.pgd_offset(VirtAddr::new(1 << 46)).is_none());
+
+    // The same memory through a tree whose root is the level-1 table, and one whose root is the level-2 table.
+    for (levels, root, folded) in [(Levels::Three, pud.table, 1), (Levels::Two, pmd.table, 2)] {
+        let part = Tables::adopt(&machine, &machine, ASID, root);
+        let pgd = part.pgd_offset_at(levels, at);
+        let pud = part.pud_offset(levels, pgd, at).unwrap();
+        let pmd = part.pmd_offset(levels, pud, at).unwrap();
+        assert_eq!((pud.table, pud.index, pud.level), (pgd.table, pgd.index, pgd.level), "folded into the one above");
+        assert_eq!((pmd.table == pud.table, folded), (folded == 2, folded));
+        assert_eq!(part.pte_offset_map_lock(levels, pmd, at).unwrap().desc, pte.desc);
+    }
+    end(&machine, tables);
+}
+
+#[test]
+fn pages_that_lie_like_a_block_become_one() {
+    let machine = Machine::new(16);
+    let mut tables = tables(&machine);
+    tables.map(range(512, 1024), block(512), WRITE, Owner::Other, Level::Pte).unwrap();
+    tables.map(range(0, 512), block(5), WRITE, Owner::Other, Level::Pte).unwrap();
+    let lent = machine.lent();
+    assert!(!tables.collapse(va(7)), "the frames lie otherwise");
+    tables.protect(range(600, 601), |_, _| Some(READ)).unwrap();
+    assert!(!tables.collapse(va(600)), "one differs");
+    tables.protect(range(600, 601), |_, _| Some(WRITE)).unwrap();
+    assert!(tables.collapse(va(600)));
+    assert_eq!((tables.walk(va(600)).unwrap().level, machine.lent()), (Level::Pmd, lent));
+    assert_eq!(tables.walk(va(1023)).unwrap().translate(va(1023)), block(1023));
+    assert!(!tables.collapse(va(600)), "it is one");
+    tables.validate();
+    machine.settled();
+    // And back.
+    tables.protect(range(600, 601), |_, _| Some(READ)).unwrap();
+    assert_eq!(tables.walk(va(600)).unwrap().level, Level::Pte);
+    end(&machine, tables);
+}
+
+#[test]
+fn what_is_mapped_for_good_lies_in_runs_where_it_can() {
+    let machine = Machine::new(16);
+    let mut tables = tables(&machine);
+    let mapped = range(5, 512 + 512 * 17);
+    tables.map_for_good(mapped, block(512 * 14 + 5), READ, Level::Pmd).unwrap();
+    let run = |page: u64| tables.walk(va(page)).unwrap().desc.attributes().is_contiguous();
+    assert_eq!([5, 15, 16, 511].map(run), [false, false, true, true], "the first run is cut");
+    // Blocks: the run begins at a multiple of 32 MiB.
+    let level = |page: u64| tables.walk(va(page)).unwrap().level;
+    assert_eq!((level(512), run(512), run(512 * 2)), (Level::Pmd, false, true));
+    machine.settled();
+    // Frames that lie otherwise make no runs.
+    tables.map_for_good(range(512 * 40, 512 * 40 + 32), block(3), READ, Level::Pmd).unwrap();
+    assert!(!tables.walk(va(512 * 40 + 16)).unwrap().desc.attributes().is_contiguous());
+    end(&machine, tables);
+}
+
+#[test]
+#[should_panic(expected = "mapped for good")]
+fn a_run_is_never_changed() {
+    let machine = Machine::new(16);
+    let mut tables = tables(&machine);
+    tables.map_for_good(range(0, 64), block(0), READ, Level::Pmd).unwrap();
+    tables.protect(range(20, 21), |_, _| Some(WRITE)).unwrap();
 }
 
 #[derive(Clone, Debug)]

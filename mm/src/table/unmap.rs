@@ -4,6 +4,7 @@ use core::sync::atomic::AtomicU64;
 
 use units::{Pfn, VirtAddr, VirtRange};
 
+use super::collapse::check_changeable;
 use super::{Changed, Leaf, Path, Tables, load, store, store_invalid};
 use crate::desc::{Desc, Level};
 use crate::seams::{Frames, Mmu, OutOfMemory};
@@ -106,6 +107,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
                 }
                 _ => {
                     if desc.is_valid() {
+                        if !self.undoing.get() {
+                            check_changeable(&Leaf { va: VirtAddr::new(va), level, desc });
+                        }
                         store_invalid(entry, desc);
                         pass.changed.note(va, end, level);
                     }

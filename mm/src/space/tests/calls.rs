@@ -254,17 +254,17 @@ fn addresses_have_a_limit() {
 fn below_4_gib_on_request_and_upwards_on_request() {
     let machine = Machine::new(16);
     let mut space = space(&machine);
-    space.set_search(Order::TopDown, Reach::Low);
+    space.set_search(Order::TopDown, AddressLimit::Low);
     let low = map(&mut space, anonymous(Place::ANYWHERE, 1, Prot::READ)).unwrap();
     assert_eq!(low.get(), TASK_SIZE_32 - (128 << 20) - PAGE_SIZE);
     assert_eq!(space.mmap_base(), space.layout().low.top);
     let over = anonymous(Place::Hint(VirtAddr::new(TASK_SIZE_32)), 1, Prot::READ);
     assert!(map(&mut space, over).unwrap().get() < TASK_SIZE_32, "a hint above the limit is not taken");
     assert_eq!(map(&mut space, anonymous(Place::ANYWHERE, TASK_SIZE_32, Prot::READ)), Err(MapError::OutOfMemory));
-    space.set_search(Order::BottomUp, Reach::Low);
+    space.set_search(Order::BottomUp, AddressLimit::Low);
     let first = map(&mut space, anonymous(Place::ANYWHERE, 1, Prot::READ)).unwrap();
     assert_eq!(first.get(), TASK_SIZE_32 / 4);
-    space.set_search(Order::BottomUp, Reach::Full);
+    space.set_search(Order::BottomUp, AddressLimit::Full);
     let first = map(&mut space, anonymous(Place::ANYWHERE, 1, Prot::RW)).unwrap();
     assert_eq!(first, space.layout().full.legacy);
     assert_eq!(space.highest_vm_end(), VirtAddr::new(first.get() + PAGE_SIZE));
