@@ -147,7 +147,8 @@ pub(crate) fn map_linear(range: PhysRange, name: &'static str) -> Result<(), Map
     for part in [before, after].into_iter().flatten().filter(|part| !part.is_empty()) {
         let shown = layout::linear_range(part);
         let attributes = Attributes::KERNEL_DATA;
-        init_mm().lock().map(shown, part.start(), attributes, Owner::Other, Level::Pud)?;
+        // The linear map stays as it is for as long as the machine runs.
+        init_mm().lock().map_for_good(shown, part.start(), attributes, Level::Pud)?;
         regions::add(Region { name, range: shown, attributes })?;
     }
     Ok(())

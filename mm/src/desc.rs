@@ -307,7 +307,7 @@ impl Attributes {
     }
 
     /// The same, by itself.
-    pub(crate) const fn single(self) -> Self {
+    pub const fn single(self) -> Self {
         Self(self.0 & !CONT)
     }
 

@@ -19,7 +19,7 @@ use crate::{layout, paging, smp};
 
 /// What is wrong with a leaf of the kernel's tables, if anything.
 fn complaint(leaf: &Leaf) -> Option<&'static str> {
-    let (bits, attributes) = (leaf.desc.bits(), leaf.desc.attributes());
+    let (bits, attributes) = (leaf.desc.bits(), leaf.desc.attributes().single());
     let last = VirtAddr::new(leaf.va.get() + (leaf.level.size() - 1));
     let Some(region) = regions::find(leaf.va) else { return Some("belongs to no region") };
     match () {
