@@ -24,7 +24,7 @@ qemu-run.sh [OPTION]... [-- QEMU ARGS]
   --gdb            wait for gdb on 127.0.0.1:1234 before the first instruction
   --timeout S      stop after S seconds, with status 124
   --append "..."   the kernel's command line
-When stdin is a terminal, ^A x stops QEMU and ^A c is its monitor. When stdin ends, ^D is sent.
+When stdin is a terminal, ^A x stops QEMU, ^A c is its monitor and ^A ^A is ^A. When stdin ends, ^D is sent.
 TXT
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn sys_setpgid(a: &Args) -> Result<u64, Errno> {
         if session_of(process) != session_of(caller) {
             return Err(Errno::EPERM);
         }
-        if process.executed.load(Relaxed) {
+        if process.has_executed() {
             return Err(Errno::EACCES);
         }
     } else if process.pid != caller.pid {

@@ -114,6 +114,10 @@ pub(super) fn post(entry: &mut Entry, tid: Option<u32>, signal: u32, from: Sende
     }
     let process = &entry.process;
     let disposition = disposition(signal, process.action(signal));
+    // A key pressed before there is a first program is for nobody.
+    if process.pid == process::INIT && !process.has_executed() {
+        return Ok(());
+    }
     // Linux spares init from signals it has no handler for.
     let foreign = matches!(from, Sender::Process(pid) if pid != process::INIT);
     if process.pid == process::INIT && foreign && disposition != Disposition::Handles {

@@ -38,7 +38,7 @@ pub(crate) struct Process {
     pub(super) session: AtomicU32,
     pub(super) terminal: AtomicBool,
     /// It has run a program since it was made (Linux: not `PF_FORKNOEXEC`).
-    pub(super) executed: AtomicBool,
+    executed: AtomicBool,
     /// Signals that wait for a thread that does not block them.
     pub(super) pending: Pending,
     /// Handlers of signals.
@@ -94,6 +94,11 @@ impl Process {
             session: self.session.load(Ordering::Relaxed),
             terminal: self.terminal.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether a program has run in it since it was made.
+    pub(super) fn has_executed(&self) -> bool {
+        self.executed.load(Ordering::Relaxed)
     }
 
     /// A program runs in it now.

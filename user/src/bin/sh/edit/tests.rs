@@ -211,3 +211,47 @@ fn a_list_comes_under_the_line() {
         screen.rows[..4].iter().map(|row| row.iter().collect::<String>().trim_end().into()).collect();
     assert_eq!(rows, ["$ ls /b", "bin", "boot", "$ ls /b"]);
 }
+
+/// Random keys; what they did is looked at after each, by `edited`.
+#[test]
+fn the_screen_shows_the_line_whatever_is_pressed() {
+    const PIECES: [&str; 23] = [
+        "a",
+        "b ",
+        "cde",
+        "ß",
+        "€",
+        "0123456789",
+        "\x1b[D",
+        "\x1b[D\x1b[D",
+        "\x1b[C",
+        "\x01",
+        "\x05",
+        "\x7f",
+        "\x1b[3~",
+        "\x17",
+        "\x15",
+        "\x0b",
+        "\x19",
+        "\x14",
+        "\x1bb",
+        "\x1bf",
+        "\x1bd",
+        "\x10",
+        "\x0e",
+    ];
+    let history = ["one", "two words, longer than a row", "€€ßß"];
+    let mut random = 1_u64;
+    for _ in 0..3000 {
+        let mut bytes = Vec::new();
+        for _ in 0..24 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let piece = PIECES[(random >> 33) as usize % PIECES.len()];
+            // As much as the screen has room for.
+            if bytes.len() + piece.len() < 150 {
+                bytes.extend_from_slice(piece.as_bytes());
+            }
+        }
+        edited(&bytes, &history);
+    }
+}
