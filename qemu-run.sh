@@ -218,8 +218,10 @@ name_regions() {
         place=$(printf '0x%x 0x%x 0x%x 0x%x' $((places[i] >> 32)) $((places[i] & 0xffffffff)) \
             $((sizes[i] >> 32)) $((sizes[i] & 0xffffffff)))
         # shellcheck disable=SC2086 # four words
-        fdtput -c "$tree" "$node" && fdtput -t s "$tree" "$node" compatible pmem-region &&
-            fdtput -t x "$tree" "$node" reg $place || refuse "fdtput cannot complete the device tree"
+        if ! { fdtput -c "$tree" "$node" && fdtput -t s "$tree" "$node" compatible pmem-region &&
+            fdtput -t x "$tree" "$node" reg $place; }; then
+            refuse "fdtput cannot complete the device tree"
+        fi
     done
     line+=(-dtb "$tree")
 }
