@@ -26,6 +26,12 @@ fn without_poison_and_with_caches_that_persist_the_same_tests_pass() {
 }
 
 #[test]
+fn holes_are_the_same_for_all_cpus() {
+    let ended = checked(&Image::fresh()).word("--smp", "4").append("poison test=pmem").run();
+    ended.status(0).says("a_hole_is_one_on_every_cpu ... ok");
+}
+
+#[test]
 fn programs_meet_holes_and_heal_them() {
     let ended = checked(&Image::fresh()).append("poison init=/bin/badblock").run();
     ended.status(0).says(", 0 failed");

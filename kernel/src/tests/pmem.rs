@@ -3,6 +3,7 @@
 //! Each test works on the last page of each device that may be written, and puts back what was there.
 
 use alloc::vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pmem::device::DeviceFlags;
 use pmem::guarded::Zeros;
@@ -11,6 +12,7 @@ use units::{BlockNr, ByteLen, PAGE_SIZE, PageCount, PhysAddr, PmOff, SECTOR_SIZE
 
 use crate::mmu::KernelFrames;
 use crate::pmem::{Device, PmemMedium, devices, poison};
+use crate::smp;
 use crate::testing::kernel_test;
 
 const PAGE: usize = PAGE_SIZE as usize;
@@ -93,6 +95,35 @@ kernel_test! {
             crate::frames::free(other);
             assert_eq!(medium.recovery_write(at, PAGE, &mut &[9; PAGE][..]), PAGE);
             assert_eq!(byte(medium, into), Ok(9));
+        });
+    }
+
+    /// With `poison`, a hole is one for every CPU, though it came up before the hole did; healed, it is one for none.
+    fn a_hole_is_one_on_every_cpu() {
+        if !poison::is_on() {
+            return;
+        }
+        static FAILED: AtomicUsize = AtomicUsize::new(0);
+        /// Counts the CPUs that cannot read the byte at an address of the linear map.
+        fn look(address: usize) {
+            let mut byte = 0_u8;
+            // SAFETY: a byte of our own, and an address of a device, which may be a hole: the copy ends there.
+            let left = unsafe { arch::user::copy(&raw mut byte, core::ptr::with_exposed_provenance(address), 1) };
+            FAILED.fetch_add(left, Ordering::Relaxed);
+        }
+        on_last_pages(|device, _, at| {
+            let page = page_of(device, at);
+            let address = crate::layout::linear(page).expose_provenance();
+            let all = || {
+                FAILED.store(0, Ordering::Relaxed);
+                smp::online().for_each(|cpu| smp::call(cpu, look, address).unwrap());
+                FAILED.load(Ordering::Relaxed)
+            };
+            assert_eq!(all(), 0);
+            assert!(poison::hole(page));
+            assert_eq!(all(), smp::online().count());
+            poison::heal(page);
+            assert_eq!(all(), 0);
         });
     }
 

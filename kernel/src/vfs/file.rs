@@ -390,14 +390,13 @@ impl File {
         let range = FileRange::new(FileOff::new(from), FileOff::new(size)).ok_or(Errno::ENXIO)?;
         let pin = node.pin(range).map_err(errno)?;
         let size = size.min(pin.size());
-        let mut at = from;
-        while at < size {
-            let iomap = pin.iomap(FileOff::new(at));
-            if (iomap.kind == IomapKind::Mapped) == (whence == Whence::Data) {
-                return Ok(at);
+        let len = ByteLen::new(size.saturating_sub(from));
+        let mut walk = IomapIter::new(node.ino(), FileOff::new(from), len, IomapOp::REPORT, ());
+        while iomap_iter(&mut walk, &pin).map_err(errno)? {
+            if (walk.iomap.kind == IomapKind::Mapped) == (whence == Whence::Data) {
+                return Ok(walk.pos.get());
             }
-            // A mapping of no length would be a mistake of the file system: better an end than a loop.
-            at = iomap.end().get().max(at + 1);
+            walk.processed = Ok(walk.length());
         }
         if whence == Whence::Data { Err(Errno::ENXIO) } else { Ok(size) }
     }
