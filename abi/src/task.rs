@@ -247,6 +247,22 @@ pub mod rlimit {
     pub const INFINITY: u64 = u64::MAX;
 }
 
+/// Bits of `personality`, as far as they mean something here.
+pub mod persona {
+    /// New programs look for room upwards (`ADDR_COMPAT_LAYOUT`).
+    pub const ADDR_COMPAT_LAYOUT: u32 = 0x0020_0000;
+    /// Memory that can be read can be executed (`READ_IMPLIES_EXEC`).
+    pub const READ_IMPLIES_EXEC: u32 = 0x0040_0000;
+    /// Addresses are handed out below 4 GiB (`ADDR_LIMIT_32BIT`).
+    pub const ADDR_LIMIT_32BIT: u32 = 0x0080_0000;
+    /// The bits of the kind of program (`PER_MASK`).
+    pub const KIND: u32 = 0xff;
+    /// A 32-bit program of Linux (`PER_LINUX32`).
+    pub const LINUX32: u32 = 8;
+    /// Asks, and sets nothing.
+    pub const QUERY: u32 = 0xffff_ffff;
+}
+
 /// `struct rusage`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -40,7 +40,7 @@ pub(crate) fn sys_peek(a: &Args) -> Result<u64, Errno> {
     if !backing.is_good(range) {
         return Err(Errno::EIO);
     }
-    let peeked = space.lock().peek(backing, FileOff::new(offset), len);
+    let peeked = space.lock().peek(backing.into(), FileOff::new(offset), len);
     peeked.map(VirtAddr::get).map_err(|error| match error {
         PeekError::Invalid => Errno::EINVAL,
         PeekError::OutOfMemory => Errno::ENOMEM,

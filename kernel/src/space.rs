@@ -1,30 +1,34 @@
 //! A program's address space in the kernel: the crate `mm` behind a lock, with a number in the TLB.
 
+pub(crate) mod maps;
+mod shown;
+
 use alloc::sync::Arc;
-use core::fmt;
 
 use fs::{Iomap, IomapIter, IomapKind, IomapOp, iomap_iter};
 use mm::space::{Access, FaultError};
-use mm::vma::Kind;
 use arch::cpu::MAX_CPUS;
 use arch::features::{Feature, has};
-use mm::{AddressSpace, Asid, Asids, Backing, Context, PageOf, Prot, Run, VmaFlags};
+use mm::{AddressSpace, Asid, Asids, Backing, Context, PageOf, Run};
 use pmem::dax::{DaxError, DaxMode};
 use pmem::medium::Medium;
 use sync::{Mutex, MutexGuard, Rank};
-use units::{ByteLen, FileOff, FileRange, Ino, PAGE_SHIFT, PAGE_SIZE, PageCount, PhysAddr, VirtAddr};
+use units::{ByteLen, FileOff, FileRange, Ino, PAGE_SHIFT, PAGE_SIZE, PageCount, PhysAddr, VirtAddr, VirtRange};
 
 use crate::heap::{self, OutOfMemory};
 use crate::mmu::{KernelFrames, KernelMmu};
 use crate::pmem::PmemMedium;
 use crate::vfs::DenyWrite;
+use crate::task::current;
+use crate::task::limits::Limits;
 use crate::{features, layout, paging};
+pub(crate) use shown::{Promise, SharedMemory, Shown, pages_of};
 
 /// Heap that a fault or a call on a space takes at most, in pieces.
 const WORST_CASE: usize = 8 << 10;
 
 /// What the VMAs of programs are made of.
-pub(crate) type Mappings = AddressSpace<KernelFrames, KernelMmu, FilePin>;
+pub(crate) type Mappings = AddressSpace<KernelFrames, KernelMmu, Shown>;
 
 /// Blocks of a file that a mapping shows, as they were when the pin was taken.
 #[derive(Clone)]
@@ -34,23 +38,28 @@ struct Pinned {
     pin: fs::Pin<PmemMedium>,
     inode: Ino,
     /// Held by the mappings of a program's own file: it is not written while it runs (`ETXTBSY`).
-    _text: Option<DenyWrite>,
+    text: Option<DenyWrite>,
 }
 
 impl FilePin {
     /// A mapping of data.
     pub(crate) fn new(pin: fs::Pin<PmemMedium>, inode: Ino) -> Self {
-        Self(Arc::new(Pinned { pin, inode, _text: None }))
+        Self(Arc::new(Pinned { pin, inode, text: None }))
     }
 
     /// A mapping of a program.
     pub(crate) fn of_program(pin: fs::Pin<PmemMedium>, inode: Ino, text: DenyWrite) -> Self {
-        Self(Arc::new(Pinned { pin, inode, _text: Some(text) }))
+        Self(Arc::new(Pinned { pin, inode, text: Some(text) }))
     }
 
     /// The number of the file.
     fn inode(&self) -> u64 {
         self.0.inode.get()
+    }
+
+    /// Whether it is what a program was started from.
+    fn is_program(&self) -> bool {
+        self.0.text.is_some()
     }
 
     /// The size of the file when the pin was taken.
@@ -166,28 +175,11 @@ impl Space {
         self.mappings.lock()
     }
 
-    /// Writes a line for each mapping, as Linux's `/proc/self/maps` has it: range, rights, offset, device, inode, name.
-    pub(crate) fn write_maps(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        let mappings = self.mappings.lock();
-        let heap = mappings.heap();
-        for vma in mappings.vmas() {
-            let right = |right, letter| if vma.prot().contains(right) { letter } else { '-' };
-            let (r, w, x) = (right(Prot::READ, 'r'), right(Prot::WRITE, 'w'), right(Prot::EXEC, 'x'));
-            let (start, end) = (vma.start().get(), vma.end().get());
-            let (offset, inode) = match vma.backing() {
-                Some(backing) => (vma.pgoff() << PAGE_SHIFT, backing.inode()),
-                None => (0, 0),
-            };
-            let name = match vma.kind() {
-                Kind::Peek(..) => "[peek]",
-                Kind::Anonymous if vma.flags().contains(VmaFlags::GROWS_DOWN) => "[stack]",
-                Kind::Anonymous if vma.range().overlaps(heap) => "[heap]",
-                Kind::Anonymous | Kind::File(_) | Kind::Shared(_) => "",
-            };
-            let shared = if vma.kind().is_shared() { 's' } else { 'p' };
-            writeln!(to, "{start:08x}-{end:08x} {r}{w}{x}{shared} {offset:08x} 00:00 {inode:<10} {name}")?;
-        }
-        Ok(())
+    /// Sets, before anything is mapped, what a new program may have at most and where `mmap` looks for room.
+    pub(crate) fn begin(&self, limits: &Limits) {
+        let mut mappings = self.mappings.lock();
+        mappings.set_limits(limits.of_space());
+        mappings.set_search(limits.order(), limits.reach());
     }
 
     /// What lies behind an address that the program may read.
@@ -195,7 +187,7 @@ impl Space {
     /// # Errors
     /// [`FaultError`] where nothing does.
     pub(crate) fn frame(&self, va: VirtAddr) -> Result<PhysAddr, FaultError> {
-        heap::reserve(WORST_CASE).map_err(|OutOfMemory| FaultError::OutOfMemory)?;
+        self.fault(va, Access::Read)?;
         self.mappings.lock().frame(va, Access::Read)
     }
 
@@ -205,9 +197,56 @@ impl Space {
     /// [`FaultError`] says which signal it earns.
     #[inline]
     pub(crate) fn fault(&self, va: VirtAddr, access: Access) -> Result<(), FaultError> {
-        heap::reserve(WORST_CASE).map_err(|OutOfMemory| FaultError::OutOfMemory)?;
-        self.mappings.lock().fault(va, access)
+        loop {
+            heap::reserve(WORST_CASE).map_err(|OutOfMemory| FaultError::OutOfMemory)?;
+            let mut mappings = self.mappings.lock();
+            match mappings.fault(va, access) {
+                Err(FaultError::Unprepared) => {
+                    let unprepared = mappings.unprepared(va);
+                    drop(mappings);
+                    prepare(unprepared)?;
+                }
+                done => return done,
+            }
+        }
     }
+
+    /// Makes the pages of `range` as [`mm::AddressSpace::populate`] does, a few at a time: others get the lock between, and
+    /// a program that is to end does.
+    ///
+    /// # Errors
+    /// [`FaultError`] of the first page that cannot be had.
+    pub(crate) fn populate(&self, range: VirtRange) -> Result<(), FaultError> {
+        /// Bytes that are made with the lock held.
+        const PIECE: u64 = 1 << 20;
+        let mut start = range.start();
+        while start < range.end() && !current().killed() {
+            heap::reserve(WORST_CASE).map_err(|OutOfMemory| FaultError::OutOfMemory)?;
+            let mut mappings = self.mappings.lock();
+            // Where nothing is mapped, nothing is to be made.
+            let Some(first) = mappings.find_vma(start).map(|vma| vma.start().max(start)) else { return Ok(()) };
+            let end = VirtAddr::new(range.end().get().min(first.get().saturating_add(PIECE)));
+            let Some(piece) = VirtRange::new(first, end) else { return Ok(()) };
+            start = match mappings.populate(piece) {
+                Ok(()) => end,
+                Err((at, FaultError::Unprepared)) => {
+                    let unprepared = mappings.unprepared(at);
+                    drop(mappings);
+                    prepare(unprepared)?;
+                    at
+                }
+                Err((_, error)) => return Err(error),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Lets what is behind a mapping make the page that a fault has found missing; no lock is held.
+fn prepare(page: Option<(Shown, u64)>) -> Result<(), FaultError> {
+    // Where the mapping has gone meanwhile, the next try finds out.
+    let Some((shown, index)) = page else { return Ok(()) };
+    shown.prepare(index).map_err(|OutOfMemory| FaultError::OutOfMemory)
 }
 
 /// The value of TTBR0_EL1 for tables with their root at `root`, under a number that is theirs on every CPU.

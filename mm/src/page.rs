@@ -240,6 +240,15 @@ pub(crate) fn put<F: Frames>(frames: &F, frame: Pfn, page: &Page) {
     }
 }
 
+/// Lets go of `frame`, of which the caller has the count that [`Page::born_unmapped`] gave: it goes back to [`Frames`], with
+/// the last who holds it. No leaf maps it any more.
+pub fn put_frame<F: Frames>(frames: &F, frame: Pfn) {
+    match frames.page(frame) {
+        Some(page) => put(frames, frame, page),
+        None => frames.free(frame),
+    }
+}
+
 /// Whether nobody else has `frame`, so that who maps it may write it (`wp_can_reuse_anon_folio`).
 pub(crate) fn exclusive<F: Frames>(frames: &F, frame: Pfn) -> bool {
     frames.page(frame).is_none_or(|page| page.count() == 1)

@@ -34,6 +34,8 @@ ranks! {
     Space,
     /// Which spaces may share pages after a fork.
     AnonVma,
+    /// The pages of memory that programs share.
+    SharedMemory,
     /// Every change of a file system, from its checks to its effect, the tail of the record log with it.
     FsCommit,
     /// A directory; only who holds `FsCommit` takes a second one, so their order is free.

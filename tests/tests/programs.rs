@@ -44,6 +44,23 @@ fn room_locks_and_files_without_a_name_are_as_on_linux() {
 }
 
 #[test]
+fn the_calls_on_memory_do_and_refuse_what_linux_does() {
+    all_pass(&run("/bin/mmcalls /data"));
+}
+
+#[test]
+fn the_calls_on_memory_are_the_same_without_the_new_things() {
+    let image = Image::fresh();
+    let machine = Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1");
+    all_pass(
+        &machine
+            .word("--kernel", &machine_tests::built("vitrine-checked.elf").to_string_lossy())
+            .init("/bin/mmcalls /data")
+            .run(),
+    );
+}
+
+#[test]
 fn every_fault_ends_the_program_and_nothing_else() {
     all_pass(&run("/bin/fault"));
 }

@@ -13,7 +13,7 @@ use units::{ByteLen, FileOff, PAGE_SHIFT, PAGE_SIZE, VirtAddr};
 
 use super::property::{self, Landings};
 use crate::layout::USER_END;
-use crate::space::{FilePin, Space};
+use crate::space::{FilePin, Shown, Space};
 use crate::uaccess::{UserPtr, clear_user};
 use crate::vfs::{self, DenyWrite, Node};
 
@@ -102,7 +102,7 @@ impl Image {
         let shown = bytes_end.next_multiple_of(PAGE_SIZE).min(end.next_multiple_of(PAGE_SIZE));
         if segment.p_filesz > 0 {
             let pgoff = segment.p_offset >> PAGE_SHIFT;
-            let what = What::File { backing: backing.clone(), pgoff };
+            let what = What::File { backing: backing.clone().into(), pgoff };
             map(space, first.get(), shown - first.get(), prot, what)?;
             let tail = (end.min(shown) - bytes_end) as usize;
             if tail > 0 && prot.contains(Prot::WRITE) {
@@ -137,7 +137,7 @@ impl Image {
     }
 }
 
-fn map(space: &Space, at: u64, len: u64, prot: Prot, what: What<FilePin>) -> Result<(), Errno> {
+fn map(space: &Space, at: u64, len: u64, prot: Prot, what: What<Shown>) -> Result<(), Errno> {
     // Overlapping segments are no program's; the last one would win silently with `Fixed`.
     let place = Place::FixedNoReplace(VirtAddr::new(at));
     let request = Request { place, len, prot, flags: VmaFlags::empty(), what };

@@ -97,6 +97,7 @@ fn load(path: &[u8]) -> Result<Loaded, Errno> {
     let (node, text) = vfs::open_exec(path)?;
     let exe: Arc<[u8]> = vfs::absolute(path)?.into();
     let space = Space::new()?;
+    space.begin(&task::current().process.limits.lock());
     let image = Image::map(&node, text, &space)?;
     stack::map(&space)?;
     Ok(Loaded { space, image, exe })

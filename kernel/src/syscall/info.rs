@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
-use abi::task::{Rlimit64, Utsname};
+use abi::task::{Rlimit64, Utsname, rlimit};
 
 use crate::syscall::Args;
 use crate::task::{current, sched};
@@ -64,39 +64,51 @@ pub(crate) fn sys_set_robust_list(a: &Args) -> Result<u64, Errno> {
     if a.a[1] == HEAD { Ok(0) } else { Err(Errno::EINVAL) }
 }
 
-/// `prlimit64(pid, resource, new, old)`: the limits are what they are; setting one to what it is succeeds.
+/// `prlimit64(pid, resource, new, old)`. The limits of the stack, of locked memory and of addresses can be set, by root to
+/// anything; the others are what they are, and setting one to that succeeds.
 pub(crate) fn sys_prlimit64(a: &Args) -> Result<u64, Errno> {
     let [pid, resource, new, old, ..] = a.a;
-    if pid != 0 && pid != u64::from(current().process.pid) {
+    let task = current();
+    let wanted = if new == 0 { None } else { Some(read_user::<Rlimit64>(UserPtr::new(new))?) };
+    if pid as u32 != 0 && pid as u32 != task.process.pid {
         return Err(Errno::ESRCH);
     }
-    let limit = limit(resource as u32).ok_or(Errno::EINVAL)?;
-    if new != 0 {
-        let wanted: Rlimit64 = read_user(UserPtr::new(new))?;
-        if wanted.cur > wanted.max {
-            return Err(Errno::EINVAL);
-        }
-        if wanted != limit {
-            return Err(Errno::EPERM);
-        }
+    if resource as u32 >= rlimit::COUNT || wanted.is_some_and(|wanted| wanted.cur > wanted.max) {
+        return Err(Errno::EINVAL);
     }
+    let before = exchange_limit(resource as u32, wanted)?;
     if old != 0 {
-        write_user(UserPtr::new(old), &limit)?;
+        write_user(UserPtr::new(old), &before)?;
     }
     Ok(0)
 }
 
+/// Sets a limit of the current process, where one is wanted; answers what it was.
+fn exchange_limit(resource: u32, wanted: Option<Rlimit64>) -> Result<Rlimit64, Errno> {
+    let task = current();
+    let mut limits = task.process.limits.lock();
+    let Some(limit) = limits.resource(resource) else {
+        let fixed = fixed_limit(resource);
+        return if wanted.is_none_or(|wanted| wanted == fixed) { Ok(fixed) } else { Err(Errno::EPERM) };
+    };
+    let before = *limit;
+    if let Some(wanted) = wanted {
+        *limit = wanted;
+        if let Some(space) = task.space() {
+            space.lock().set_limits(limits.of_space());
+        }
+    }
+    Ok(before)
+}
+
 /// What Linux gives a first process, where it means something here.
-fn limit(resource: u32) -> Option<Rlimit64> {
-    use abi::task::rlimit;
+fn fixed_limit(resource: u32) -> Rlimit64 {
     let same = |value| Rlimit64 { cur: value, max: value };
-    Some(match resource {
-        rlimit::STACK => Rlimit64 { cur: mm::space::DEFAULT_STACK_LIMIT, max: rlimit::INFINITY },
+    match resource {
         rlimit::NOFILE => same(crate::vfs::Files::LIMIT as u64),
         rlimit::CORE => same(0),
-        resource if resource < rlimit::COUNT => same(rlimit::INFINITY),
-        _ => return None,
-    })
+        _ => same(rlimit::INFINITY),
+    }
 }
 
 /// `getrandom(buffer, len, flags)`.

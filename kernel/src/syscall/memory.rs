@@ -1,19 +1,28 @@
-//! Calls on the address space: `brk`, `mmap`, `munmap`, `mprotect`, `madvise`.
+//! Calls on the address space. What they mean is in the crate `mm`; here are Linux's flags, errnos and order of checks.
+
+mod advise;
+mod lock;
+mod map;
+mod remap;
 
 use abi::Errno;
-use abi::mem::{MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MapFlags, Prot, madv};
+use abi::mem::Prot;
+use abi::task::persona;
 use arch::features::{Feature, has};
 use mm::VmaFlags;
-use mm::space::{
-    Advice, AdviseError, MapError, Place, ProtectError, Request, UnmapError, What, protect_range,
-};
-use units::{ByteLen, FileOff, PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
+use mm::space::{ProtectError, UnmapError, protect_range};
+use units::{VirtAddr, VirtRange};
 
 use crate::heap;
 use crate::layout::untagged;
-use crate::space::{FilePin, Space, page_range};
+use crate::space::Space;
 use crate::syscall::Args;
 use crate::task::current;
+
+pub(crate) use advise::{sys_madvise, sys_mincore, sys_msync};
+pub(crate) use lock::{sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall};
+pub(crate) use map::{sys_mmap, sys_remap_file_pages};
+pub(crate) use remap::sys_mremap;
 
 /// Heap that one call takes at most, in pieces.
 const WORST_CASE: usize = 8 << 10;
@@ -22,17 +31,6 @@ const WORST_CASE: usize = 8 << 10;
 fn space() -> Result<&'static Space, Errno> {
     heap::reserve(WORST_CASE)?;
     current().space().map(|space| &**space).ok_or(Errno::ENOMEM)
-}
-
-fn map_errno(error: MapError) -> Errno {
-    match error {
-        MapError::Invalid => Errno::EINVAL,
-        MapError::Overflow => Errno::EOVERFLOW,
-        MapError::OutOfMemory => Errno::ENOMEM,
-        MapError::TooLow | MapError::LockForbidden => Errno::EPERM,
-        MapError::LockLimit => Errno::EAGAIN,
-        MapError::Exists => Errno::EEXIST,
-    }
 }
 
 fn protection(prot: Prot) -> mm::Prot {
@@ -50,67 +48,29 @@ fn protection(prot: Prot) -> mm::Prot {
     answer
 }
 
-/// `brk(end)`: the end of the heap from here on.
-pub(crate) fn sys_brk(a: &Args) -> Result<u64, Errno> {
-    let (end, released) = space()?.lock().brk(VirtAddr::new(a.a[0]));
-    drop(released);
-    Ok(end.get())
+/// The rights asked for, and those that the program's personality adds (`READ_IMPLIES_EXEC`).
+fn with_implied(prot: Prot) -> Prot {
+    let implies = || current().process.limits.lock().personality & persona::READ_IMPLIES_EXEC != 0;
+    if prot.contains(Prot::READ) && !prot.contains(Prot::EXEC) && implies() { prot | Prot::EXEC } else { prot }
 }
 
-/// `mmap(address, len, prot, flags, fd, offset)`: memory, or a file as it is now (`MAP_PRIVATE`). A mapping that follows
-/// a file (`MAP_SHARED`) is refused with `ENODEV`, as by a Linux file system that cannot do it.
-pub(crate) fn sys_mmap(a: &Args) -> Result<u64, Errno> {
-    let [address, len, prot, flags, fd, offset] = a.a;
-    if !offset.is_multiple_of(PAGE_SIZE) {
-        return Err(Errno::EINVAL);
-    }
-    let prot = protection(Prot::from_bits_truncate(prot));
-    let (kind, flags) = (flags & MapFlags::TYPE.bits(), MapFlags::from_bits_truncate(flags));
-    let anonymous = flags.contains(MapFlags::ANONYMOUS);
-    let file = if anonymous { None } else { Some(current().files.get(fd as i32)?) };
-    if len == 0 || !matches!(kind, MAP_PRIVATE | MAP_SHARED | MAP_SHARED_VALIDATE) {
-        return Err(Errno::EINVAL);
-    }
-    if flags.contains(MapFlags::HUGETLB) {
-        return Err(Errno::EINVAL);
-    }
-    let what = match file {
-        // Address spaces are not copied yet, so memory that is shared and memory that is not are the same.
-        None if kind != MAP_SHARED_VALIDATE => What::Anonymous,
-        None => return Err(Errno::EINVAL),
-        Some(file) => {
-            if !file.readable() {
-                return Err(Errno::EACCES);
-            }
-            let node = file.regular().filter(|_| kind == MAP_PRIVATE).ok_or(Errno::ENODEV)?;
-            let range = page_range(FileOff::new(offset), len).ok_or(Errno::EOVERFLOW)?;
-            let pin = node.pin(range).map_err(crate::vfs::error::errno)?;
-            What::File { backing: FilePin::new(pin, node.ino()), pgoff: offset >> PAGE_SHIFT }
-        }
-    };
-    let place = if flags.contains(MapFlags::FIXED_NOREPLACE) {
-        Place::FixedNoReplace(VirtAddr::new(address))
-    } else if flags.contains(MapFlags::FIXED) {
-        Place::Fixed(VirtAddr::new(address))
-    } else if address != 0 {
-        Place::Hint(VirtAddr::new(address))
-    } else {
-        Place::Anywhere { align: PAGE_SIZE, offset: 0 }
-    };
-    let grows = if flags.contains(MapFlags::GROWSDOWN) { VmaFlags::GROWS_DOWN } else { VmaFlags::empty() };
+/// `brk(end)`: the end of the heap from here on.
+pub(crate) fn sys_brk(a: &Args) -> Result<u64, Errno> {
     let space = space()?;
-    let request = Request { place, len, prot, flags: grows, what };
     let mut mappings = space.lock();
-    let mapped = mappings.map(request).map_err(map_errno)?;
-    if flags.intersects(MapFlags::POPULATE | MapFlags::LOCKED)
-        && let Some(range) = VirtRange::with_len(mapped.at, ByteLen::new(len))
-    {
-        // As on Linux, what cannot be had now is left to a fault.
-        let _ = mappings.populate(range);
-    }
+    let before = mappings.heap().end();
+    let (end, released) = mappings.brk(VirtAddr::new(a.a[0]));
+    let locked = mappings.locked_vm().get() > 0
+        && mappings.find_vma(before).is_some_and(|heap| heap.flags().contains(VmaFlags::LOCKED));
     drop(mappings);
-    drop(mapped.released);
-    Ok(mapped.at.get())
+    drop(released);
+    if locked
+        && let Some(range) = VirtRange::new(before, end)
+    {
+        // Where `mlockall` has said so; what cannot be had now is left to a fault.
+        let _ = space.populate(range);
+    }
+    Ok(end.get())
 }
 
 /// `munmap(address, len)`.
@@ -123,53 +83,58 @@ pub(crate) fn sys_munmap(a: &Args) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// `mprotect(address, len, prot)`.
-pub(crate) fn sys_mprotect(a: &Args) -> Result<u64, Errno> {
-    let [start, len, prot, ..] = a.a;
-    let errno = |error| match error {
+fn protect_errno(error: ProtectError) -> Errno {
+    match error {
         ProtectError::Invalid => Errno::EINVAL,
         ProtectError::Unmapped | ProtectError::OutOfMemory => Errno::ENOMEM,
         ProtectError::Denied => Errno::EACCES,
-    };
-    let range = protect_range(VirtAddr::new(untagged(start)), len).map_err(errno)?;
-    let prot = Prot::from_bits(prot).ok_or(Errno::EINVAL)?;
-    // As Linux's `arch_validate_prot`: what this machine does not have cannot be asked for.
-    let missing = if has(Feature::Bti) { Prot::MTE } else { Prot::MTE | Prot::BTI };
-    if prot.intersects(missing | Prot::GROWSDOWN | Prot::GROWSUP) {
+    }
+}
+
+/// `mprotect(address, len, prot)`.
+pub(crate) fn sys_mprotect(a: &Args) -> Result<u64, Errno> {
+    let [start, len, prot, ..] = a.a;
+    const GROWS: u64 = Prot::GROWSDOWN.bits() | Prot::GROWSUP.bits();
+    let (grows, prot) = (Prot::from_bits_truncate(prot & GROWS), prot & !GROWS);
+    if grows.bits() == GROWS {
         return Err(Errno::EINVAL);
     }
-    if let Some(range) = range {
-        space()?.lock().protect(range, protection(prot)).map_err(errno)?;
-    }
+    let range = protect_range(VirtAddr::new(untagged(start)), len).map_err(protect_errno)?;
+    let Some(range) = range else { return Ok(0) };
+    // As Linux's `arch_validate_prot`: what this machine does not have cannot be asked for.
+    let missing = if has(Feature::Bti) { Prot::MTE } else { Prot::MTE | Prot::BTI };
+    let prot = Prot::from_bits(prot).filter(|prot| !prot.intersects(missing)).ok_or(Errno::EINVAL)?;
+    let prot = protection(with_implied(prot));
+    let mut mappings = space()?.lock();
+    let range = match grows {
+        Prot::GROWSDOWN => mappings.grows_down_range(range).map_err(protect_errno)?,
+        // Nothing grows up on this architecture.
+        Prot::GROWSUP => {
+            let mapped = mappings.find_vma(range.start()).is_some_and(|vma| vma.start() <= range.start());
+            return Err(if mapped { Errno::EINVAL } else { Errno::ENOMEM });
+        }
+        _ => range,
+    };
+    mappings.protect(range, prot).map_err(protect_errno)?;
     Ok(0)
 }
 
-/// `madvise(address, len, advice)`.
-pub(crate) fn sys_madvise(a: &Args) -> Result<u64, Errno> {
-    let [start, len, advice, ..] = a.a;
-    let advice = match advice {
-        madv::NORMAL => Advice::Normal,
-        madv::RANDOM => Advice::Random,
-        madv::SEQUENTIAL => Advice::Sequential,
-        madv::WILLNEED => Advice::WillNeed,
-        madv::DONTFORK => Advice::DontFork,
-        madv::DOFORK => Advice::DoFork,
-        madv::HUGEPAGE => Advice::HugePage,
-        madv::NOHUGEPAGE => Advice::NoHugePage,
-        madv::DONTDUMP => Advice::DontDump,
-        madv::DODUMP => Advice::DoDump,
-        madv::COLD | madv::PAGEOUT => Advice::Hint,
-        madv::DONTNEED => Advice::DontNeed,
-        madv::DONTNEED_LOCKED => Advice::DontNeedLocked,
-        madv::FREE => Advice::Free,
-        madv::REMOVE => Advice::Remove,
-        _ => return Err(Errno::EINVAL),
-    };
-    space()?.lock().advise(VirtAddr::new(untagged(start)), len, advice).map_err(|error| match error {
-        AdviseError::Invalid => Errno::EINVAL,
-        AdviseError::Unmapped => Errno::ENOMEM,
-        AdviseError::Denied => Errno::EACCES,
-        AdviseError::OutOfMemory => Errno::EAGAIN,
-    })?;
-    Ok(0)
+/// `personality(persona)`: sets it, unless it is [`persona::QUERY`], and answers what it was. There is nobody to run the
+/// programs of another machine.
+pub(crate) fn sys_personality(a: &Args) -> Result<u64, Errno> {
+    let wanted = a.a[0] as u32;
+    let mut limits = current().process.limits.lock();
+    let before = limits.personality;
+    if wanted == persona::QUERY {
+        return Ok(before.into());
+    }
+    if wanted & persona::KIND == persona::LINUX32 && before & persona::KIND != persona::LINUX32 {
+        return Err(Errno::EINVAL);
+    }
+    limits.personality = wanted;
+    let mut mappings = space()?.lock();
+    let order = mappings.layout().order;
+    mappings.set_search(order, limits.reach());
+    Ok(before.into())
 }
+

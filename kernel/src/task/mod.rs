@@ -12,6 +12,7 @@ pub(crate) mod futex;
 pub(crate) mod group;
 pub(crate) mod keys;
 pub(crate) mod kill;
+pub(crate) mod limits;
 pub(crate) mod process;
 pub(crate) mod sched;
 pub(crate) mod signal;
@@ -223,11 +224,6 @@ impl Task {
     pub(crate) fn exe_path(&self) -> Option<Vec<u8>> {
         let path = self.process.exe();
         (!path.is_empty()).then(|| path.to_vec())
-    }
-
-    /// Writes the mappings of the program in the format of Linux's `/proc/self/maps`.
-    pub(crate) fn write_maps(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        self.space().map_or(Ok(()), |space| space.write_maps(to))
     }
 
     /// Sets bits of [`flag`].

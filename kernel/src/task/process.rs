@@ -11,6 +11,7 @@ use abi::task::WaitStatus;
 use sync::{Mutex, Rank};
 
 use super::group::Owner;
+use super::limits::Limits;
 use super::wait::WaitQueue;
 use super::{Task, flag, sched};
 use crate::heap::OutOfMemory;
@@ -43,6 +44,8 @@ pub(crate) struct Process {
     pub(super) pending: Pending,
     /// Handlers of signals.
     pub(crate) actions: Mutex<Actions>,
+    /// What it may have at most.
+    pub(crate) limits: Mutex<Limits>,
     /// The absolute path of its program (`/proc/self/exe`).
     exe: Mutex<Arc<[u8]>>,
     /// Woken when a child ends.
@@ -62,6 +65,7 @@ impl Process {
             executed: AtomicBool::new(false),
             pending: Pending::default(),
             actions: Mutex::new(Rank::Process, actions),
+            limits: Mutex::new(Rank::Process, of.limits),
             exe: Mutex::new(Rank::Process, exe),
             children: WaitQueue::new(),
             threads: WaitQueue::new(),
@@ -87,12 +91,14 @@ impl Process {
 
     /// What a child has from this process.
     fn lineage(&self) -> Lineage {
+        let limits = *self.limits.lock();
         let _tree = TREE.lock();
         Lineage {
             parent: self.pid,
             group: self.group.load(Ordering::Relaxed),
             session: self.session.load(Ordering::Relaxed),
             terminal: self.terminal.load(Ordering::Relaxed),
+            limits,
         }
     }
 
@@ -215,7 +221,7 @@ pub(crate) fn idle() -> Arc<Process> {
 
 /// The first process: a session and a group of its own, with the terminal. Needs 8 KiB of heap reserved.
 pub(crate) fn create_first(pid: u32) -> Arc<Process> {
-    let of = Lineage { parent: 0, group: pid, session: pid, terminal: true };
+    let of = Lineage { parent: 0, group: pid, session: pid, terminal: true, limits: Limits::default() };
     let process = create(pid, of, NO_ACTIONS, Arc::from(&b""[..]));
     TREE.lock().terminal = Owner { session: pid, foreground: pid };
     process
@@ -234,6 +240,7 @@ struct Lineage {
     group: u32,
     session: u32,
     terminal: bool,
+    limits: Limits,
 }
 
 fn create(pid: u32, of: Lineage, actions: Actions, exe: Arc<[u8]>) -> Arc<Process> {

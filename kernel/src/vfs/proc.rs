@@ -3,11 +3,14 @@
 use super::copy;
 use super::special::Special;
 use super::{Vnode, path};
-use crate::{counters, features, pmem, task};
+use crate::mmu::KernelFrames;
+use crate::{counters, features, frames, pmem, task};
 use abi::Errno;
 use alloc::vec::Vec;
 use ::pmem::medium::Source;
 use core::fmt::{self, Write};
+use mm::Frames;
+use units::PAGE_SHIFT;
 
 /// A text that is an error, not a panic, when memory is out.
 struct Text(Vec<u8>);
@@ -34,11 +37,60 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
         Special::Namespaces => pmem::describe_namespaces(&mut text),
         Special::Features => features::write_table(&mut text),
         Special::Cpuinfo => features::write_cpuinfo(&mut text),
-        Special::SelfMaps => task::current().write_maps(&mut text),
+        Special::SelfMaps | Special::SelfSmaps | Special::SelfStatm => memory(special, &mut text),
+        Special::SelfStatus => status(&mut text),
+        Special::Meminfo => meminfo(&mut text),
         _ => Ok(()),
     };
     written.map_err(|fmt::Error| Errno::ENOMEM)?;
     Ok(text.0)
+}
+
+/// The mappings of the reading program; a task of the kernel has none.
+fn memory(special: Special, text: &mut Text) -> fmt::Result {
+    let task = task::current();
+    let (Some(space), exe) = (task.space(), task.process.exe()) else { return Ok(()) };
+    match special {
+        Special::SelfMaps => space.write_maps(text, &exe),
+        Special::SelfSmaps => space.write_smaps(text, &exe),
+        _ => space.write_statm(text),
+    }
+}
+
+/// Who the reading program is, and how much memory it has.
+fn status(text: &mut Text) -> fmt::Result {
+    let task = task::current();
+    let (pid, exe) = (task.process.pid, task.process.exe());
+    let name = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(&[]);
+    // `TASK_COMM_LEN` less its NUL.
+    let name = name.get(..15).unwrap_or(name);
+    write!(text, "Name:\t{}\nState:\tR (running)\n", name.escape_ascii())?;
+    write!(text, "Tgid:\t{pid}\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", task.tid, task.process.parent())?;
+    write!(text, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")?;
+    task.space().map_or(Ok(()), |space| space.write_status(text))
+}
+
+/// Memory of the machine. There is no page cache, no swap, and nothing that could be reclaimed.
+fn meminfo(text: &mut Text) -> fmt::Result {
+    let (used, total) = frames::usage();
+    let free = total.get().saturating_sub(used.get());
+    let commit = KernelFrames.commit();
+    let rows = [
+        ("MemTotal", total.get()),
+        ("MemFree", free),
+        ("MemAvailable", free),
+        ("Buffers", 0),
+        ("Cached", 0),
+        ("SwapCached", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("CommitLimit", commit.limit().get()),
+        ("Committed_AS", commit.committed().get()),
+    ];
+    rows.into_iter().try_for_each(|(name, pages)| {
+        let (colon, kib) = (":", pages << (PAGE_SHIFT - 10));
+        writeln!(text, "{name}{colon:<width$} {kib:>8} kB", width = 15 - name.len())
+    })
 }
 
 /// Bytes of a line that is written to a text.

@@ -39,6 +39,12 @@ pub(crate) enum Special {
     SelfExe,
     /// `/proc/self/maps`.
     SelfMaps,
+    /// `/proc/self/smaps`: the same, with the pages that are there.
+    SelfSmaps,
+    /// `/proc/self/statm`: sizes in pages, on one line.
+    SelfStatm,
+    /// `/proc/self/status`: who the program is, and its sizes.
+    SelfStatus,
     /// `/proc/self/fd`: a link for each descriptor of the reading program.
     SelfFd,
     /// One of them, by its number. It is no row of the tree.
@@ -59,6 +65,8 @@ pub(crate) enum Special {
     Features,
     /// `/proc/cpuinfo`: a paragraph for each CPU.
     Cpuinfo,
+    /// `/proc/meminfo`: memory of the machine.
+    Meminfo,
 }
 
 /// What a row of the tree is.
@@ -96,7 +104,7 @@ const fn device(major: u32, minor: u32) -> What {
 }
 
 /// Everything but descriptors.
-const TREE: [Row; 22] = {
+const TREE: [Row; 26] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -112,6 +120,9 @@ const TREE: [Row; 22] = {
         row(ProcSelf, Proc, b"self", What::Directory, 0o555),
         row(SelfExe, ProcSelf, b"exe", What::Link, 0o777),
         row(SelfMaps, ProcSelf, b"maps", What::Text, 0o444),
+        row(SelfSmaps, ProcSelf, b"smaps", What::Text, 0o444),
+        row(SelfStatm, ProcSelf, b"statm", What::Text, 0o444),
+        row(SelfStatus, ProcSelf, b"status", What::Text, 0o444),
         row(SelfFd, ProcSelf, b"fd", What::Directory, 0o500),
         row(Vitrine, Proc, b"vitrine", What::Directory, 0o555),
         row(Counters, Vitrine, b"counters", What::Text, 0o444),
@@ -121,6 +132,7 @@ const TREE: [Row; 22] = {
         row(Badblocks, Vitrine, b"badblocks", What::Text, 0o644),
         row(Features, Vitrine, b"features", What::Text, 0o444),
         row(Cpuinfo, Proc, b"cpuinfo", What::Text, 0o444),
+        row(Meminfo, Proc, b"meminfo", What::Text, 0o444),
     ]
 };
 

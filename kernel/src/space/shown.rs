@@ -1,0 +1,154 @@
+//! What a mapping shows besides memory of the program's own: a file as it was, or memory that programs share.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use mm::page::{self, Mapping};
+use mm::{Backing, Frames, PageOf, Run};
+use sync::{Mutex, Rank};
+use units::{PAGE_SHIFT, PageCount, Pfn};
+
+use super::FilePin;
+use crate::heap::{self, OutOfMemory};
+use crate::mmu::KernelFrames;
+
+/// What is behind a VMA.
+#[derive(Clone)]
+pub(crate) enum Shown {
+    /// A file, as it was when the mapping was made.
+    File(FilePin),
+    /// `MAP_SHARED | MAP_ANONYMOUS`.
+    Memory(SharedMemory),
+}
+
+impl From<FilePin> for Shown {
+    fn from(file: FilePin) -> Self {
+        Self::File(file)
+    }
+}
+
+impl Shown {
+    /// The number of the file.
+    pub(super) fn inode(&self) -> u64 {
+        match self {
+            Self::File(file) => file.inode(),
+            Self::Memory(memory) => memory.0.number,
+        }
+    }
+
+    /// Makes page `index` ready, which [`Backing::page`] said is not.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(super) fn prepare(&self, index: u64) -> Result<(), OutOfMemory> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Memory(memory) => memory.prepare(index),
+        }
+    }
+}
+
+impl Backing for Shown {
+    fn run(&self, index: u64, max: PageCount) -> Run {
+        match self {
+            Self::File(file) => file.run(index, max),
+            Self::Memory(memory) => Run { page: memory.page(index), count: PageCount::new(1) },
+        }
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one.same(other),
+            (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(&one.0, &other.0),
+            _ => false,
+        }
+    }
+
+    fn writable(&self, _: u64) -> bool {
+        // Asked of pages that are there.
+        matches!(self, Self::Memory(_))
+    }
+}
+
+/// Memory that those who have it mapped share, parents and children (Linux: an unlinked file of `shmem`). A page is made at
+/// its first touch, and stays until the last mapping is gone.
+#[derive(Clone)]
+pub(crate) struct SharedMemory(Arc<Pages>);
+
+struct Pages {
+    /// How long it is; pages behind that are SIGBUS.
+    count: u64,
+    /// Pages promised to nobody else (`VM_ACCOUNT`).
+    promised: PageCount,
+    number: u64,
+    present: Mutex<BTreeMap<u64, Pfn>>,
+}
+
+impl SharedMemory {
+    /// Heap that a page takes at most in the table of pages.
+    const WORST_CASE: usize = 4 << 10;
+
+    /// `count` pages, of which none is there yet. With `promise`, memory for all of them is promised now.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(crate) fn new(count: u64, promise: Promise) -> Result<Self, OutOfMemory> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        heap::reserve(size_of::<Pages>() + 64)?;
+        let promised = PageCount::new(if promise == Promise::Made { count } else { 0 });
+        KernelFrames.commit().charge(promised).map_err(|mm::OutOfMemory| OutOfMemory)?;
+        let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        let present = Mutex::new(Rank::SharedMemory, BTreeMap::new());
+        Ok(Self(Arc::new(Pages { count, promised, number, present })))
+    }
+
+    fn page(&self, index: u64) -> PageOf {
+        if index >= self.0.count {
+            return PageOf::Beyond;
+        }
+        self.0.present.lock().get(&index).map_or(PageOf::Unprepared, |frame| PageOf::Frame(*frame))
+    }
+
+    fn prepare(&self, index: u64) -> Result<(), OutOfMemory> {
+        let frame = crate::frames::alloc_zeroed()?;
+        if let Some(page) = KernelFrames.page(frame) {
+            page.born_unmapped(Mapping::File(self.0.number), index);
+        }
+        let room = heap::reserve(Self::WORST_CASE);
+        let mut present = self.0.present.lock();
+        let mut spare = Some(frame);
+        if room.is_ok() {
+            // Another thread may have been first.
+            present.entry(index).or_insert_with(|| spare.take().unwrap_or(frame));
+        }
+        drop(present);
+        if let Some(spare) = spare {
+            page::put_frame(&KernelFrames, spare);
+        }
+        room
+    }
+}
+
+/// Whether memory is promised when a mapping is made, or not (`MAP_NORESERVE`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Promise {
+    /// It is.
+    Made,
+    /// It is not: a touch may find that there is none.
+    NotMade,
+}
+
+impl Drop for Pages {
+    /// The last mapping is gone, out of every TLB too. Who holds a page by its count keeps it.
+    fn drop(&mut self) {
+        let present = core::mem::take(&mut *self.present.lock());
+        present.into_values().for_each(|frame| page::put_frame(&KernelFrames, frame));
+        KernelFrames.commit().release(self.promised);
+    }
+}
+
+/// `count` pages in bytes, for who has counted the bytes in pages before.
+pub(crate) const fn pages_of(len: u64) -> u64 {
+    len.div_ceil(1 << PAGE_SHIFT)
+}
