@@ -239,6 +239,19 @@ fn nothing_is_lost_while_the_kernel_copies() {
 }
 
 #[test]
+fn who_sends_is_asked_to_stop_and_to_go_on() {
+    let image = Image::fresh();
+    let text = text(30 << 10);
+    let mut machine = Machine::with(&image).init("/bin/sh -c \"stty ixoff -echo; tty sum\"").start();
+    machine.expect("begin\n");
+    machine.types(&text);
+    // QEMU sends on regardless, and nothing is lost all the same.
+    assert_eq!(machine.expect("\x13"), "");
+    machine.expect("\x11");
+    machine.finish().status(0).says(&sum(text.as_bytes()));
+}
+
+#[test]
 fn a_line_too_long_rings_and_keeps_its_beginning() {
     let image = Image::fresh();
     let mut machine = Machine::with(&image).init("/bin/cat").start();
