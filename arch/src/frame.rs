@@ -66,4 +66,14 @@ impl TrapFrame {
     }
 }
 
+/// The frame pointer, x29: where the running function's frame record lies.
+#[cfg(target_os = "none")]
+#[inline(always)]
+pub fn pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: a read.
+    unsafe { core::arch::asm!("mov {}, x29", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
 const _: () = assert!(TrapFrame::SIZE == 272 && core::mem::offset_of!(TrapFrame, elr) == 256);

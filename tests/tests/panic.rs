@@ -198,6 +198,12 @@ fn another_cpu_reports_across_the_interrupt_it_served() {
     reports("on_another_cpu", "3", |ended| {
         ended.says("panic on CPU 1: over here (").says("\nin task 0 of process ");
         runs(ended, &[format!("{}::{{{{closure}}}} at {}", function("on_another_cpu"), at("on_another_cpu"))]);
+        // The one that called it waits for it, and the one with nothing to do sleeps.
+        let stopped = ended.output.split("CPU 0 was stopped:\n").nth(1).expect("it is told");
+        let (first, third) = stopped.split_once("CPU 2 was stopped:\n").expect("it is told too");
+        assert!(first.contains("vitrine_kernel::smp::call::call at kernel/src/smp/call.rs:"), "{first}");
+        assert!(first.contains(&format!("{} at {}", function("on_another_cpu"), at("on_another_cpu"))), "{first}");
+        assert!(third.contains("arch::irq::wait at arch/src/irq.rs:"), "{third}");
         let lines = backtrace(ended);
         let interrupt = lines.iter().position(|line| *line == "el1_irq").expect("it crosses the exception");
         // The instruction that the interrupt found, not the one before it: the CPU was asleep.
@@ -269,7 +275,7 @@ fn a_fault_in_a_call_is_told_with_the_program() {
     let (ended, said) = under_gdb(|words| Machine::with(&image).init("/bin/hello").qemu(words), &commands);
     is_whole(&ended);
     ended.says("panic on CPU 0: data abort").says("the null page").says("  x0  0x0000000000000008");
-    ended.says("\nin task 1 of process 1, /bin/hello; at most ");
+    ended.says("\nin task 1 of process 1, /bin/hello; at most ").says("\nits program: pc 0x");
     assert!(said.contains("<VITRINE_PANIC>:\t\"data abort in EL1"), "gdb said:\n{said}");
     let handler = |line: &&str| line.contains("trap_user_fault at kernel/src/trap/mod.rs:");
     assert!(backtrace(&ended).iter().any(handler), "{:#?}", backtrace(&ended));

@@ -13,6 +13,8 @@ use crate::layout;
 
 /// Calls shown at most: so many of the innermost, so many of the outermost.
 const SHOWN: (usize, usize) = (24, 12);
+/// Calls shown of a CPU that was stopped.
+const SHOWN_STOPPED: usize = 4;
 
 /// Shows the instruction that went wrong, where the code itself did not say so, and where each call returns to, innermost
 /// first.
@@ -33,11 +35,26 @@ pub(super) fn show(out: &mut impl Write, facts: &Facts) -> fmt::Result {
         } else if index == left_out.start {
             writeln!(out, "  ... {} more ...", left_out.len())?;
         }
-        // The vectors push a record too: the instruction that the exception came from.
-        let vectors = layout::vectors_start().get()..=layout::vectors_end().get();
-        code = if vectors.contains(&address) { Code::Exact } else { Code::Return };
+        code = if is_vector(address) { Code::Exact } else { Code::Return };
     }
     Ok(())
+}
+
+/// Shows what a CPU did when it was stopped: what the interrupt found, and who had called that; where no interrupt came, how it
+/// got where it is. `frame_pointer` is its own.
+pub(super) fn show_stopped(out: &mut impl Write, frame_pointer: u64) -> fmt::Result {
+    let interrupt = Records::from(frame_pointer).position(is_vector);
+    let (skipped, mut code) = interrupt.map_or((0, Code::Return), |at| (at + 1, Code::Exact));
+    let mut rest = Records::from(frame_pointer).skip(skipped).take(SHOWN_STOPPED).peekable();
+    if rest.peek().is_none() {
+        return writeln!(out, "  in a program");
+    }
+    rest.try_for_each(|address| symbols::show(out, address, core::mem::replace(&mut code, Code::Return)))
+}
+
+/// Whether `address` is in the vectors. They push a record too, with the instruction that the exception came from.
+fn is_vector(address: u64) -> bool {
+    (layout::vectors_start().get()..layout::vectors_end().get()).contains(&address)
 }
 
 /// Whether the function of `pc` keeps no frame record, or not yet, so that its caller is known by x30 alone: that leads

@@ -12,6 +12,7 @@ use super::{Out, backtrace, owner, symbols};
 use crate::console::early;
 use crate::exit::{self, status};
 use crate::{layout, percpu};
+use crate::smp::stop;
 use crate::task::stack;
 
 /// Log lines repeated at most.
@@ -40,7 +41,7 @@ pub(super) enum Cause {
 type Stage = fn(&mut Out, &Facts) -> fmt::Result;
 
 /// Whatever relies on more comes later. One that goes wrong is left, and the next one begins.
-const STAGES: [Stage; 6] = [registers, exception, backtrace, task, log, end];
+const STAGES: [Stage; 7] = [registers, exception, backtrace, task, others, log, end];
 
 /// The stage that is next.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -109,10 +110,22 @@ fn backtrace(out: &mut Out, facts: &Facts) -> fmt::Result {
 
 fn task(out: &mut Out, _: &Facts) -> fmt::Result {
     // SAFETY: null, or the task that runs here.
-    match unsafe { percpu::current_or_null().as_ref() } {
-        None => writeln!(out, "before the first task"),
-        Some(task) => writeln!(out, "in {task}; at most {} of {} bytes of its stack used", stack::used(task.stack()), stack::SIZE),
+    let Some(task) = (unsafe { percpu::current_or_null().as_ref() }) else { return writeln!(out, "before the first task") };
+    writeln!(out, "in {task}; at most {} of {} bytes of its stack used", stack::used(task.stack()), stack::SIZE)?;
+    if task.space().is_none() {
+        return Ok(());
     }
+    // SAFETY: it runs a program, whose frame lies at the top of its stack; nobody else goes on.
+    let frame = unsafe { &*task.program_frame() };
+    writeln!(out, "its program: pc {:#x}, sp {:#x}, x30 {:#x}, call {} (x8)", frame.elr, frame.sp, frame.x[30], frame.x[8])
+}
+
+fn others(out: &mut Out, _: &Facts) -> fmt::Result {
+    for (cpu, frame_pointer) in stop::frames() {
+        writeln!(out, "CPU {cpu} was stopped:")?;
+        backtrace::show_stopped(out, frame_pointer)?;
+    }
+    Ok(())
 }
 
 fn log(out: &mut Out, _: &Facts) -> fmt::Result {

@@ -1,7 +1,9 @@
 //! Stopping the other CPUs, so that one alone reports a panic (Linux: `smp_send_stop`, `panic_smp_self_stop`).
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+
+use arch::cpu::MAX_CPUS;
 
 use super::{ONLINE, online, send, sgi};
 use crate::timer;
@@ -14,6 +16,16 @@ const NOBODY: usize = usize::MAX;
 static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
 /// The CPUs that have stopped, one bit each.
 static STOPPED: AtomicU32 = AtomicU32::new(0);
+
+/// Where each of them was: the frame pointer of what stopped it.
+static FRAMES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// The CPUs that have stopped, each with a frame pointer of its stack, which does not change any more.
+pub(crate) fn frames() -> impl Iterator<Item = (usize, u64)> {
+    let stopped = STOPPED.load(Ordering::Acquire);
+    let each = FRAMES.iter().map(|frame| frame.load(Ordering::Relaxed)).enumerate();
+    each.filter(move |(cpu, _)| stopped >> cpu & 1 != 0)
+}
 
 /// Makes this CPU the one that reports, for ever. Where another came first, this one stops and does not return.
 pub(crate) fn claim() {
@@ -41,7 +53,9 @@ pub(crate) fn stop_others() -> impl Iterator<Item = usize> {
 /// The interrupt handler: this CPU does nothing any more.
 pub(super) fn stopped() {
     arch::irq::save();
-    STOPPED.fetch_or(1 << arch::cpu::index(), Ordering::Release);
+    let (here, frame) = (arch::cpu::index(), arch::frame::pointer());
+    FRAMES[here].store(frame, Ordering::Relaxed);
+    STOPPED.fetch_or(1 << here, Ordering::Release);
     park()
 }
 
