@@ -45,25 +45,32 @@ fn must<T, E: fmt::Display>(what: &str, outcome: Result<T, E>) -> T {
 /// physical address, `loaded` that of `_text`.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(tree: u64, loaded: u64) -> ! {
-    bring_up(tree, loaded);
+    bring_up(know_machine(PhysAddr::new(tree), PhysAddr::new(loaded)));
     let line = LINE.get().unwrap_or_else(|| unreachable!("bring_up parses the command line"));
     run(line)
 }
 
-/// Everything up to the first task. A function of its own, and never inlined: what it keeps on the boot stack, the
-/// parsed device tree among it, is gone before the first program is loaded on the same stack.
+/// Everything up to what the device tree says; answers where that lies. A function of its own, and never inlined: what it
+/// keeps on the boot stack, the parsed device tree among it, is gone before the rest begins.
 #[inline(never)]
-fn bring_up(tree: u64, loaded: u64) {
+fn know_machine(tree: PhysAddr, loaded: PhysAddr) -> PhysRange {
     percpu::init();
     panic::init();
     features::record_cpu();
-    paging::init(PhysAddr::new(loaded));
+    paging::init(loaded);
     if percpu::init_overflow_stack().is_err() {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }
     mark("paging");
-    let blob = read_platform(PhysAddr::new(tree));
+    let blob = read_platform(tree);
     mark("device tree");
+    blob
+}
+
+/// Everything up to the first task, with the device tree in `blob`. Never inlined, as [`know_machine`] is not: the first
+/// program is loaded on the same stack.
+#[inline(never)]
+fn bring_up(blob: PhysRange) {
     let platform = platform();
     must("console: ", console::init(&platform.uart));
     mark("console");
@@ -114,8 +121,7 @@ fn bring_up(tree: u64, loaded: u64) {
     LINE.call_once(|| line);
 }
 
-/// Parses the device tree at `tree` and keeps what it says; answers where it lies. Never inlined, as [`bring_up`] is not.
-#[inline(never)]
+/// Parses the device tree at `tree` and keeps what it says; answers where it lies.
 fn read_platform(tree: PhysAddr) -> PhysRange {
     let header = must("device tree: ", paging::map_blob(tree, ByteLen::new(fdt::HEADER as u64), "the device tree's header"));
     let mut first = [0; fdt::HEADER];

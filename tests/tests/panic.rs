@@ -287,7 +287,8 @@ fn before_there_is_a_console_semihosting_takes_the_report() {
     let commands = ["break *&kernel_main", "continue", "set $x1 = 3", "detach"];
     let (ended, _) = under_gdb(|words| Machine::bare().qemu(words), &commands);
     assert_eq!(ended.status, 101, "{ended:#?}");
-    for text in ["panic on CPU 0: data abort in EL1, write", "the boot stack, ", "bring_up at kernel/src/start.rs:"] {
+    for text in ["panic on CPU 0: data abort in EL1, write", "the boot stack, ", "know_machine at kernel/src/start.rs:"]
+    {
         assert!(ended.errors.contains(text), "{text:?} is not in:\n{}", ended.errors);
     }
     assert!(ended.errors.contains("before the first task\nlast log lines:\n"), "{}", ended.errors);

@@ -12,13 +12,15 @@ fn a_quarter_of_every_stack_is_left_after_a_session() {
         let image = Image::fresh();
         let machine = Machine::with(&image).word("--kernel", &built(kernel).to_string_lossy());
         let ended = machine.init("/bin/sh").run_typing(SESSION);
-        let said = ended.output.lines().find_map(|line| line.split_once("task stacks "));
-        let (_, line) = said.unwrap_or_else(|| panic!("{ended:#?}"));
-        let number = |name: &str| {
-            let value = line.split(' ').skip_while(|word| *word != name).nth(1).expect("it is on the line");
-            value.parse::<u64>().expect("a number")
-        };
-        assert!(number("deepest") > 1024, "it is not measured: {line}");
-        assert!(number("deepest") <= number("size") / 4 * 3, "{kernel}: {line}");
+        for stacks in ["task stacks ", "boot stack "] {
+            let said = ended.output.lines().find_map(|line| line.split_once(stacks));
+            let (_, line) = said.unwrap_or_else(|| panic!("{ended:#?}"));
+            let number = |name: &str| {
+                let value = line.split(' ').skip_while(|word| *word != name).nth(1).expect("it is on the line");
+                value.parse::<u64>().expect("a number")
+            };
+            assert!(number("deepest") > 1024, "it is not measured: {stacks}{line}");
+            assert!(number("deepest") <= number("size") / 4 * 3, "{kernel}: {stacks}{line}");
+        }
     }
 }

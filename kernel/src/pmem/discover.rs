@@ -107,7 +107,8 @@ pub(crate) fn claim(
 }
 
 /// Makes a device of every range of persistent memory; those that lie where they must not are refused in the log.
-/// `claims` is what [`claim`] gave. Once.
+/// `claims` is what [`claim`] gave. Once. Never inlined, so that the devices are on the boot stack only meanwhile.
+#[inline(never)]
 pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Claims) {
     let mut found = Found { all: ArrayVec::new(), platform, claims };
     if platform.fw_cfg.is_some() {

@@ -15,7 +15,7 @@ use sync::{Mutex, Rank};
 use units::{ByteLen, VirtAddr, VirtRange};
 
 use crate::heap::OutOfMemory;
-use crate::layout::{STACKS_BASE, STACKS_SIZE};
+use crate::layout::{self, STACKS_BASE, STACKS_SIZE};
 use crate::paging;
 
 /// Bytes of a kernel stack.
@@ -124,7 +124,10 @@ pub(crate) fn deepest() -> u64 {
 /// Those of `out`.
 pub(crate) fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
     let made = task_stacks().count();
-    writeln!(out, "task stacks {made} size {SIZE} deepest {}", deepest())
+    writeln!(out, "task stacks {made} size {SIZE} deepest {}", deepest())?;
+    // What a loader left in its memory would count, too.
+    let boot = layout::boot_stack();
+    writeln!(out, "boot stack size {} deepest {}", boot.len().get(), used(boot))
 }
 
 /// Makes a stack look fresh, so that what an overflow left there is not measured.
