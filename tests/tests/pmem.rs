@@ -38,6 +38,23 @@ fn programs_meet_holes_and_heal_them() {
 }
 
 #[test]
+fn a_cpu_of_the_first_architecture_meets_them_as_well() {
+    for cpu in ["cortex-a72", "cortex-a76"] {
+        let ended = checked(&Image::fresh()).word("--cpu", cpu).append("poison init=/bin/badblock").run();
+        ended.status(0).says(", 0 failed");
+    }
+}
+
+#[test]
+fn every_carrier_holds_a_root_for_a_machine_that_is_entered_at_el1() {
+    for (carrier, place) in [("dt", "carrier dt"), ("ivshmem", "carrier ivshmem")] {
+        let image = Image::fresh();
+        let machine = Machine::with(&image).word("--carrier", carrier).word("--el", "1");
+        machine.init("/bin/cat /proc/vitrine/pmem").run().status(0).says(place);
+    }
+}
+
+#[test]
 fn a_touch_of_a_hole_says_so_in_the_signal() {
     let image = Image::fresh();
     let ended = checked(&image).append("poison loglevel=7 init=/bin/badblock").run();

@@ -78,6 +78,27 @@ static int died(const char *how, const char *path)
     return status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS;
 }
 
+/* A copy of this program whose code is holes: it is loaded, for its headers are there, and dies of its first fetch. */
+static void code(const char *path)
+{
+    int from = open("/proc/self/exe", O_RDONLY), to = open(path, O_RDWR | O_CREAT | O_TRUNC, 0755);
+    static char bytes[1 << 16];
+    ssize_t len;
+    unsigned long entry = 0; /* an address; the file is linked at 4 MiB */
+    long sector;
+    int status;
+    while ((len = read(from, bytes, sizeof bytes)) > 0 && write(to, bytes, (size_t)len) == len)
+        ;
+    sector = pread(from, &entry, sizeof entry, 24) == 8 ? sector_of(to, (int)((entry - 0x400000) / PAGE)) : -1;
+    close(from);
+    close(to);
+    check("the page of the entry becomes a hole", len == 0 && sector > 0 && !tell("poison", sector));
+    status = run_child(path, "mmap", "/");
+    check_died("a program whose code does not answer dies", status, SIGBUS);
+    check("and the block is on the list", listed(sector));
+    check("removing the program heals it", unlink(path) == 0 && !listed(sector));
+}
+
 static void holes(const char *path)
 {
     int fd = fresh(path);
@@ -132,6 +153,7 @@ int main(int count, char **words)
         return touch(words[1], words[2]);
     } else {
         holes("/tmp/hole");
+        code("/tmp/code");
     }
     return end_checks();
 }
