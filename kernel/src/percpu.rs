@@ -9,7 +9,7 @@ use arch::cpu::MAX_CPUS;
 use units::VirtAddr;
 
 use crate::heap::OutOfMemory;
-use crate::kmap::Depth;
+use crate::kmap::Slots;
 use crate::task::{Task, stack};
 
 /// One CPU's block. The vectors read `current` and `overflow_stack`; `arch::cpu::index` reads the first word.
@@ -21,7 +21,7 @@ pub(crate) struct PerCpu {
     /// The address behind the stack on which an overflow of any other is told.
     pub(crate) overflow_stack: Cell<u64>,
     /// Temporary mappings.
-    pub(crate) kmap: Depth,
+    pub(crate) kmap: Slots,
     /// How often this CPU's timer went off.
     pub(crate) timer_interrupts: AtomicU64,
 }
@@ -46,7 +46,7 @@ impl PerCpu {
             index: 0,
             current: Cell::new(ptr::null()),
             overflow_stack: Cell::new(0),
-            kmap: Depth::new(),
+            kmap: Slots::new(),
             timer_interrupts: AtomicU64::new(0),
         }
     }

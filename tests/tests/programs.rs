@@ -61,6 +61,23 @@ fn the_calls_on_memory_are_the_same_without_the_new_things() {
 }
 
 #[test]
+fn the_kernel_finds_the_strings_of_a_program() {
+    let ended = Machine::bare().append("loglevel=7 test=user::test_start").run();
+    let said = ended.output.split_once("test start task").map_or("", |(_, rest)| rest);
+    let lines: Vec<&str> = said.lines().take(4).collect();
+    let hex = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(lines[0].strip_prefix("->mm=").is_some_and(hex), "{lines:?}");
+    let strings = ["ABCDEFGHIJKL1234567890!@#$%^&*()KKKKKKKKKKKKKKKKKKK", "AAAAAAAAAAAAAAAAAAABBBBBBBBBBBBCCCCCCCCCCC"];
+    for (line, string) in lines[1..3].iter().zip(strings) {
+        let (page, found) =
+            line.split_once("] page=").and_then(|(_, rest)| rest.split_once(" ch=")).unwrap_or_default();
+        assert!(hex(page) && found == string, "{line}");
+    }
+    assert!(lines[3].ends_with("] test exit"), "{lines:?}");
+    ended.status(0);
+}
+
+#[test]
 fn every_fault_ends_the_program_and_nothing_else() {
     all_pass(&run("/bin/fault"));
 }

@@ -166,6 +166,7 @@ pub(super) fn forget_deadline(task: &Task, deadline: Duration) {
 /// Runs somebody else, if the current task waits or others are ready. Returns when the current task runs again.
 pub(crate) fn schedule() {
     sync::assert_none_held();
+    debug_assert_eq!(crate::kmap::held(), 0, "the CPU is given up with a page mapped");
     let mask = arch::irq::save();
     let mut queue = QUEUE.lock();
     let this = current();

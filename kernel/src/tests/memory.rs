@@ -9,7 +9,6 @@ use mm::VmaFlags;
 use units::{ByteLen, PAGE_SIZE, PageCount, Pfn, VirtAddr};
 
 use crate::heap::{self, OutOfMemory};
-use crate::kmap::Kmap;
 use crate::space::Space;
 use crate::testing::kernel_test;
 use crate::{frames, layout};
@@ -94,27 +93,6 @@ kernel_test! {
         }
         drop(held);
         assert_eq!(heap::usage().0, before);
-    }
-
-    /// Temporary mappings nest, and show the page.
-    fn kmaps_nest() {
-        let frame = frames::alloc_zeroed().unwrap();
-        let first = Kmap::local(frame);
-        // SAFETY: the test's own page, mapped.
-        unsafe { first.as_ptr().write(7) };
-        let second = Kmap::local(frame);
-        // SAFETY: as above.
-        assert_eq!(unsafe { second.as_ptr().read() }, 7);
-        drop(second);
-        drop(first);
-        frames::free(frame);
-    }
-
-    /// Temporary mappings released in the wrong order are caught.
-    fn kmaps_are_released_newest_first() dies {
-        let frame = Pfn::new(layout::text_start().get() >> 12 & 0xff);
-        let (first, _second) = (Kmap::local(frame), Kmap::local(frame));
-        drop(first);
     }
 
     /// `memcpy`, `memmove`, `memset` and `memcmp` at every small length and alignment, and at large ones.

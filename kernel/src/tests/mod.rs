@@ -9,4 +9,5 @@ mod panics;
 mod pmem;
 mod regions;
 mod tasks;
+mod user;
 mod vfs;

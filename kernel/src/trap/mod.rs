@@ -133,7 +133,7 @@ extern "C" fn trap_kernel_fault(frame: &mut TrapFrame, esr: u64) {
         // The copy routines hold no lock, so the fault may be served as the program's own would be.
         arch::irq::enable();
         let served = match access_of(decoded) {
-            Some(access) => memory_fault(far, access).is_ok(),
+            Some(access) => crate::kmap::faults_are_served() && memory_fault(far, access).is_ok(),
             None => {
                 // The program's side of the copy is a mapping of a bad block: `EFAULT` to the call, and the block is known.
                 if decoded.is_external_abort() {
