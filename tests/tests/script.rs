@@ -9,8 +9,6 @@ use machine_tests::{Image, Machine, root};
 #[test]
 fn bad_words_are_refused_with_125() {
     for (option, value, complaint) in [
-        ("--carrier", "dt", "not there yet"),
-        ("--carrier", "ivshmem", "not there yet"),
         ("--carrier", "pigeon", "unknown carrier"),
         ("--el", "0", "--el"),
         ("--smp", "none", "--smp"),
