@@ -14,6 +14,7 @@ pub mod errno;
 pub mod file;
 pub mod mem;
 pub mod nr;
+pub mod sigframe;
 pub mod signal;
 pub mod stat;
 pub mod task;

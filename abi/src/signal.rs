@@ -104,8 +104,12 @@ bitflags::bitflags! {
 pub struct Sigset(pub u64);
 
 impl Sigset {
+    /// Every signal.
+    pub const ALL: Self = Self(u64::MAX);
     /// No signal.
     pub const EMPTY: Self = Self(0);
+    /// Those that the instruction under way has caused: they are taken before others (`SYNCHRONOUS_MASK`).
+    pub const SYNCHRONOUS: Self = Self::of(SIGSEGV).with(SIGBUS).with(SIGILL).with(SIGTRAP).with(SIGFPE).with(SIGSYS);
     /// The two that can neither be blocked nor handled.
     pub const UNBLOCKABLE: Self = Self::of(SIGKILL).with(SIGSTOP);
 
@@ -127,6 +131,21 @@ impl Sigset {
     /// This set less `other`.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// What is in both.
+    pub const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether there is none in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The lowest signal in it.
+    pub const fn first(self) -> Option<u32> {
+        if self.0 == 0 { None } else { Some(self.0.trailing_zeros() + 1) }
     }
 
     /// Whether `signal` is in the set.
@@ -168,27 +187,74 @@ pub const SS_ONSTACK: u32 = 1;
 /// `SS_DISABLE`: there is none.
 pub const SS_DISABLE: u32 = 2;
 
-/// `siginfo_t`, in the form faults have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// `SS_AUTODISARM`: it is none while a handler runs on it.
+pub const SS_AUTODISARM: u32 = 1 << 31;
+
+/// `siginfo_t`: what a handler is told. Which fields there are behind the first three depends on the code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Siginfo {
     /// The signal.
     pub signo: i32,
     /// Always 0.
     pub errno: i32,
-    /// Why: `SEGV_*`, `BUS_*`, ...
+    /// Why: `SI_*`, `SEGV_*`, `BUS_*`, `CLD_*`, ...
     pub code: i32,
     /// Always 0.
     pub pad: i32,
-    /// The address that faulted.
-    pub addr: u64,
-    /// log2 of the bytes lost, for memory errors.
-    pub addr_lsb: u64,
-    /// Always 0.
-    pub rest: [u64; 12],
+    /// The union: a fault's address; or the number of a process and its user, then a status or a value.
+    pub fields: [u64; 14],
+}
+
+impl Siginfo {
+    /// `signal` and why, nothing else.
+    pub const fn new(signal: u32, code: i32) -> Self {
+        Self { signo: signal as i32, errno: 0, code, pad: 0, fields: [0; 14] }
+    }
+
+    /// A fault at `address`. For memory errors, 2 to the power of `lost` bytes are gone there.
+    pub const fn fault(signal: u32, code: i32, address: u64, lost: u16) -> Self {
+        let mut info = Self::new(signal, code);
+        info.fields[0] = address;
+        info.fields[1] = lost as u64;
+        info
+    }
+
+    /// Sent by the process `pid`, whose user is root.
+    pub const fn sent(signal: u32, code: i32, pid: u32) -> Self {
+        let mut info = Self::new(signal, code);
+        info.fields[0] = pid as u64;
+        info
+    }
+
+    /// The child `pid` has changed its state: `code` is `CLD_*`, `status` its exit code or signal.
+    pub const fn child(signal: u32, code: i32, pid: u32, status: u32) -> Self {
+        let mut info = Self::sent(signal, code, pid);
+        info.fields[1] = status as u64;
+        info
+    }
+
+    /// The signal's number.
+    pub const fn signal(&self) -> u32 {
+        self.signo as u32
+    }
 }
 
 crate::sizes! { Sigset = 8, Sigaction = 32, SignalStack = 24, Siginfo = 128, }
+
+/// `SI_USER`: `kill`.
+pub const SI_USER: i32 = 0;
+/// `SI_KERNEL`: the kernel itself.
+pub const SI_KERNEL: i32 = 0x80;
+/// `SI_QUEUE`: `sigqueue`.
+pub const SI_QUEUE: i32 = -1;
+/// `SI_TKILL`: `tkill` or `tgkill`.
+pub const SI_TKILL: i32 = -6;
+
+/// `CLD_EXITED`: the child called `exit`.
+pub const CLD_EXITED: i32 = 1;
+/// `CLD_KILLED`: the child died of a signal.
+pub const CLD_KILLED: i32 = 2;
 
 /// `SEGV_MAPERR`: nothing is mapped there.
 pub const SEGV_MAPERR: i32 = 1;
@@ -208,6 +274,18 @@ pub const ILL_ILLOPC: i32 = 1;
 pub const ILL_ILLOPN: i32 = 2;
 /// `TRAP_BRKPT`: a breakpoint instruction.
 pub const TRAP_BRKPT: i32 = 1;
+/// `FPE_FLTDIV`: divided by zero.
+pub const FPE_FLTDIV: i32 = 3;
+/// `FPE_FLTOVF`: overflow.
+pub const FPE_FLTOVF: i32 = 4;
+/// `FPE_FLTUND`: underflow.
+pub const FPE_FLTUND: i32 = 5;
+/// `FPE_FLTRES`: inexact.
+pub const FPE_FLTRES: i32 = 6;
+/// `FPE_FLTINV`: not a valid operation.
+pub const FPE_FLTINV: i32 = 7;
+/// `FPE_FLTUNK`: the CPU does not say.
+pub const FPE_FLTUNK: i32 = 14;
 
 #[cfg(test)]
 mod tests {

@@ -99,21 +99,48 @@ impl WaitStatus {
 }
 
 bitflags::bitflags! {
-    /// Options of `wait4`.
+    /// Options of `wait4` and `waitid`.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct WaitOptions: u32 {
         /// Do not wait.
         const NOHANG = 1;
         /// Also children that stopped.
         const UNTRACED = 2;
+        /// Children that ended; for `waitid`, which otherwise passes them over.
+        const EXITED = 4;
         /// Also children that continued.
         const CONTINUED = 8;
+        /// The child stays to be waited for.
+        const NOWAIT = 0x0100_0000;
         /// Not children of other threads.
         const NOTHREAD = 0x2000_0000;
         /// All children.
         const ALL = 0x4000_0000;
         /// Only children made by `clone` with another exit signal than `SIGCHLD`.
         const CLONE = 0x8000_0000;
+    }
+}
+
+/// What the number given to `waitid` means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IdType {
+    /// `P_ALL`: nothing.
+    All,
+    /// `P_PID`: a process.
+    Pid,
+    /// `P_PGID`: a process group.
+    Group,
+}
+
+impl IdType {
+    /// The kind of number `kind` stands for.
+    pub const fn of(kind: u32) -> Option<Self> {
+        match kind {
+            0 => Some(Self::All),
+            1 => Some(Self::Pid),
+            2 => Some(Self::Group),
+            _ => None,
+        }
     }
 }
 

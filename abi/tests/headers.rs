@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use abi::auxv::{Hwcap, Hwcap2};
 use abi::file::{AtFlags, Dirent64, FallocFlags, Iovec, OpenFlags, RenameFlags};
 use abi::mem::{MapFlags, Prot, RemapFlags, SyncFlags, madv};
+use abi::sigframe::{EsrContext, FpsimdContext, Ucontext};
 use abi::signal::{SaFlags, Sigaction, Siginfo, SignalStack};
 use abi::stat::{Stat, Statfs, Statx, StatxAttributes, StatxMask};
 use abi::task::{CloneFlags, Rlimit64, RobustListHead, Rusage, Utsname, WaitOptions, futex, rlimit};
@@ -25,6 +26,7 @@ const HEADERS: &str = "
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <ucontext.h>
 #include <stddef.h>
 #include <time.h>
 #include <unistd.h>
@@ -125,6 +127,8 @@ fn flags(c: &mut Asserted) {
     for (name, flag) in [
         ("WNOHANG", WaitOptions::NOHANG),
         ("WUNTRACED", WaitOptions::UNTRACED),
+        ("WEXITED", WaitOptions::EXITED),
+        ("WNOWAIT", WaitOptions::NOWAIT),
         ("WCONTINUED", WaitOptions::CONTINUED),
         ("(unsigned)__WNOTHREAD", WaitOptions::NOTHREAD),
         ("(unsigned)__WALL", WaitOptions::ALL),
@@ -172,6 +176,8 @@ fn sizes(c: &mut Asserted) {
     c.size::<Iovec>("struct iovec");
     c.size::<Siginfo>("siginfo_t");
     c.size::<SignalStack>("stack_t");
+    c.size::<FpsimdContext>("struct fpsimd_context");
+    c.size::<EsrContext>("struct esr_context");
     c.size::<RobustListHead>("struct robust_list_head");
     c.size::<Termios>("struct termios");
     c.size::<Winsize>("struct winsize");
@@ -190,7 +196,16 @@ fn sizes(c: &mut Asserted) {
         ("struct statfs, f_namelen", core::mem::offset_of!(Statfs, namelen)),
         ("struct rusage, ru_minflt", core::mem::offset_of!(Rusage, minflt)),
         ("struct termios, c_cc", core::mem::offset_of!(Termios, cc)),
-        ("siginfo_t, si_addr", core::mem::offset_of!(Siginfo, addr)),
+        ("ucontext_t, uc_stack", core::mem::offset_of!(Ucontext, stack)),
+        ("ucontext_t, uc_sigmask", core::mem::offset_of!(Ucontext, sigmask)),
+        ("ucontext_t, uc_mcontext", core::mem::offset_of!(Ucontext, mcontext)),
+        ("ucontext_t, uc_mcontext.sp", core::mem::offset_of!(Ucontext, mcontext.sp)),
+        ("ucontext_t, uc_mcontext.pstate", core::mem::offset_of!(Ucontext, mcontext.pstate)),
+        ("ucontext_t, uc_mcontext.__reserved", size_of::<Ucontext>()),
+        ("struct fpsimd_context, vregs", core::mem::offset_of!(FpsimdContext, vregs)),
+        ("siginfo_t, si_status", core::mem::offset_of!(Siginfo, fields) + 8),
+        ("siginfo_t, si_value", core::mem::offset_of!(Siginfo, fields) + 8),
+        ("siginfo_t, si_addr", core::mem::offset_of!(Siginfo, fields)),
     ] {
         c.equal(&format!("offsetof({field})"), offset as u64);
     }

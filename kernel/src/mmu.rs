@@ -1,5 +1,6 @@
 //! What the crate `mm` is plugged into: real frames, real barriers, real TLBs.
 
+use abi::nr;
 use arch::features::{Feature, has};
 use mm::desc::Level;
 use mm::{Asid, Commit, Frames, Mmu, Page, Poisoned, Reach, TableMemory};
@@ -13,18 +14,30 @@ use crate::{counters, frames, layout, pmem};
 pub(crate) struct KernelFrames;
 
 static ZERO_PAGE: Once<Pfn> = Once::new();
+static TRAMPOLINE: Once<Pfn> = Once::new();
+/// `mov x8, #139; svc #0`: `rt_sigreturn`, in the very words by which debuggers and unwinders know it.
+const SIGRETURN: [u32; 2] = [0xd280_0000 | (nr::RT_SIGRETURN as u32) << 5 | 8, 0xd400_0001];
 /// What programs are promised of the frames.
 static COMMIT: Commit = Commit::new();
 
-/// Sets the frame of zeros aside; before the first program.
+/// Sets the frame of zeros aside, and that of the signal trampoline; before the first program.
 ///
 /// # Errors
 /// [`crate::heap::OutOfMemory`].
 pub(crate) fn init() -> Result<(), crate::heap::OutOfMemory> {
     let frame = frames::alloc_zeroed()?;
     ZERO_PAGE.call_once(|| frame);
+    let frame = frames::alloc_zeroed()?;
+    // SAFETY: the frame was free, so it is RAM in the linear map that nobody uses.
+    unsafe { layout::linear(frame.base()).cast::<[u32; 2]>().write(SIGRETURN) };
+    TRAMPOLINE.call_once(|| frame);
     COMMIT.set_total(frames::usage().1);
     Ok(())
+}
+
+/// The frame that handlers of signals return to.
+pub(crate) fn trampoline() -> Pfn {
+    *TRAMPOLINE.get().unwrap_or_else(|| unreachable!("mmu::init comes before every address space"))
 }
 
 impl Frames for KernelFrames {

@@ -4,12 +4,15 @@ pub(crate) mod maps;
 mod shown;
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use abi::Errno;
 use fs::{Iomap, IomapIter, IomapKind, IomapOp, iomap_iter};
-use mm::space::{Access, FaultError};
+use mm::space::{Access, FaultError, Place, Request, What};
+use mm::vma::Kind;
 use arch::cpu::MAX_CPUS;
 use arch::features::{Feature, has};
-use mm::{AddressSpace, Asid, Asids, Backing, Context, PageOf, Run};
+use mm::{AddressSpace, Asid, Asids, Backing, Context, PageOf, Prot, Run, VmaFlags};
 use pmem::dax::{DaxError, DaxMode};
 use pmem::medium::Medium;
 use sync::{Mutex, MutexGuard, Rank};
@@ -26,6 +29,8 @@ pub(crate) use shown::{Promise, SharedMemory, Shown, pages_of};
 
 /// Heap that a fault or a call on a space takes at most, in pieces.
 const WORST_CASE: usize = 8 << 10;
+/// Heap that a mapping takes in a copy of its space.
+const VMA: usize = 512;
 
 /// What the VMAs of programs are made of.
 pub(crate) type Mappings = AddressSpace<KernelFrames, KernelMmu, Shown>;
@@ -143,6 +148,8 @@ pub(crate) struct Space {
     mappings: Mutex<Mappings>,
     /// The physical address of the level-0 table.
     root: u64,
+    /// Where handlers of signals return to; 0 until it is mapped.
+    trampoline: AtomicU64,
     /// The space's number in the TLB.
     context: Arc<Context>,
 }
@@ -156,9 +163,55 @@ impl Space {
         heap::reserve(WORST_CASE)?;
         let context = Arc::new(Context::new());
         let mappings = AddressSpace::new(KernelFrames, KernelMmu, context.clone());
-        let mappings = mappings.map_err(|mm::OutOfMemory| OutOfMemory)?;
+        Ok(Self::of(mappings.map_err(|mm::OutOfMemory| OutOfMemory)?, context, 0))
+    }
+
+    fn of(mappings: Mappings, context: Arc<Context>, trampoline: u64) -> Arc<Self> {
         let root = mappings.root().base().get();
-        Ok(Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, context }))
+        let trampoline = AtomicU64::new(trampoline);
+        Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, trampoline, context })
+    }
+
+    /// A copy for a child, page by page as either writes (`dup_mm`).
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], of frames, of heap or of numbers; what was made is given back.
+    pub(crate) fn fork(&self) -> Result<Arc<Self>, OutOfMemory> {
+        let vmas = self.mappings.lock().map_count();
+        heap::reserve(WORST_CASE + vmas * VMA)?;
+        let context = Arc::new(Context::new());
+        let copy = self.mappings.lock().fork(context.clone()).map_err(|mm::OutOfMemory| OutOfMemory)?;
+        Ok(Self::of(copy, context, self.trampoline()))
+    }
+
+    /// Maps the page that handlers of signals return to.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn map_trampoline(&self) -> Result<(), Errno> {
+        let what = What::File { backing: Shown::Trampoline, pgoff: 0 };
+        let (prot, flags) = (Prot::READ | Prot::EXEC, VmaFlags::empty());
+        let request = Request { place: Place::ANYWHERE, len: PAGE_SIZE, prot, flags, what };
+        let mapped = self.lock().map(request).map_err(|_| Errno::ENOMEM)?;
+        self.trampoline.store(mapped.at.get(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Where handlers of signals return to.
+    pub(crate) fn trampoline(&self) -> u64 {
+        self.trampoline.load(Ordering::Relaxed)
+    }
+
+    /// Which word of memory that programs share lies at `va`, if one does: the memory, and the place in it.
+    pub(crate) fn shared_word(&self, va: VirtAddr) -> Option<(usize, u64)> {
+        let mappings = self.mappings.lock();
+        let vma = mappings.find_vma(va).filter(|vma| vma.start() <= va)?;
+        match vma.kind() {
+            Kind::Shared(Shown::Memory(memory)) => {
+                Some((memory.identity(), (vma.pgoff() << PAGE_SHIFT) + (va.get() - vma.start().get())))
+            }
+            _ => None,
+        }
     }
 
     /// Makes this the space of the program on this CPU.

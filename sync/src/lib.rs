@@ -26,6 +26,8 @@ ranks! {
     Tasks,
     /// What a process or thread keeps for itself: signal handlers and masks, the program's name.
     Process,
+    /// What a thread blocks, and the signals that wait for it alone.
+    Signals,
     /// A program's open files.
     Files,
     /// A program's working directory.

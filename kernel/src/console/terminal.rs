@@ -157,7 +157,8 @@ impl Terminal {
             if patience == Patience::Never {
                 return Err(Refused::WouldWait);
             }
-            self.writers.wait_until(|| (!self.state.lock().discipline.stopped()).then_some(()))?;
+            let going_on = || (!self.state.lock().discipline.stopped()).then_some(());
+            self.writers.wait_until_deadline(None, going_on).map_err(|_| Interrupted)?;
         }
         super::write(bytes);
         Ok(())

@@ -12,7 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use abi::signal::{self, Sigaction};
+use abi::signal;
 use abi::task::WaitStatus;
 
 use crate::{features, heap};
@@ -100,6 +100,7 @@ fn load(path: &[u8]) -> Result<Loaded, Errno> {
     space.begin(&task::current().process.limits.lock());
     let image = Image::map(&node, text, &space)?;
     stack::map(&space)?;
+    space.map_trampoline()?;
     Ok(Loaded { space, image, exe })
 }
 
@@ -115,9 +116,7 @@ fn replace(loaded: Loaded, strings: Strings) -> Result<u64, Errno> {
     task.clear_child_tid.store(0, core::sync::atomic::Ordering::Relaxed);
     task.process.set_exe(exe);
     task.process.set_executed();
-    for action in task.process.actions.lock().iter_mut().filter(|action| action.handler != signal::SIG_IGN) {
-        *action = Sigaction::default();
-    }
+    task.reset_signals();
     let Ok(sp) = image.clear_tails().and_then(|()| stack::fill(&image, &strings)) else {
         // The old program is gone, so there is nobody to tell (Linux: `force_sigsegv` in `bprm_execve`).
         drop((image, strings));

@@ -83,7 +83,7 @@ fn write_line(to: &mut dyn Write, mappings: &Mappings, vma: &Vma<Shown>, exe: &[
     let (offset, device, inode) = match vma.backing() {
         Some(shown @ Shown::File(_)) => (vma.pgoff() << PAGE_SHIFT, DISK, shown.inode()),
         Some(shown @ Shown::Memory(_)) => (vma.pgoff() << PAGE_SHIFT, MEMORY, shown.inode()),
-        None => (0, "00:00", 0),
+        Some(Shown::Trampoline) | None => (0, "00:00", 0),
     };
     let mut line = ArrayString::<128>::new();
     write!(line, "{start:08x}-{end:08x} {r}{w}{x}{shared} {offset:08x} {device} {inode} ")?;
@@ -91,6 +91,7 @@ fn write_line(to: &mut dyn Write, mappings: &Mappings, vma: &Vma<Shown>, exe: &[
     let name = match vma.kind() {
         Kind::Peek(..) => "[peek]",
         Kind::Shared(Shown::Memory(_)) => "/dev/zero (deleted)",
+        Kind::File(Shown::Trampoline) => "[sigpage]",
         Kind::Anonymous if vma.end().get() == TASK_SIZE && vma.flags().contains(VmaFlags::GROWS_DOWN) => "[stack]",
         Kind::Anonymous if vma.range().overlaps(mappings.heap()) => "[heap]",
         _ => "",

@@ -11,7 +11,7 @@ use units::{PAGE_SHIFT, PageCount, Pfn};
 
 use super::FilePin;
 use crate::heap::{self, OutOfMemory};
-use crate::mmu::KernelFrames;
+use crate::mmu::{self, KernelFrames};
 
 /// What is behind a VMA.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub(crate) enum Shown {
     File(FilePin),
     /// `MAP_SHARED | MAP_ANONYMOUS`.
     Memory(SharedMemory),
+    /// The page that handlers of signals return to.
+    Trampoline,
 }
 
 impl From<FilePin> for Shown {
@@ -34,6 +36,7 @@ impl Shown {
         match self {
             Self::File(file) => file.inode(),
             Self::Memory(memory) => memory.0.number,
+            Self::Trampoline => 0,
         }
     }
 
@@ -43,7 +46,7 @@ impl Shown {
     /// [`OutOfMemory`].
     pub(super) fn prepare(&self, index: u64) -> Result<(), OutOfMemory> {
         match self {
-            Self::File(_) => Ok(()),
+            Self::File(_) | Self::Trampoline => Ok(()),
             Self::Memory(memory) => memory.prepare(index),
         }
     }
@@ -54,6 +57,8 @@ impl Backing for Shown {
         match self {
             Self::File(file) => file.run(index, max),
             Self::Memory(memory) => Run { page: memory.page(index), count: PageCount::new(1) },
+            Self::Trampoline if index == 0 => Run { page: PageOf::Frame(mmu::trampoline()), count: PageCount::new(1) },
+            Self::Trampoline => Run { page: PageOf::Beyond, count: max },
         }
     }
 
@@ -86,6 +91,11 @@ struct Pages {
 }
 
 impl SharedMemory {
+    /// What tells it from all other memory that is mapped anywhere.
+    pub(super) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Heap that a page takes at most in the table of pages.
     const WORST_CASE: usize = 4 << 10;
 

@@ -11,6 +11,7 @@ pub(crate) mod time;
 use abi::{Errno, nr};
 
 use crate::heap::OutOfMemory;
+use crate::task::restart::{self, Restart};
 use crate::task::wait::Interrupted;
 use crate::trap::TrapFrame;
 use crate::{counters, peek, task};
@@ -61,15 +62,31 @@ macro_rules! call {
     }};
 }
 
+/// The same of one that a signal can cut short, and how it then goes on.
+macro_rules! restartable {
+    ($call:path, $how:ident) => {{
+        extern "C" fn call(args: &Args) -> u64 {
+            let answer = $call(args);
+            if answer == Err(Errno::EINTR) {
+                restart::note(args, Restart::$how);
+            }
+            encode(answer)
+        }
+        call
+    }};
+}
+
 macro_rules! calls {
-    ($($number:ident => $call:path,)*) => {{
+    (@one $call:path) => { call!($call) };
+    (@one $call:path, $how:ident) => { restartable!($call, $how) };
+    ($($number:ident => $call:path $(; $how:ident)?,)*) => {{
         let mut table: [Option<Call>; LINUX] = [None; LINUX];
-        $(table[nr::$number as usize] = Some(call!($call));)*
+        $(table[nr::$number as usize] = Some(calls!(@one $call $(, $how)?));)*
         table
     }};
 }
 
-/// The calls, by number. The vectors look here first.
+/// The calls, by number, with how they go on after a signal. The vectors look here first.
 pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     OPENAT => file::sys_openat,
     CLOSE => file::sys_close,
@@ -77,17 +94,17 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     DUP => file::sys_dup,
     DUP3 => file::sys_dup3,
     FCNTL => file::sys_fcntl,
-    READ => file::sys_read,
-    WRITE => file::sys_write,
-    READV => file::sys_readv,
-    WRITEV => file::sys_writev,
+    READ => file::sys_read; System,
+    WRITE => file::sys_write; System,
+    READV => file::sys_readv; System,
+    WRITEV => file::sys_writev; System,
     PREAD64 => file::sys_pread64,
     PWRITE64 => file::sys_pwrite64,
     PREADV => file::sys_preadv,
     PWRITEV => file::sys_pwritev,
-    PREADV2 => file::sys_preadv2,
-    PWRITEV2 => file::sys_pwritev2,
-    SENDFILE => file::sys_sendfile,
+    PREADV2 => file::sys_preadv2; System,
+    PWRITEV2 => file::sys_pwritev2; System,
+    SENDFILE => file::sys_sendfile; System,
     COPY_FILE_RANGE => file::sys_copy_file_range,
     LSEEK => file::sys_lseek,
     FSTAT => file::sys_fstat,
@@ -104,7 +121,7 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     FTRUNCATE => file::sys_ftruncate,
     TRUNCATE => file::sys_truncate,
     FALLOCATE => file::sys_fallocate,
-    FLOCK => file::sys_flock,
+    FLOCK => file::sys_flock; System,
     SYNC_FILE_RANGE => file::sys_sync_file_range,
     FADVISE64 => file::sys_fadvise64,
     READAHEAD => file::sys_readahead,
@@ -125,8 +142,8 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     CHDIR => file::sys_chdir,
     FCHDIR => file::sys_fchdir,
     UMASK => file::sys_umask,
-    IOCTL => file::sys_ioctl,
-    PPOLL => file::sys_ppoll,
+    IOCTL => file::sys_ioctl; System,
+    PPOLL => file::sys_ppoll; WithoutHandler,
 
     BRK => memory::sys_brk,
     MMAP => memory::sys_mmap,
@@ -148,11 +165,19 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     EXIT_GROUP => task::exit::sys_exit_group,
     CLONE => task::clone::sys_clone,
     EXECVE => crate::exec::sys_execve,
-    WAIT4 => task::exit::sys_wait4,
-    FUTEX => task::futex::sys_futex,
+    WAIT4 => task::reap::sys_wait4; System,
+    WAITID => task::reap::sys_waitid; System,
+    FUTEX => task::futex::sys_futex; Remainder,
     RT_SIGACTION => task::signal::sys_rt_sigaction,
     RT_SIGPROCMASK => task::signal::sys_rt_sigprocmask,
     RT_SIGPENDING => task::signal::sys_rt_sigpending,
+    RT_SIGTIMEDWAIT => task::signal::sys_rt_sigtimedwait,
+    RT_SIGSUSPEND => task::signal::sys_rt_sigsuspend; WithoutHandler,
+    RT_SIGQUEUEINFO => task::signal::sys_rt_sigqueueinfo,
+    RT_TGSIGQUEUEINFO => task::signal::sys_rt_tgsigqueueinfo,
+    RT_SIGRETURN => task::signal::sys_rt_sigreturn,
+    SIGALTSTACK => task::signal::sys_sigaltstack,
+    RESTART_SYSCALL => task::restart::sys_restart_syscall; Remainder,
     KILL => task::kill::sys_kill,
     TKILL => task::kill::sys_tkill,
     TGKILL => task::kill::sys_tgkill,
@@ -177,8 +202,8 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     GETRANDOM => info::sys_getrandom,
     CLOCK_GETTIME => time::sys_clock_gettime,
     CLOCK_GETRES => time::sys_clock_getres,
-    CLOCK_NANOSLEEP => time::sys_clock_nanosleep,
-    NANOSLEEP => time::sys_nanosleep,
+    CLOCK_NANOSLEEP => time::sys_clock_nanosleep; Remainder,
+    NANOSLEEP => time::sys_nanosleep; Remainder,
     GETTIMEOFDAY => time::sys_gettimeofday,
 };
 

@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::time::{self as clock, Timespec, Timeval};
 
 use crate::syscall::Args;
+use crate::task::restart::{self, Remainder};
 use crate::task::wait;
 use crate::timer;
 use crate::uaccess::{UserPtr, read_user, write_user};
@@ -68,23 +69,38 @@ pub(crate) fn sys_gettimeofday(a: &Args) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// `nanosleep(time, left)`. Only the end of the task cuts it short, so `left` is never stored.
+/// `nanosleep(time, left)`.
 pub(crate) fn sys_nanosleep(a: &Args) -> Result<u64, Errno> {
     let time = duration(read_user(UserPtr::new(a.a[0]))?)?;
-    wait::sleep_until(timer::now().saturating_add(time))?;
-    Ok(0)
+    sleep(timer::now().saturating_add(time), a.a[1])
+}
+
+/// Sleeps until then, time since boot. Where a signal cuts it short, what is left is stored at `left`, if that is not 0,
+/// and `restart_syscall` goes on with it (`nanosleep_copyout`).
+pub(crate) fn sleep(until: Duration, left: u64) -> Result<u64, Errno> {
+    if wait::sleep_until(until).is_ok() {
+        return Ok(0);
+    }
+    let now = timer::now();
+    if until <= now {
+        return Ok(0);
+    }
+    if left != 0 {
+        write_user(UserPtr::new(left), &timespec(until - now))?;
+    }
+    restart::keep(Some(Remainder::Sleep { until, left }));
+    Err(Errno::EINTR)
 }
 
 /// `clock_nanosleep(clock, flags, time, left)`.
 pub(crate) fn sys_clock_nanosleep(a: &Args) -> Result<u64, Errno> {
-    let [id, flags, time, ..] = a.a;
+    let [id, flags, time, left, ..] = a.a;
     let now = read_clock(id)?;
     let time = duration(read_user(UserPtr::new(time))?)?;
-    let wait = match flags as u32 {
-        0 => time,
-        clock::TIMER_ABSTIME => time.saturating_sub(now),
-        _ => return Err(Errno::EINVAL),
-    };
-    wait::sleep_until(timer::now().saturating_add(wait))?;
-    Ok(0)
+    match flags as u32 {
+        0 => sleep(timer::now().saturating_add(time), left),
+        // Nothing is left of a moment.
+        clock::TIMER_ABSTIME => sleep(timer::now().saturating_add(time.saturating_sub(now)), 0),
+        _ => Err(Errno::EINVAL),
+    }
 }

@@ -1,20 +1,22 @@
-//! `clone`: threads, and children that borrow the address space until they run a program of their own.
+//! `clone`: threads, children with a copy of the address space (`fork`), and such as borrow it until they run a program of
+//! their own (`vfork`).
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 
 use abi::Errno;
-use abi::signal::SIGCHLD;
 use abi::task::CloneFlags;
 
+use super::pending::{NO_STACK, Own};
 use super::process;
 use super::wait::Completion;
-use super::{Parts, Start, Task, Tls, current, sched};
+use super::{Parts, Start, Task, Tls, current, flag, sched};
 use crate::heap;
 use crate::syscall::Args;
 use crate::trap::TrapFrame;
 use crate::uaccess::{UserPtr, write_user};
 
-/// What is allowed to differ between the calls this kernel serves: a thread, or a `vfork`.
+/// What the calls that this kernel serves may ask for: a thread, a `fork` or a `vfork`.
 const KNOWN: CloneFlags = CloneFlags::CSIGNAL
     .union(CloneFlags::VM)
     .union(CloneFlags::FS)
@@ -36,8 +38,7 @@ const WORST_CASE: usize = 32 << 10;
 
 /// `clone(flags, stack, parent_tid, tls, child_tid)`.
 ///
-/// A copy of the address space (`fork`, no `CLONE_VM`) is refused with `ENOSYS`; other refusals as Linux's
-/// `copy_process`.
+/// Refusals as Linux's `copy_process`.
 pub(crate) fn sys_clone(a: &Args) -> Result<u64, Errno> {
     let [flags, stack, parent_tid, tls, child_tid, _] = a.a;
     let flags = CloneFlags::from_bits_retain(flags);
@@ -53,16 +54,16 @@ pub(crate) fn sys_clone(a: &Args) -> Result<u64, Errno> {
         }
     };
     let tid = child.tid;
-    if flags.contains(CloneFlags::PARENT_SETTID) || flags.contains(CloneFlags::CHILD_SETTID) {
-        // One address space, so both words can be stored from here. Linux ignores a bad pointer here too.
-        for (asked, word) in [(CloneFlags::PARENT_SETTID, parent_tid), (CloneFlags::CHILD_SETTID, child_tid)] {
-            if flags.contains(asked) {
-                let _ = write_user(UserPtr::new(word), &tid);
-            }
-        }
+    if flags.contains(CloneFlags::PARENT_SETTID) {
+        // Linux ignores a bad pointer here too.
+        let _ = write_user(UserPtr::new(parent_tid), &tid);
+    }
+    if flags.contains(CloneFlags::CHILD_SETTID) {
+        child.set_child_tid.store(child_tid, Relaxed);
+        child.raise(flag::NEW);
     }
     if flags.contains(CloneFlags::CHILD_CLEARTID) {
-        child.clear_child_tid.store(child_tid, core::sync::atomic::Ordering::Relaxed);
+        child.clear_child_tid.store(child_tid, Relaxed);
     }
     sched::wake(&child);
     drop(child);
@@ -83,15 +84,17 @@ fn check(flags: CloneFlags) -> Result<(), Errno> {
     if !KNOWN.contains(flags) {
         return Err(Errno::EINVAL);
     }
-    let exit_signal = (flags & CloneFlags::CSIGNAL).bits() as u32;
-    if !flags.contains(CloneFlags::THREAD) && exit_signal != SIGCHLD && exit_signal != 0 {
+    // Linux lets two processes share their handlers.
+    if flags.contains(CloneFlags::SIGHAND) && !flags.contains(CloneFlags::THREAD) {
         return Err(Errno::EINVAL);
     }
-    if !flags.contains(CloneFlags::VM) {
-        log::warn!("clone without CLONE_VM (fork) is not there yet");
-        return Err(Errno::ENOSYS);
-    }
     Ok(())
+}
+
+/// The first thing a child does where it was asked to (`schedule_tail`).
+pub(super) fn store_own_number(task: &Task) {
+    // Linux ignores a bad pointer here too.
+    let _ = write_user(UserPtr::new(task.set_child_tid.load(Relaxed)), &task.tid);
 }
 
 /// The child, not yet running, and what its maker waits for.
@@ -99,15 +102,27 @@ fn make(flags: CloneFlags, stack: u64, tls: u64) -> Result<(Arc<Task>, Option<Ar
     let parent = current();
     let tid = process::fresh_id().map_err(|_| Errno::EAGAIN)?;
     let thread = flags.contains(CloneFlags::THREAD);
-    let process = if thread { parent.process.clone() } else { process::create_child(tid, &parent.process) };
+    let exit_signal = (flags & CloneFlags::CSIGNAL).bits() as u32;
+    let process = if thread { parent.process.clone() } else { process::create_child(tid, &parent.process, exit_signal) };
     let files = if flags.contains(CloneFlags::FILES) { Ok(parent.files.clone()) } else { parent.files.copy().map(Arc::new) };
     let place = if flags.contains(CloneFlags::FS) { parent.place.clone() } else { Arc::new(parent.place.copy()) };
     let finish = |files| {
-        let parts = Parts { process: process.clone(), files, place, space: parent.space().cloned() };
+        let space = match parent.space() {
+            Some(space) if !flags.contains(CloneFlags::VM) => Some(space.fork()?),
+            space => space.cloned(),
+        };
+        let parts = Parts { process: process.clone(), files, place, space };
         let tls = if flags.contains(CloneFlags::SETTLS) { tls } else { super::tls() };
         let child = Task::new(tid, parts, Start::Program(&child_frame(parent, stack), Tls(tls)))?;
-        let blocked = *parent.blocked.lock();
-        *child.blocked.lock() = blocked;
+        let (blocked, mut stack) = {
+            let own = parent.signals.lock();
+            (own.blocked, own.stack)
+        };
+        // Two who run in one space at a time cannot run on one stack.
+        if flags & (CloneFlags::VM | CloneFlags::VFORK) == CloneFlags::VM {
+            stack = NO_STACK;
+        }
+        *child.signals.lock() = Own::new(blocked, stack);
         process::join(&child)?;
         Ok(child)
     };

@@ -1,13 +1,13 @@
-//! Ends: of a thread, of a process, of the machine; and `wait4`.
+//! Ends: of a thread, of a process, of the machine.
 
 use alloc::sync::Arc;
 
 use abi::Errno;
 use abi::signal;
-use abi::task::{Rusage, WaitOptions, WaitStatus};
+use abi::task::WaitStatus;
 
-use super::process::{self, Left, Reaped, Which};
-use super::{Task, current, futex, group, sched};
+use super::process::{self, Left};
+use super::{Task, current, futex, sched};
 use crate::syscall::Args;
 use crate::uaccess::{UserPtr, write_user};
 use crate::vfs::Closing;
@@ -71,31 +71,4 @@ fn end_of_init(status: WaitStatus) -> ! {
         crate::console::say(format_args!("{text}\n"));
     }
     crate::exit::exit(i32::from(status.shell_status()))
-}
-
-/// `wait4`.
-pub(crate) fn sys_wait4(a: &Args) -> Result<u64, Errno> {
-    let options = WaitOptions::from_bits(a.a[2] as u32).ok_or(Errno::EINVAL)?;
-    let process = &current().process;
-    let which = match a.a[0] as i32 {
-        pid @ 1.. => Which::Pid(pid as u32),
-        -1 => Which::Any,
-        i32::MIN => return Err(Errno::ESRCH),
-        0 => Which::Group(group::of(process)),
-        group => Which::Group(group.unsigned_abs()),
-    };
-    let look = || match process::reap(process.pid, which) {
-        Reaped::Child(pid, status) => Some(Ok((u64::from(pid), status))),
-        Reaped::NoChild => Some(Err(Errno::ECHILD)),
-        Reaped::NoneYet if options.contains(WaitOptions::NOHANG) => Some(Ok((0, WaitStatus::default()))),
-        Reaped::NoneYet => None,
-    };
-    let (pid, status) = process.children.wait_until(look).map_err(|_| Errno::EINTR)??;
-    if pid != 0 && a.a[1] != 0 {
-        write_user(UserPtr::new(a.a[1]), &status)?;
-    }
-    if pid != 0 && a.a[3] != 0 {
-        write_user(UserPtr::new(a.a[3]), &Rusage::default())?;
-    }
-    Ok(pid)
 }

@@ -15,6 +15,16 @@ impl VectorState {
     /// What a new program finds: zeroes everywhere.
     pub(crate) const ZERO: Self = Self { registers: [[0; 2]; 32], fpsr: 0, fpcr: 0 };
 
+    /// Of its parts.
+    pub(super) const fn of(registers: [[u64; 2]; 32], fpsr: u32, fpcr: u32) -> Self {
+        Self { registers, fpsr: fpsr as u64, fpcr: fpcr as u64 }
+    }
+
+    /// q0..q31, FPSR, FPCR.
+    pub(super) const fn parts(&self) -> (&[[u64; 2]; 32], u64, u64) {
+        (&self.registers, self.fpsr, self.fpcr)
+    }
+
     /// Takes the registers of this CPU.
     pub(crate) fn save(&mut self) {
         unsafe extern "C" {

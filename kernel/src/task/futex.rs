@@ -1,7 +1,7 @@
 //! `futex`: sleeping on a word of user memory (Linux: `kernel/futex`).
 //!
 //! A waiter is in the list before it looks at the word, so a waker that changed the word first is seen. A key is the
-//! address space and the address: memory shared between address spaces has no words yet.
+//! address space and the address, or for memory that programs share, that memory and the place in it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,14 +12,25 @@ use abi::Errno;
 use abi::task::futex as op;
 use abi::time::Timespec;
 use sync::{Mutex, Rank};
+use units::VirtAddr;
 
-use super::wait::{Ended, park};
+use super::restart::{self, Remainder};
+use super::wait::{Cut, Ended, park};
 use super::{Task, current, current_arc, sched};
 use crate::syscall::Args;
 use crate::timer;
 use crate::uaccess::{UserPtr, read_user};
 
-/// Whose word: address space and address.
+/// Who may use a word (`FUTEX_PRIVATE_FLAG`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    /// The threads of one process.
+    Private,
+    /// Every program that has the memory.
+    Shared,
+}
+
+/// Whose word: address space and address, or memory and place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     space: usize,
@@ -40,9 +51,15 @@ static WAITERS: Mutex<Vec<Waiter>> = Mutex::new(Rank::Futex, Vec::new());
 static TICKETS: AtomicU64 = AtomicU64::new(0);
 
 impl Key {
-    fn of(task: &Task, word: u64) -> Result<Self, Errno> {
+    /// Of a word that only its process uses, or that others may use as well (`get_futex_key`).
+    fn of(task: &Task, word: u64, reach: Reach) -> Result<Self, Errno> {
         if !word.is_multiple_of(4) {
             return Err(Errno::EINVAL);
+        }
+        if let (Reach::Shared, Some(space)) = (reach, task.space())
+            && let Some((space, word)) = space.shared_word(VirtAddr::new(word))
+        {
+            return Ok(Self { space, word });
         }
         let space = task.space().map_or(0, |space| Arc::as_ptr(space).addr());
         Ok(Self { space, word })
@@ -53,23 +70,24 @@ impl Key {
 pub(crate) fn sys_futex(a: &Args) -> Result<u64, Errno> {
     let [word, operation, value, fourth, word2, value3] = a.a;
     let operation = operation as u32;
-    let task = current();
+    let reach = if operation & op::PRIVATE_FLAG != 0 { Reach::Private } else { Reach::Shared };
+    let key = |word| Key::of(current(), word, reach);
     match operation & op::CMD_MASK {
         op::WAIT => {
             let deadline = deadline(fourth, Clock::Relative)?;
-            wait(Key::of(task, word)?, value as u32, op::BITSET_MATCH_ANY, deadline)
+            wait(Wait { word, reach, expected: value as u32, mask: op::BITSET_MATCH_ANY, deadline })
         }
         op::WAIT_BITSET => {
             let clock =
                 if operation & op::CLOCK_REALTIME != 0 { Clock::Realtime } else { Clock::Monotonic };
             let deadline = deadline(fourth, clock)?;
-            wait(Key::of(task, word)?, value as u32, value3 as u32, deadline)
+            wait(Wait { word, reach, expected: value as u32, mask: value3 as u32, deadline })
         }
-        op::WAKE => wake(Key::of(task, word)?, value as u32 as i32, op::BITSET_MATCH_ANY),
-        op::WAKE_BITSET => wake(Key::of(task, word)?, value as u32 as i32, value3 as u32),
-        op::REQUEUE => requeue(Key::of(task, word)?, Key::of(task, word2)?, value as u32 as i32, fourth as u32 as i32),
+        op::WAKE => wake(key(word)?, value as u32 as i32, op::BITSET_MATCH_ANY),
+        op::WAKE_BITSET => wake(key(word)?, value as u32 as i32, value3 as u32),
+        op::REQUEUE => requeue(key(word)?, key(word2)?, value as u32 as i32, fourth as u32 as i32),
         op::CMP_REQUEUE => {
-            let (from, to) = (Key::of(task, word)?, Key::of(task, word2)?);
+            let (from, to) = (key(word)?, key(word2)?);
             if read_user::<u32>(UserPtr::new(word))? != value3 as u32 {
                 return Err(Errno::EAGAIN);
             }
@@ -81,7 +99,7 @@ pub(crate) fn sys_futex(a: &Args) -> Result<u64, Errno> {
 
 /// Wakes up to `count` who wait on `word`: for the kernel's own stores.
 pub(super) fn wake_word(task: &Task, word: u64, count: i32) {
-    if let Ok(key) = Key::of(task, word) {
+    if let Ok(key) = Key::of(task, word, Reach::Shared) {
         let _ = wake(key, count, op::BITSET_MATCH_ANY);
     }
 }
@@ -106,7 +124,26 @@ fn deadline(pointer: u64, clock: Clock) -> Result<Option<Duration>, Errno> {
     }))
 }
 
-fn wait(key: Key, expected: u32, mask: u32, deadline: Option<Duration>) -> Result<u64, Errno> {
+/// A wait that a call asks for, or `restart_syscall` goes on with.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    word: u64,
+    reach: Reach,
+    expected: u32,
+    mask: u32,
+    deadline: Option<Duration>,
+}
+
+impl Wait {
+    /// Goes on with it.
+    pub(super) fn run(self) -> Result<u64, Errno> {
+        wait(self)
+    }
+}
+
+fn wait(asked: Wait) -> Result<u64, Errno> {
+    let Wait { word, reach, expected, mask, deadline } = asked;
+    let key = Key::of(current(), word, reach)?;
     if mask == 0 {
         return Err(Errno::EINVAL);
     }
@@ -117,16 +154,23 @@ fn wait(key: Key, expected: u32, mask: u32, deadline: Option<Duration>) -> Resul
         waiters.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         waiters.push(Waiter { key, ticket, mask, woken: false, task });
     }
-    let outcome = match read_user::<u32>(UserPtr::new(key.word)) {
+    let outcome = match read_user::<u32>(UserPtr::new(word)) {
         Err(fault) => Err(fault.into()),
         Ok(now) if now != expected => Err(Errno::EAGAIN),
-        Ok(_) => park(deadline, || woken(ticket)).map_err(|ended| match ended {
+        Ok(_) => park(deadline, Cut::BySignals, || woken(ticket)).map_err(|ended| match ended {
             Ended::TimedOut => Errno::ETIMEDOUT,
             Ended::Interrupted => Errno::EINTR,
         }),
     };
     // A wake that was spent on this waiter counts, whatever else happened meanwhile.
-    if forget(ticket) { Ok(0) } else { outcome.map(|()| 0) }
+    if forget(ticket) {
+        return Ok(0);
+    }
+    if outcome == Err(Errno::EINTR) {
+        // Without a deadline the call begins again as it was.
+        restart::keep(deadline.map(|_| Remainder::Futex(asked)));
+    }
+    outcome.map(|()| 0)
 }
 
 fn woken(ticket: u64) -> Option<()> {

@@ -11,7 +11,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use abi::Errno;
-use abi::signal;
+use abi::signal::{self, SI_KERNEL, Siginfo};
 
 use super::kill::{self, Sender};
 use super::process::{Entry, Process, TREE, Tree};
@@ -87,8 +87,7 @@ impl Tree {
                 entry.process.terminal.store(false, Relaxed);
             }
             if of(&entry.process) == foreground {
-                // A signal of the terminal is never refused.
-                let _ = kill::post(entry, None, signal::SIGHUP, Sender::Terminal);
+                kill::post(entry, None, Siginfo::new(signal::SIGHUP, SI_KERNEL), Sender::Terminal);
             }
         }
         self.terminal = Owner::NOBODY;
@@ -262,7 +261,6 @@ pub(crate) fn signal_foreground(signal: u32) {
     let mut tree = TREE.lock();
     let foreground = tree.terminal.foreground;
     for entry in tree.entries.values_mut().filter(|entry| foreground != 0 && of(&entry.process) == foreground) {
-        // A signal of the terminal is never refused.
-        let _ = kill::post(entry, None, signal, Sender::Terminal);
+        kill::post(entry, None, Siginfo::new(signal, SI_KERNEL), Sender::Terminal);
     }
 }

@@ -1,16 +1,22 @@
-//! `kill` and its kin: who is meant, and what a signal does to it as long as no handler is called.
+//! `kill` and its kin: who is meant, and what becomes of a signal that is sent (Linux: `send_signal`, `complete_signal`).
 //!
-//! A signal that a program ignores is gone; one that all its threads block waits; any other does what it does by
-//! default. Where a program has a handler, which cannot be called yet, a sender is told so by `ENOSYS` and a log line;
-//! a signal of the terminal has no sender to tell, and does what it does by default: ^C ends a program, handler or not.
+//! A signal that a program ignores is gone, unless it is blocked. One that would end the program ends it at once. Any
+//! other waits, and a thread that does not block it is told.
+//!
+//! Nothing is stopped and continued here: the default of the signals that would is to be ignored.
 
 use abi::Errno;
-use abi::signal::{self, Sigset};
+use abi::signal::{self, SI_TKILL, SI_USER, Siginfo, Sigset};
 use abi::task::WaitStatus;
 
+use super::pending::Queued;
 use super::process::{self, Entry, TREE, Tree};
-use super::{Task, current, group};
+use super::{current, flag, group, sched};
+use crate::heap;
 use crate::syscall::Args;
+
+/// Heap that keeping one signal takes, in pieces.
+pub(super) const WORST_CASE: usize = 1 << 10;
 
 /// Signals whose default is to be ignored (Linux: `SIG_KERNEL_IGNORE_MASK`).
 const IGNORED: Sigset =
@@ -24,6 +30,10 @@ const STOPPING: Sigset =
 pub(super) enum Sender {
     /// The process with this number.
     Process(u32),
+    /// The same, by `sigqueue`: where there is no room for its words, it is told so.
+    Queue(u32),
+    /// The kernel, to a parent.
+    Kernel,
     /// The terminal. To it the first program is one like any other: it is often the only one.
     Terminal,
 }
@@ -35,116 +45,152 @@ pub(super) enum Disposition {
     Ignores,
     /// It ends.
     Ends,
-    /// It wants a handler called.
+    /// A handler is called.
     Handles,
 }
 
 /// `kill(pid, signal)`.
 pub(crate) fn sys_kill(a: &Args) -> Result<u64, Errno> {
+    heap::reserve(WORST_CASE)?;
     let pid = a.a[0] as i32;
     let process = &current().process;
+    let sender = Sender::Process(process.pid);
+    let info = Siginfo::sent(a.a[1] as u32, SI_USER, process.pid);
+    if pid > 0 {
+        return send_one(pid, a.a[1], info, sender);
+    }
     let mut tree = TREE.lock();
     match pid {
-        0 => send_group(&mut tree, group::of(process), a.a[1]),
+        0 => send_group(&mut tree, group::of(process), info, a.a[1]),
         // Everybody but init and the caller.
-        -1 => send_all(&mut tree, a.a[1], |entry| {
+        -1 => send_all(&mut tree, info, a.a[1], |entry| {
             entry.process.pid != process::INIT && entry.process.pid != process.pid
         }),
-        // Linux's `INT_MIN`, which no group has.
-        ..0 => send_group(&mut tree, pid.checked_neg().map_or(0, i32::cast_unsigned), a.a[1]),
-        // As on Linux, any of its threads stands for a process.
-        pid => send_all(&mut tree, a.a[1], |entry| {
-            entry.process.pid == pid as u32 || entry.threads.iter().any(|task| task.tid == pid as u32)
-        }),
+        i32::MIN => Err(Errno::ESRCH),
+        group => send_group(&mut tree, group.unsigned_abs(), info, a.a[1]),
     }
 }
 
 /// `tkill(tid, signal)`.
 pub(crate) fn sys_tkill(a: &Args) -> Result<u64, Errno> {
-    send_thread(None, a.a[0] as i32, a.a[1])
+    heap::reserve(WORST_CASE)?;
+    let pid = current().process.pid;
+    send_thread(None, a.a[0] as i32, a.a[1], Siginfo::sent(a.a[1] as u32, SI_TKILL, pid), Sender::Process(pid))
 }
 
 /// `tgkill(pid, tid, signal)`.
 pub(crate) fn sys_tgkill(a: &Args) -> Result<u64, Errno> {
+    heap::reserve(WORST_CASE)?;
     let pid = a.a[0] as i32;
     if pid <= 0 {
         return Err(Errno::EINVAL);
     }
-    send_thread(Some(pid as u32), a.a[1] as i32, a.a[2])
+    let sender = current().process.pid;
+    let info = Siginfo::sent(a.a[2] as u32, SI_TKILL, sender);
+    send_thread(Some(pid as u32), a.a[1] as i32, a.a[2], info, Sender::Process(sender))
 }
 
-fn send_thread(pid: Option<u32>, tid: i32, signal: u64) -> Result<u64, Errno> {
+/// Sends to the thread `tid`, of the process `pid` where one is named.
+pub(super) fn send_thread(
+    pid: Option<u32>,
+    tid: i32,
+    signal: u64,
+    info: Siginfo,
+    from: Sender,
+) -> Result<u64, Errno> {
     let tid = u32::try_from(tid).ok().filter(|tid| *tid != 0).ok_or(Errno::EINVAL)?;
     let mut tree = TREE.lock();
     let has = |entry: &&mut Entry| {
         pid.is_none_or(|pid| entry.process.pid == pid) && entry.threads.iter().any(|task| task.tid == tid)
     };
     let entry = tree.entries.values_mut().find(has).ok_or(Errno::ESRCH)?;
-    post(entry, Some(tid), number(signal)?, Sender::Process(current().process.pid))?;
-    Ok(0)
+    send(entry, Some(tid), signal, info, from)
 }
 
-fn send_group(tree: &mut Tree, wanted: u32, signal: u64) -> Result<u64, Errno> {
-    send_all(tree, signal, |entry| group::of(&entry.process) == wanted)
+/// Sends to the process `pid`, or the one that has the thread of that number.
+pub(super) fn send_one(pid: i32, signal: u64, info: Siginfo, from: Sender) -> Result<u64, Errno> {
+    let pid = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+    let mut tree = TREE.lock();
+    let is = |entry: &&mut Entry| entry.process.pid == pid || entry.threads.iter().any(|task| task.tid == pid);
+    let entry = tree.entries.values_mut().find(is).ok_or(Errno::ESRCH)?;
+    send(entry, None, signal, info, from)
+}
+
+fn send(entry: &mut Entry, tid: Option<u32>, signal: u64, info: Siginfo, from: Sender) -> Result<u64, Errno> {
+    if signal > u64::from(signal::COUNT) {
+        return Err(Errno::EINVAL);
+    }
+    match post(entry, tid, info, from) {
+        Queued::NumberOnly if matches!(from, Sender::Queue(_)) && info.signal() >= signal::SIGRTMIN => Err(Errno::EAGAIN),
+        _ => Ok(0),
+    }
+}
+
+fn send_group(tree: &mut Tree, wanted: u32, info: Siginfo, signal: u64) -> Result<u64, Errno> {
+    send_all(tree, info, signal, |entry| group::of(&entry.process) == wanted)
 }
 
 /// Sends to all that are meant: right where one of them could be sent to.
-fn send_all(tree: &mut Tree, signal: u64, meant: impl Fn(&Entry) -> bool) -> Result<u64, Errno> {
+fn send_all(tree: &mut Tree, info: Siginfo, signal: u64, meant: impl Fn(&Entry) -> bool) -> Result<u64, Errno> {
     let sender = Sender::Process(current().process.pid);
     let mut outcome = Err(Errno::ESRCH);
     for entry in tree.entries.values_mut().filter(|entry| meant(entry)) {
-        let sent = number(signal).and_then(|signal| post(entry, None, signal, sender));
-        outcome = if outcome == Ok(0) { outcome } else { sent.map(|()| 0) };
+        let sent = send(entry, None, signal, info, sender);
+        outcome = if outcome == Ok(0) { outcome } else { sent };
     }
     outcome
 }
 
-/// A signal as a call names it; 0 only asks whether somebody is there.
-fn number(signal: u64) -> Result<u32, Errno> {
-    u32::try_from(signal).ok().filter(|signal| *signal <= signal::COUNT).ok_or(Errno::EINVAL)
+/// Sends a signal to a process, or to its thread `tid` alone; 0 only asks whether somebody is there.
+pub(super) fn post(entry: &mut Entry, tid: Option<u32>, info: Siginfo, from: Sender) -> Queued {
+    // A key pressed before there is a first program is for nobody.
+    let early = entry.process.pid == process::INIT && !entry.process.has_executed();
+    if info.signo == 0 || entry.is_zombie() || early {
+        return Queued::Whole;
+    }
+    match queue(entry, tid, info, from) {
+        Some(queued) => queued,
+        None => {
+            entry.end(WaitStatus::signaled(info.signal()));
+            Queued::Whole
+        }
+    }
 }
 
-/// Sends `signal` to a process, or to its thread `tid` alone.
-///
-/// # Errors
-/// `ENOSYS` where a handler would have to be called; never for [`Sender::Terminal`].
-pub(super) fn post(entry: &mut Entry, tid: Option<u32>, signal: u32, from: Sender) -> Result<(), Errno> {
-    if signal == 0 || entry.is_zombie() {
-        return Ok(());
-    }
-    let process = &entry.process;
-    let disposition = disposition(signal, process.action(signal));
-    // A key pressed before there is a first program is for nobody.
-    if process.pid == process::INIT && !process.has_executed() {
-        return Ok(());
-    }
+/// Puts a signal where it waits, and tells a thread of it; `None` where it ends the program instead.
+fn queue(entry: &Entry, tid: Option<u32>, info: Siginfo, from: Sender) -> Option<Queued> {
+    let signal = info.signal();
+    let mut shared = entry.process.signals.lock();
+    let disposition = disposition(signal, shared.action(signal).handler);
     // Linux spares init from signals it has no handler for.
-    let foreign = matches!(from, Sender::Process(pid) if pid != process::INIT);
-    if process.pid == process::INIT && foreign && disposition != Disposition::Handles {
-        return Ok(());
+    let foreign = matches!(from, Sender::Process(pid) | Sender::Queue(pid) if pid != process::INIT);
+    if entry.process.pid == process::INIT && foreign && disposition != Disposition::Handles {
+        return Some(Queued::Whole);
     }
-    let mut meant = entry.threads.iter().filter(|task| tid.is_none_or(|tid| task.tid == tid));
-    if meant.all(|task| task.blocked.lock().contains(signal)) {
-        match entry.threads.iter().find(|task| Some(task.tid) == tid) {
-            Some(task) => task.pending.add(signal),
-            None => process.pending.add(signal),
-        }
-        return Ok(());
-    }
-    match disposition {
-        Disposition::Ignores => {}
-        Disposition::Ends => entry.end(WaitStatus::signaled(signal)),
-        Disposition::Handles => {
-            log::warn!("signal {signal} has a handler, and handlers are not called yet");
-            if from != Sender::Terminal {
-                return Err(Errno::ENOSYS);
-            }
-            if by_default(signal) == Disposition::Ends {
-                entry.end(WaitStatus::signaled(signal));
-            }
+    let opposite = match signal {
+        signal::SIGCONT => STOPPING,
+        _ if STOPPING.contains(signal) => Sigset::of(signal::SIGCONT),
+        _ => Sigset::EMPTY,
+    };
+    shared.pending.remove(opposite);
+    entry.threads.iter().for_each(|task| task.signals.lock().pending.remove(opposite));
+    let meant = || entry.threads.iter().filter(|task| tid.is_none_or(|tid| task.tid == tid));
+    if !meant().all(|task| task.signals.lock().blocked.contains(signal)) {
+        match disposition {
+            Disposition::Ignores => return Some(Queued::Whole),
+            Disposition::Ends => return None,
+            Disposition::Handles => {}
         }
     }
-    Ok(())
+    let queued = match meant().next().filter(|_| tid.is_some()) {
+        Some(task) => task.signals.lock().pending.add(info),
+        None => shared.pending.add(info),
+    };
+    if let Some(task) = meant().find(|task| task.signals.lock().open().contains(signal)) {
+        task.raise(flag::SIGNAL);
+        sched::wake(task);
+    }
+    Some(queued)
 }
 
 /// What becomes of a program by `signal` where it has set `action` for it.
@@ -159,21 +205,4 @@ pub(super) fn disposition(signal: u32, action: u64) -> Disposition {
 
 fn by_default(signal: u32) -> Disposition {
     if IGNORED.contains(signal) || STOPPING.contains(signal) { Disposition::Ignores } else { Disposition::Ends }
-}
-
-/// Takes the signals that waited for `task`, the current one, to unblock them. Those with a handler go on waiting.
-pub(super) fn take_pending(task: &Task) {
-    let blocked = *task.blocked.lock();
-    let waiting = task.pending.get().with_all(task.process.pending.get()).without(blocked);
-    for signal in (1..=signal::COUNT).filter(|signal| waiting.contains(*signal)) {
-        let disposition = disposition(signal, task.process.action(signal));
-        if disposition != Disposition::Handles {
-            task.pending.remove(signal);
-            task.process.pending.remove(signal);
-        }
-        if disposition == Disposition::Ends {
-            process::begin_end(task, WaitStatus::signaled(signal));
-            task.raise(super::flag::KILLED);
-        }
-    }
 }

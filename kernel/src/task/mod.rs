@@ -2,10 +2,12 @@
 //!
 //! A [`Task`] is a thread: a kernel stack, registers, an address space it shares. A [`process::Process`] is a thread
 //! group, with the parent it reports to. [`sched`] picks who runs, [`wait`] is how a task waits, [`clone`] makes
-//! tasks, [`exit`] ends them, [`exec`](crate::exec) gives one a new program. The kernel is not preempted: a task runs until
+//! tasks, [`exit`] ends them, [`exec`](crate::exec) gives one a new program. [`kill`] sends signals, [`deliver`] takes them,
+//! [`restart`] says how an interrupted call goes on. The kernel is not preempted: a task runs until
 //! it waits, or until it is about to return to its program.
 
 pub(crate) mod clone;
+mod deliver;
 pub(crate) mod exit;
 mod fp;
 pub(crate) mod futex;
@@ -13,8 +15,12 @@ pub(crate) mod group;
 pub(crate) mod keys;
 pub(crate) mod kill;
 pub(crate) mod limits;
+mod pending;
 pub(crate) mod process;
+pub(crate) mod reap;
+pub(crate) mod restart;
 pub(crate) mod sched;
+mod sigframe;
 pub(crate) mod signal;
 pub(crate) mod stack;
 pub(crate) mod wait;
@@ -36,7 +42,9 @@ use crate::space::Space;
 use crate::trap::TrapFrame;
 use crate::vfs::{Files, Place};
 use fp::VectorState;
+use pending::{NO_STACK, Own};
 use process::Process;
+use restart::{Interrupted, Remainder};
 use sched::Schedule;
 use stack::KernelStack;
 use wait::Completion;
@@ -49,6 +57,10 @@ pub(crate) mod flag {
     pub(crate) const KILLED: u32 = 1 << 1;
     /// The call under way wrote the program's registers: all of them are to be loaded.
     pub(crate) const REGISTERS: u32 = 1 << 2;
+    /// A signal may wait, or a call was cut short (`TIF_SIGPENDING`).
+    pub(crate) const SIGNAL: u32 = 1 << 3;
+    /// The task has not run yet, and its program wants its number stored (`CLONE_CHILD_SETTID`).
+    pub(crate) const NEW: u32 = 1 << 4;
 }
 
 /// Callee-saved registers of a task that does not run; `switch_context` knows the layout.
@@ -74,10 +86,15 @@ pub(crate) struct Task {
     pub(crate) place: Arc<Place>,
     /// Where to store 0 and wake a futex when the thread ends (`set_tid_address`), or 0.
     pub(crate) clear_child_tid: AtomicU64,
-    /// Signals the thread has blocked.
-    pub(crate) blocked: Mutex<Sigset>,
-    /// Signals sent to this thread that it has blocked.
-    pending: process::Pending,
+    /// Where the task stores its own number before anything else (`CLONE_CHILD_SETTID`), while [`flag::NEW`] is set.
+    set_child_tid: AtomicU64,
+    /// What it blocks, its alternate stack, and the signals that wait for it alone.
+    signals: Mutex<Own>,
+    /// The call that was cut short, and what `restart_syscall` would go on with.
+    interrupted: Cell<Option<Interrupted>>,
+    remainder: Cell<Option<Remainder>>,
+    /// Its last fault, for a handler to find.
+    fault: Cell<Fault>,
     /// Who waits for this task to run another program or to end (`CLONE_VFORK`).
     vfork: Mutex<Option<Arc<Completion>>>,
     schedule: Schedule,
@@ -91,7 +108,21 @@ pub(crate) struct Task {
 
 const _: () = assert!(core::mem::offset_of!(Task, flags) == 0);
 
-// SAFETY: `space`, `context`, `vectors`, `tls` and `keys` are touched by the task itself, or by the scheduler on the CPU that
+/// What a handler finds of a fault, beside the signal (`thread.fault_address`, `fault_code`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fault {
+    /// The address that could not be touched, or 0.
+    pub(crate) address: u64,
+    /// ESR_EL1 as a program may see it, or 0.
+    pub(crate) syndrome: u64,
+}
+
+impl Fault {
+    /// None so far.
+    pub(crate) const NONE: Self = Self { address: 0, syndrome: 0 };
+}
+
+// SAFETY: `space`, `context`, `vectors`, `tls`, `keys`, `interrupted`, `remainder` and `fault` are touched by the task itself, or by the scheduler on the CPU that
 // switches to or from it, with interrupts masked; never by two at a time. All else is `Sync`.
 unsafe impl Sync for Task {}
 // SAFETY: nothing in a task is bound to the CPU that made it.
@@ -170,8 +201,11 @@ impl Task {
             files: parts.files,
             place: parts.place,
             clear_child_tid: AtomicU64::new(0),
-            blocked: Mutex::new(Rank::Process, Sigset::EMPTY),
-            pending: process::Pending::default(),
+            set_child_tid: AtomicU64::new(0),
+            signals: Mutex::new(Rank::Signals, Own::new(Sigset::EMPTY, NO_STACK)),
+            interrupted: Cell::new(None),
+            remainder: Cell::new(None),
+            fault: Cell::new(Fault::NONE),
             vfork: Mutex::new(Rank::Process, None),
             schedule: Schedule::new(),
             space: UnsafeCell::new(parts.space),
@@ -229,6 +263,29 @@ impl Task {
     /// Sets bits of [`flag`].
     pub(crate) fn raise(&self, bits: u32) {
         self.flags.fetch_or(bits, Ordering::Release);
+    }
+
+    /// Clears bits of [`flag`].
+    fn lower(&self, bits: u32) {
+        self.flags.fetch_and(!bits, Ordering::Relaxed);
+    }
+
+    /// Whether any of these bits of [`flag`] is set.
+    fn has(&self, bits: u32) -> bool {
+        self.flags.load(Ordering::Acquire) & bits != 0
+    }
+
+    /// What the thread blocks.
+    pub(crate) fn blocked(&self) -> Sigset {
+        self.signals.lock().blocked
+    }
+
+    /// Gives up what belonged to the old program: handlers, the alternate stack, and what a call could go on with.
+    pub(crate) fn reset_signals(&self) {
+        self.process.signals.lock().reset();
+        self.signals.lock().stack = NO_STACK;
+        self.remainder.set(None);
+        self.fault.set(Fault::NONE);
     }
 
     /// Whether the task is to end.
@@ -308,7 +365,7 @@ pub(crate) fn current_arc() -> Arc<Task> {
 }
 
 /// Work on the way back to a program, with interrupts masked (Linux: `do_notify_resume`).
-pub(crate) fn before_user(_frame: &mut TrapFrame) {
+pub(crate) fn before_user(frame: &mut TrapFrame) {
     let task = current();
     loop {
         let flags = task.flags.load(Ordering::Acquire);
@@ -316,10 +373,22 @@ pub(crate) fn before_user(_frame: &mut TrapFrame) {
             arch::irq::enable();
             exit::exit_killed();
         }
-        task.flags.fetch_and(!(flag::RESCHEDULE | flag::REGISTERS), Ordering::Relaxed);
-        if flags & flag::RESCHEDULE == 0 {
+        task.lower(flag::RESCHEDULE | flag::REGISTERS | flag::SIGNAL | flag::NEW);
+        if flags & flag::RESCHEDULE != 0 {
+            sched::schedule();
+        }
+        if flags & (flag::SIGNAL | flag::NEW) != 0 {
+            arch::irq::enable();
+            if flags & flag::NEW != 0 {
+                clone::store_own_number(task);
+            }
+            if flags & flag::SIGNAL != 0 {
+                deliver::deliver(frame);
+            }
+            arch::irq::save();
+        }
+        if flags & (flag::RESCHEDULE | flag::SIGNAL | flag::NEW) == 0 {
             return;
         }
-        sched::schedule();
     }
 }

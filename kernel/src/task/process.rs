@@ -4,15 +4,17 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use abi::signal::{self, Sigaction, Sigset};
+use abi::signal::{self, CLD_EXITED, CLD_KILLED, SaFlags, Siginfo};
 use abi::task::WaitStatus;
 use sync::{Mutex, Rank};
 
 use super::group::Owner;
 use super::limits::Limits;
 use super::wait::WaitQueue;
+use super::kill::{self, Sender};
+use super::pending::{Actions, NO_ACTIONS, Shared};
 use super::{Task, flag, sched};
 use crate::heap::OutOfMemory;
 
@@ -20,13 +22,6 @@ use crate::heap::OutOfMemory;
 pub(crate) const INIT: u32 = 1;
 /// Linux's default `pid_max`.
 const LARGEST_ID: u32 = 32_767;
-
-/// What a program asked to happen on each signal; recorded, and looked at when one is to be delivered.
-pub(crate) type Actions = [Sigaction; signal::COUNT as usize];
-
-/// No handlers.
-pub(crate) const NO_ACTIONS: Actions =
-    [Sigaction { handler: signal::SIG_DFL, flags: 0, restorer: 0, mask: signal::Sigset::EMPTY }; signal::COUNT as usize];
 
 /// A thread group.
 pub(crate) struct Process {
@@ -40,10 +35,10 @@ pub(crate) struct Process {
     pub(super) terminal: AtomicBool,
     /// It has run a program since it was made (Linux: not `PF_FORKNOEXEC`).
     executed: AtomicBool,
-    /// Signals that wait for a thread that does not block them.
-    pub(super) pending: Pending,
-    /// Handlers of signals.
-    pub(crate) actions: Mutex<Actions>,
+    /// What the parent is sent at the end (`exit_signal`), or 0.
+    exit_signal: AtomicU32,
+    /// Handlers of signals, and signals that wait for a thread that does not block them.
+    pub(crate) signals: Mutex<Shared>,
     /// What it may have at most.
     pub(crate) limits: Mutex<Limits>,
     /// The absolute path of its program (`/proc/self/exe`).
@@ -63,8 +58,8 @@ impl Process {
             session: AtomicU32::new(of.session),
             terminal: AtomicBool::new(of.terminal),
             executed: AtomicBool::new(false),
-            pending: Pending::default(),
-            actions: Mutex::new(Rank::Process, actions),
+            exit_signal: AtomicU32::new(of.exit_signal),
+            signals: Mutex::new(Rank::Process, Shared::new(actions)),
             limits: Mutex::new(Rank::Process, of.limits),
             exe: Mutex::new(Rank::Process, exe),
             children: WaitQueue::new(),
@@ -78,10 +73,9 @@ impl Process {
         self.parent.load(Ordering::Relaxed)
     }
 
-    /// The handler of `signal`; [`signal::SIG_DFL`] where there is no such signal.
-    pub(super) fn action(&self, signal: u32) -> u64 {
-        let index = (signal as usize).checked_sub(1);
-        index.and_then(|index| self.actions.lock().get(index).map(|action| action.handler)).unwrap_or(signal::SIG_DFL)
+    /// What the parent is sent at the end, or 0.
+    pub(super) fn exit_signal(&self) -> u32 {
+        self.exit_signal.load(Ordering::Relaxed)
     }
 
     /// The absolute path of the program.
@@ -90,11 +84,12 @@ impl Process {
     }
 
     /// What a child has from this process.
-    fn lineage(&self) -> Lineage {
+    fn lineage(&self, exit_signal: u32) -> Lineage {
         let limits = *self.limits.lock();
         let _tree = TREE.lock();
         Lineage {
             parent: self.pid,
+            exit_signal,
             group: self.group.load(Ordering::Relaxed),
             session: self.session.load(Ordering::Relaxed),
             terminal: self.terminal.load(Ordering::Relaxed),
@@ -107,9 +102,10 @@ impl Process {
         self.executed.load(Ordering::Relaxed)
     }
 
-    /// A program runs in it now.
+    /// A program runs in it now: the parent is sent SIGCHLD at its end.
     pub(crate) fn set_executed(&self) {
         self.executed.store(true, Ordering::Relaxed);
+        self.exit_signal.store(signal::SIGCHLD, Ordering::Relaxed);
     }
 
     /// Writes the path of the program, where there is one and nobody holds its lock.
@@ -125,25 +121,6 @@ impl Process {
     pub(crate) fn set_exe(&self, path: Arc<[u8]>) {
         let old = core::mem::replace(&mut *self.exe.lock(), path);
         drop(old);
-    }
-}
-
-/// Signals that were sent and wait to be taken.
-#[derive(Default)]
-pub(crate) struct Pending(AtomicU64);
-
-impl Pending {
-    /// What waits.
-    pub(super) fn get(&self) -> Sigset {
-        Sigset(self.0.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn add(&self, signal: u32) {
-        self.0.fetch_or(Sigset::of(signal).0, Ordering::Relaxed);
-    }
-
-    pub(super) fn remove(&self, signal: u32) {
-        self.0.fetch_and(!Sigset::of(signal).0, Ordering::Relaxed);
     }
 }
 
@@ -221,22 +198,24 @@ pub(crate) fn idle() -> Arc<Process> {
 
 /// The first process: a session and a group of its own, with the terminal. Needs 8 KiB of heap reserved.
 pub(crate) fn create_first(pid: u32) -> Arc<Process> {
-    let of = Lineage { parent: 0, group: pid, session: pid, terminal: true, limits: Limits::default() };
+    let of =
+        Lineage { parent: 0, exit_signal: 0, group: pid, session: pid, terminal: true, limits: Limits::default() };
     let process = create(pid, of, NO_ACTIONS, Arc::from(&b""[..]));
     TREE.lock().terminal = Owner { session: pid, foreground: pid };
     process
 }
 
-/// A process without threads, child of `parent`. Needs 8 KiB of heap reserved.
-pub(crate) fn create_child(pid: u32, parent: &Process) -> Arc<Process> {
-    let actions = *parent.actions.lock();
-    create(pid, parent.lineage(), actions, parent.exe())
+/// A process without threads, child of `parent`, which is sent `exit_signal` at its end. Needs 8 KiB of heap reserved.
+pub(crate) fn create_child(pid: u32, parent: &Process, exit_signal: u32) -> Arc<Process> {
+    let actions = parent.signals.lock().actions;
+    create(pid, parent.lineage(exit_signal), actions, parent.exe())
 }
 
 /// What a process has from its parent.
 #[derive(Default)]
 struct Lineage {
     parent: u32,
+    exit_signal: u32,
     group: u32,
     session: u32,
     terminal: bool,
@@ -321,6 +300,11 @@ pub(super) fn leave(task: &Task, status: WaitStatus) -> Left {
         entry.process.threads.wake_all();
         drop(tree);
         drop(gone);
+        // It may have been told of signals that wait for any thread (`exit_signals`).
+        let waiting = task.process.signals.lock().pending.set();
+        if !waiting.is_empty() {
+            super::deliver::hand_on(task, waiting);
+        }
         return Left::Threads;
     }
     let status = match entry.life {
@@ -330,73 +314,49 @@ pub(super) fn leave(task: &Task, status: WaitStatus) -> Left {
     entry.life = Life::Zombie(status);
     tree.release_terminal_of(pid);
     tree.adopt_children_of(pid);
-    let parent = task.process.parent();
-    match tree.entries.get(&parent) {
-        Some(parent) => parent.process.children.wake_all(),
-        // Nobody will ever ask.
-        None => drop(tree.entries.remove(&pid)),
-    }
+    // Dropped without the tree.
+    let forgotten = tree.tell_parent_of(pid, status);
     drop(tree);
-    drop(gone);
+    drop((gone, forgotten));
     Left::Nothing(status)
 }
 
 impl Tree {
     /// Gives the children of `pid` to init.
     fn adopt_children_of(&mut self, pid: u32) {
-        for child in self.entries.values().filter(|entry| entry.process.parent() == pid) {
-            child.process.parent.store(INIT, Ordering::Relaxed);
+        while let Some((&child, entry)) = self.entries.iter().find(|(_, entry)| entry.process.parent() == pid) {
+            // To init every child is one like any other.
+            entry.process.exit_signal.store(signal::SIGCHLD, Ordering::Relaxed);
+            entry.process.parent.store(INIT, Ordering::Relaxed);
+            if let Life::Zombie(status) = entry.life {
+                drop(self.tell_parent_of(child, status));
+            }
         }
-        if let Some(init) = self.entries.get(&INIT) {
-            init.process.children.wake_all();
+    }
+
+    /// The process `pid` has ended: its parent is sent the signal it asked for, and those who wait look again. Answers the
+    /// process where nobody will ever ask for it: it has no parent, or one that wants no zombies (`do_notify_parent`).
+    fn tell_parent_of(&mut self, pid: u32, status: WaitStatus) -> Option<Entry> {
+        let child = &self.entries.get(&pid)?.process;
+        let (parent, number) = (child.parent(), child.exit_signal());
+        let Some(parent) = self.entries.get_mut(&parent) else { return self.entries.remove(&pid) };
+        let action = parent.process.signals.lock().action(number);
+        let ignored = number == signal::SIGCHLD && action.handler == signal::SIG_IGN;
+        let no_zombie = SaFlags::from_bits_retain(action.flags).contains(SaFlags::NOCLDWAIT);
+        let forgotten = ignored || number == signal::SIGCHLD && no_zombie;
+        if (1..=signal::COUNT).contains(&number) && !ignored {
+            let (code, word) = told(status);
+            kill::post(parent, None, Siginfo::child(number, code, pid, word), Sender::Kernel);
         }
+        parent.process.children.wake_all();
+        if forgotten { self.entries.remove(&pid) } else { None }
     }
 }
 
-/// Which children `wait4` is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Which {
-    /// Any child.
-    Any,
-    /// The one with this number.
-    Pid(u32),
-    /// Those of this process group.
-    Group(u32),
-}
-
-/// What a look at the children found.
-pub(super) enum Reaped {
-    /// This one had ended, and is gone now.
-    Child(u32, WaitStatus),
-    /// They all run.
-    NoneYet,
-    /// There is no such child.
-    NoChild,
-}
-
-/// Takes one child of `parent` that has ended out of the tree.
-pub(super) fn reap(parent: u32, which: Which) -> Reaped {
-    let mut tree = TREE.lock();
-    let mut found = Reaped::NoChild;
-    for (&pid, entry) in &tree.entries {
-        let asked = match which {
-            Which::Any => true,
-            Which::Pid(wanted) => pid == wanted,
-            Which::Group(wanted) => entry.process.group.load(Ordering::Relaxed) == wanted,
-        };
-        if !asked || entry.process.parent() != parent {
-            continue;
-        }
-        found = Reaped::NoneYet;
-        if let Life::Zombie(status) = entry.life {
-            found = Reaped::Child(pid, status);
-            break;
-        }
+/// `CLD_*`, and the exit code or the signal, of a process that ended.
+pub(super) fn told(status: WaitStatus) -> (i32, u32) {
+    match status.exit_code() {
+        Some(code) => (CLD_EXITED, code.into()),
+        None => (CLD_KILLED, status.signal().unwrap_or(0)),
     }
-    if let Reaped::Child(pid, _) = found {
-        let gone = tree.entries.remove(&pid);
-        drop(tree);
-        drop(gone);
-    }
-    found
 }

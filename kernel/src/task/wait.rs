@@ -7,19 +7,35 @@ use core::time::Duration;
 
 use sync::{Mutex, Rank};
 
-use super::{Task, current_arc, sched};
+use super::{Task, current_arc, deliver, sched};
 use crate::timer;
 
-/// The wait ended because the task is to end.
+/// The wait ended because the task is to end, or by a signal where it may.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Interrupted;
+
+/// What cuts a wait short.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    /// The end of the task alone (`TASK_KILLABLE`).
+    ByDeath,
+    /// Any signal that would be taken (`TASK_INTERRUPTIBLE`).
+    BySignals,
+}
+
+impl Cut {
+    /// Whether `task`, the current one, is to stop waiting.
+    fn applies(self, task: &Task) -> bool {
+        task.killed() || self == Self::BySignals && deliver::signal_waits(task)
+    }
+}
 
 /// Why a wait with a deadline ended without what it waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ended {
     /// The time came first.
     TimedOut,
-    /// The task is to end.
+    /// The task is to end, or has a signal to take.
     Interrupted,
 }
 
@@ -35,21 +51,30 @@ impl WaitQueue {
     }
 
     /// Waits until `condition` answers, looking each time the queue is woken. `condition` runs without the queue's
-    /// lock and may take any other.
+    /// lock and may take any other. Signals do not cut it short.
     ///
     /// # Errors
     /// [`Interrupted`] where the task is to end, or there is no memory to wait in.
     pub(crate) fn wait_until<T>(&self, condition: impl FnMut() -> Option<T>) -> Result<T, Interrupted> {
-        self.wait_until_deadline(None, condition).map_err(|_| Interrupted)
+        self.wait(None, Cut::ByDeath, condition).map_err(|_| Interrupted)
     }
 
-    /// As [`WaitQueue::wait_until`], at most until `deadline`, time since boot.
+    /// As [`WaitQueue::wait_until`], at most until `deadline`, time since boot, or until a signal is to be taken.
     ///
     /// # Errors
     /// [`Ended`] says which came first.
     pub(crate) fn wait_until_deadline<T>(
         &self,
         deadline: Option<Duration>,
+        condition: impl FnMut() -> Option<T>,
+    ) -> Result<T, Ended> {
+        self.wait(deadline, Cut::BySignals, condition)
+    }
+
+    fn wait<T>(
+        &self,
+        deadline: Option<Duration>,
+        cut: Cut,
         mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, Ended> {
         if let Some(answer) = condition() {
@@ -57,7 +82,7 @@ impl WaitQueue {
         }
         let this = current_arc();
         self.join(&this).map_err(|Interrupted| Ended::Interrupted)?;
-        let outcome = park(deadline, condition);
+        let outcome = park(deadline, cut, condition);
         self.leave(&this);
         outcome
     }
@@ -90,11 +115,16 @@ impl WaitQueue {
     }
 }
 
-/// Waits until `condition` answers, looking each time somebody [`sched::wake`]s this task, and at `deadline`.
+/// Waits until `condition` answers, looking each time somebody [`sched::wake`]s this task, and at `deadline`; less long
+/// where `cut` says so.
 ///
 /// # Errors
 /// [`Ended`] says why it did not answer.
-pub(super) fn park<T>(deadline: Option<Duration>, mut condition: impl FnMut() -> Option<T>) -> Result<T, Ended> {
+pub(super) fn park<T>(
+    deadline: Option<Duration>,
+    cut: Cut,
+    mut condition: impl FnMut() -> Option<T>,
+) -> Result<T, Ended> {
     crate::heap::reserve(1024).map_err(|_| Ended::Interrupted)?;
     let this = current_arc();
     loop {
@@ -102,7 +132,8 @@ pub(super) fn park<T>(deadline: Option<Duration>, mut condition: impl FnMut() ->
         sched::block(&this, deadline);
         let answer = condition();
         let late = deadline.is_some_and(|deadline| timer::now() >= deadline);
-        let over = answer.is_some() || late || this.killed();
+        let cut_short = answer.is_none() && cut.applies(&this);
+        let over = answer.is_some() || late || cut_short;
         if over {
             sched::unblock();
         } else {
@@ -112,7 +143,7 @@ pub(super) fn park<T>(deadline: Option<Duration>, mut condition: impl FnMut() ->
             sched::forget_deadline(&this, deadline);
         }
         if over {
-            return answer.ok_or(if this.killed() { Ended::Interrupted } else { Ended::TimedOut });
+            return answer.ok_or(if cut_short { Ended::Interrupted } else { Ended::TimedOut });
         }
     }
 }
@@ -147,9 +178,9 @@ impl Completion {
 /// Sleeps until `deadline`, time since boot.
 ///
 /// # Errors
-/// [`Interrupted`] where the task is to end.
+/// [`Interrupted`] where the task is to end, or has a signal to take.
 pub(crate) fn sleep_until(deadline: Duration) -> Result<(), Interrupted> {
-    match park(Some(deadline), || None::<()>) {
+    match park(Some(deadline), Cut::BySignals, || None::<()>) {
         Ok(()) | Err(Ended::TimedOut) => Ok(()),
         Err(Ended::Interrupted) => Err(Interrupted),
     }

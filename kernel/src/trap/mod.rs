@@ -17,7 +17,7 @@ use units::VirtAddr;
 
 use crate::layout;
 use crate::percpu::{self, PerCpu};
-use crate::task::{self, stack};
+use crate::task::{self, Fault, stack};
 
 global_asm!(
     include_str!("vectors.s"),
@@ -47,12 +47,45 @@ extern "C" fn trap_rare_call(frame: &mut TrapFrame) {
 
 #[unsafe(no_mangle)]
 extern "C" fn trap_user_fault(frame: &mut TrapFrame, esr: u64) {
-    // Without its tag, also for `si_addr`, as on Linux without SA_EXPOSE_TAGBITS.
-    let far = layout::untagged(arch::cpu::far());
+    let tagged = arch::cpu::far();
+    let far = layout::untagged(tagged);
     arch::irq::enable();
-    if let Err(signal) = user_fault(Esr::new(esr), far, frame) {
-        task::signal::fault(frame, esr, signal);
+    let decoded = Esr::new(esr);
+    if let Err(mut signal) = user_fault(decoded, far, frame) {
+        // The tag goes where the handler is entered, unless it asked for it (SA_EXPOSE_TAGBITS).
+        if decoded.abort().is_some() && signal.address == far {
+            signal.address = tagged;
+        }
+        task::signal::fault(frame, esr, signal, shown(decoded, esr, far));
     }
+}
+
+/// What a handler finds beside the signal (Linux: `set_thread_esr`, `arm64_notify_die`); `None` where it finds what it
+/// found the last time.
+fn shown(decoded: Esr, esr: u64, far: u64) -> Option<Fault> {
+    use arch::esr::Class;
+    /// ESR_EL1.EC, IL; and of a data abort, whether it was by cache maintenance and whether it was a store.
+    const KEPT: u64 = 0xfe00_0000;
+    const KEPT_OF_DATA: u64 = KEPT | 1 << 8 | 1 << 6;
+    /// A translation fault at level 0.
+    const FAULT: u64 = 0b100;
+    let of_memory = access_of(decoded).is_some() || decoded.is_alignment_fault();
+    Some(match decoded.class() {
+        // Of a kernel address a program learns no more than that it may not touch it.
+        Class::DataAbortLower if of_memory && far >= layout::USER_END => {
+            Fault { address: far, syndrome: esr & KEPT_OF_DATA | FAULT }
+        }
+        Class::InstructionAbortLower if of_memory && far >= layout::USER_END => {
+            Fault { address: far, syndrome: esr & KEPT | FAULT }
+        }
+        Class::DataAbortLower | Class::InstructionAbortLower if of_memory => Fault { address: far, syndrome: esr },
+        Class::DataAbortLower | Class::InstructionAbortLower | Class::PcAlignment | Class::SpAlignment => {
+            Fault { address: 0, syndrome: esr }
+        }
+        Class::PointerAuthFailed => Fault { address: 0, syndrome: esr },
+        Class::Brk | Class::FloatingPoint => return None,
+        _ => Fault::NONE,
+    })
 }
 
 /// Serves a program's exception, or answers the signal it earns (Linux: `fault_info`, `arm64_notify_die`).
@@ -72,12 +105,21 @@ fn user_fault(esr: Esr, far: u64, frame: &mut TrapFrame) -> Result<(), FaultSign
         Class::Breakpoint | Class::SoftwareStep | Class::Watchpoint | Class::Brk => {
             signal(signal::SIGTRAP, signal::TRAP_BRKPT, pc)
         }
-        Class::FloatingPoint => signal(signal::SIGFPE, 0, pc),
+        Class::FloatingPoint => signal(signal::SIGFPE, float_code(esr), pc),
         Class::PointerAuthFailed => signal(signal::SIGILL, signal::ILL_ILLOPN, pc),
         // The second with FEAT_IDST, where such a read has a syndrome of its own.
         Class::Unknown | Class::SystemRegister if emulate::identification(frame) => Ok(()),
         _ => signal(signal::SIGILL, signal::ILL_ILLOPC, pc),
     }
+}
+
+/// Which exception a trapped floating-point instruction raised, if the CPU says so (`do_fpsimd_exc`).
+fn float_code(esr: Esr) -> i32 {
+    const SAYS_SO: u32 = 1 << 23;
+    let raised = |bit: u32| esr.specific() >> bit & 1 != 0;
+    let codes = [signal::FPE_FLTINV, signal::FPE_FLTDIV, signal::FPE_FLTOVF, signal::FPE_FLTUND, signal::FPE_FLTRES];
+    let found = (0..).zip(codes).find(|(bit, _)| raised(*bit)).map(|(_, code)| code);
+    found.filter(|_| esr.specific() & SAYS_SO != 0).unwrap_or(signal::FPE_FLTUNK)
 }
 
 /// The memory behind a program's address did not answer: whether it is persistent memory, which is a bad block then.

@@ -1,4 +1,4 @@
-//! `ppoll`: which descriptors are ready. Files and devices always are; the terminal is when a read would not wait.
+//! `ppoll`: which descriptors are ready. Files and devices always are; the terminal is when a read or a write would not wait.
 
 use core::time::Duration;
 
@@ -11,13 +11,13 @@ use alloc::vec::Vec;
 use crate::console::terminal::TERMINAL;
 use crate::heap;
 use crate::syscall::{Args, time};
-use crate::task::current;
+use crate::task::{current, signal};
 use crate::task::wait::Ended;
 use crate::timer;
 use crate::uaccess::{UserPtr, read_user, write_user};
 use crate::vfs::Files;
 
-/// `ppoll(fds, count, timeout, mask, size)`. The mask is looked at and not used: no signal is delivered to a handler.
+/// `ppoll(fds, count, timeout, mask, size)`. While it waits, the thread blocks `mask` and no other signals.
 pub(crate) fn sys_ppoll(a: &Args) -> Result<u64, Errno> {
     let [fds, count, timeout, mask, size, _] = a.a;
     let deadline = match timeout {
@@ -31,20 +31,28 @@ pub(crate) fn sys_ppoll(a: &Args) -> Result<u64, Errno> {
         if size != size_of::<Sigset>() as u64 {
             return Err(Errno::EINVAL);
         }
-        read_user::<Sigset>(UserPtr::new(mask))?;
+        signal::block_meanwhile(current(), read_user::<Sigset>(UserPtr::new(mask))?);
     }
-    if count > Files::LIMIT as u64 {
-        return Err(Errno::EINVAL);
-    }
-    let mut asked = read_all(UserPtr::new(fds), count as usize)?;
-    let ready = wait(&mut asked, deadline)?;
-    for (index, one) in asked.iter().enumerate() {
-        write_user(UserPtr::new(fds).add((index * size_of::<PollFd>()) as u64), one)?;
+    let outcome = poll(UserPtr::new(fds), count, deadline);
+    if mask != 0 && outcome != Err(Errno::EINTR) {
+        signal::restore_mask(current());
     }
     if let Some(deadline) = deadline {
         // Linux tells what is left, and does not mind where that cannot be stored.
         let left = deadline.saturating_sub(timer::now());
         let _ = write_user(UserPtr::new(timeout), &time::timespec(left));
+    }
+    outcome
+}
+
+fn poll(fds: UserPtr, count: u64, deadline: Option<Duration>) -> Result<u64, Errno> {
+    if count > Files::LIMIT as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut asked = read_all(fds, count as usize)?;
+    let ready = wait(&mut asked, deadline)?;
+    for (index, one) in asked.iter().enumerate() {
+        write_user(fds.add((index * size_of::<PollFd>()) as u64), one)?;
     }
     Ok(ready)
 }

@@ -4,7 +4,7 @@
 //! short.
 
 use super::File;
-use crate::task::wait::WaitQueue;
+use crate::task::wait::{Interrupted, WaitQueue};
 use crate::vfs::Vnode;
 use abi::Errno;
 use alloc::vec::Vec;
@@ -107,7 +107,7 @@ impl File {
         };
         match waits {
             Waits::No => try_once().unwrap_or(Err(Errno::EAGAIN)),
-            Waits::Yes => WAITING.wait_until(try_once)?,
+            Waits::Yes => WAITING.wait_until_deadline(None, try_once).map_err(|_| Interrupted)?,
         }
     }
 
