@@ -5,7 +5,7 @@
 # exit status is QEMU's own, which is what the kernel said by semihosting; 124 is a time-out, 125 a request that
 # cannot be carried out. Messages of this script go to stderr and begin with `qemu-run.sh:`.
 set -uo pipefail
-{ : <&0; } 2>/dev/null || exec </dev/null # a caller may have closed it
+{ : 3<&0; } 2>/dev/null || exec </dev/null # a caller may have closed it; `<&0` alone would not look
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd) || exit 125
 
@@ -107,7 +107,7 @@ case $level in
 1) world="virtualization=off" ;;
 2) world="virtualization=on" ;;
 3) world="virtualization=on,secure=on" ;;
-*) refuse "--el wants 2 or 1, not '$level'" ;;
+*) refuse "--el wants 2, 1 or 3, not '$level'" ;;
 esac
 
 case $carrier in
@@ -129,6 +129,12 @@ flat=
 [[ -z $address || -n $flat ]] || refuse "--at is for a flat image, which $kernel is not"
 [[ -z $address || $address =~ ^0x[0-9a-fA-F]{1,12}$ ]] || refuse "--at wants an address such as 0x40210000, not '$address'"
 ((${address:-0} % 65536 == 0)) || refuse "--at wants a multiple of 64 KiB, not '$address'"
+# RAM begins at 1 GiB. An image that hangs over its end could not even say so: what it clears and the tables it makes lie there.
+if [[ -n $address ]]; then
+    length=$(od -An -tu8 -j16 -N8 "$kernel") || refuse "$kernel cannot be read"
+    ((address >= 0x40000000 && address + length <= 0x40000000 + ram_bytes)) ||
+        refuse "--at $address: the image's $((length >> 10)) KiB do not lie in RAM, which is $ram at 0x40000000"
+fi
 
 # Locks each medium for as long as QEMU, which inherits the descriptors, is alive.
 locks=()

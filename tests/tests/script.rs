@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use machine_tests::{Image, Machine, root};
+use machine_tests::{Image, Machine, built, root};
 
 #[test]
 fn bad_words_are_refused_with_125() {
@@ -17,6 +17,7 @@ fn bad_words_are_refused_with_125() {
         ("--mem", "0", "--mem"),
         ("--timeout", "0", "--timeout"),
         ("--timeout", "soon", "--timeout"),
+        ("--at", "0x40210000", "for a flat image"),
         ("--kernel", "/no/such/kernel", "no kernel"),
         ("--pmem", "/no/such/medium", "no pmem file"),
         ("--pmem", "/", "not a file"),
@@ -24,6 +25,34 @@ fn bad_words_are_refused_with_125() {
     ] {
         Machine::bare().word(option, value).run().status(125).complains(complaint);
     }
+}
+
+#[test]
+fn a_flat_image_lies_in_ram_at_a_multiple_of_64_kib() {
+    let flat = built("vitrine.bin");
+    for (address, complaint) in [
+        ("0x40211000", "a multiple of 64 KiB"),
+        ("1075904512", "an address such as"),
+        ("0x0", "do not lie in RAM"),
+        ("0x5fff0000", "do not lie in RAM"),
+        ("0x60000000", "do not lie in RAM"),
+    ] {
+        let machine = Machine::bare().word("--kernel", &flat.to_string_lossy()).word("--at", address);
+        machine.run().status(125).complains(complaint);
+    }
+}
+
+/// By a shell, because a process that Rust starts has something as its stdin.
+#[test]
+fn a_closed_stdin_has_ended() {
+    let image = Image::fresh();
+    let line = format!(
+        "{}/qemu-run.sh --pmem {} --timeout 60 --append init=/bin/sh <&-",
+        root().display(),
+        image.path().display()
+    );
+    let output = Command::new("bash").args(["-c", &line]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
