@@ -44,11 +44,13 @@ fn the_medium_is_clean_wherever_the_power_goes() {
 }
 
 #[test]
-fn both_carriers_see_the_same_medium() {
+fn all_carriers_see_the_same_medium() {
     let image = Image::fresh();
     Machine::with(&image).init("/bin/example3 /data/example3").run().status(0);
-    let ended = Machine::with(&image).word("--carrier", "numa").init("/bin/example3 /data/example3 check").run();
-    ended.status(0).says(NEW);
+    for carrier in ["numa", "dt", "ivshmem"] {
+        let machine = Machine::with(&image).word("--carrier", carrier);
+        machine.init("/bin/example3 /data/example3 check").run().status(0).says(NEW);
+    }
 }
 
 #[test]
