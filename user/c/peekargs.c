@@ -429,6 +429,37 @@ static int act(const char *how, const char *file)
     return 1;
 }
 
+/* What the other calls on memory make of a peek. */
+static void memory_calls(void)
+{
+    unsigned char there[4] = {0};
+    int fd = fresh(O_RDONLY);
+    unsigned char *p = peek_or_die(fd, 0, SIZE), *q;
+    int wrong[] = {MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_POPULATE_WRITE, MADV_WIPEONFORK};
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "advice %d about a peek", wrong[i]);
+        REFUSED(name, EINVAL, madvise(p, 4 * PAGE, wrong[i]));
+    }
+    check("other advice about a peek",
+          madvise(p, 4 * PAGE, MADV_WILLNEED) == 0 && madvise(p, 4 * PAGE, MADV_POPULATE_READ) == 0);
+    check("a peek is in memory", mincore(p, 4 * PAGE, there) == 0 && there[0] & there[1] & there[2] & there[3] & 1);
+    check("a peek can be locked", mlock(p, 4 * PAGE) == 0 && munlock(p, 4 * PAGE) == 0);
+    check("and synced", msync(p, 4 * PAGE, MS_SYNC) == 0);
+    REFUSED("remap_file_pages of a peek", EINVAL, syscall(SYS_remap_file_pages, p, PAGE, 0, 1, 0));
+    REFUSED("a peek does not grow", EFAULT, mremap(p, 4 * PAGE, 5 * PAGE, 0));
+    REFUSED("nor where it may move", EFAULT, mremap(p, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE));
+    check("and is as it was", same(p, 0, 0, SIZE));
+    check("a peek shrinks", mremap(p, 4 * PAGE, 3 * PAGE, 0) == p && same(p, 0, 0, 3 * PAGE) && !readable(p + 3 * PAGE));
+    void *room = mmap(0, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    q = mremap(p + PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+    check("a part of a peek moves", q == room && same(q, 0, PAGE, 2 * PAGE) && !readable(p + PAGE));
+    check("what stays is still the peek", unpeek(p) == 0 && !readable(p) && same(q, 0, PAGE, 2 * PAGE));
+    check("what has moved is one of its own", unpeek(q) == 0 && !readable(q));
+    munmap(room, 4 * PAGE);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && argv[1][0] == '-')
@@ -445,6 +476,7 @@ int main(int argc, char **argv)
     sizes_and_names();
     space();
     protection();
+    memory_calls();
     ends();
     many();
     unlink(path), unlink(other);

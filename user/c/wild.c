@@ -196,6 +196,9 @@ static void memory(void)
             syscall(SYS_mmap, read_only, PAGE, rw, anon | MAP_FIXED_NOREPLACE, -1, 0));
     REFUSED("mmap at an offset that is no page", EINVAL, syscall(SYS_mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, file, 1));
     REFUSED("mmap of no descriptor", EBADF, syscall(SYS_mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, 999, 0));
+    EACH_WILD("mincore's vector", 1, syscall(SYS_mincore, read_only, PAGE, w));
+    REFUSED("mlock of the kernel", ENOMEM, syscall(SYS_mlock, wild[1].address, PAGE));
+    REFUSED("mremap of the kernel", EFAULT, syscall(SYS_mremap, wild[1].address, PAGE, 2 * PAGE, MREMAP_MAYMOVE));
     REFUSED("munmap of no page", EINVAL, syscall(SYS_munmap, unmapped + 1, PAGE));
     REFUSED("munmap of no bytes", EINVAL, syscall(SYS_munmap, unmapped, 0));
     REFUSED("munmap of the kernel", EINVAL, syscall(SYS_munmap, wild[1].address, PAGE));
