@@ -26,6 +26,7 @@ macro_rules! counters {
         pub(crate) fn each(mut act: impl FnMut(&str, u64)) {
             $(act($shown, $name.get());)*
             let upkeep = crate::vfs::root_node().map_or(0, |root| root.fs().upkeep_fences());
+            act("frames_used", crate::frames::usage().0.get());
             act("fences", FENCES.get() - upkeep.min(FENCES.get()));
             act("checkpoint_fences", upkeep);
             act("descriptors", mm::table::descriptors_written());

@@ -99,6 +99,17 @@ fn signals_are_the_same_without_the_new_things() {
     all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/signals").run());
 }
 
+#[test]
+fn children_are_those_of_linux() {
+    all_pass(&run("/bin/forks"));
+}
+
+#[test]
+fn children_are_the_same_without_the_new_things() {
+    let image = Image::fresh();
+    all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/forks").run());
+}
+
 /// The CPUs that the kernel is made for: what they have differs, the one binary does not.
 fn features_on(cpu: &str) {
     let image = Image::fresh();
