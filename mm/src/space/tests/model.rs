@@ -167,6 +167,8 @@ impl Both<'_> {
 
     fn forget(&mut self, page: u64, len: u64) {
         self.model.retain(|at, _| !(page..page + len).contains(at));
+        // What was dirty there is on the pages' own descriptors.
+        self.dirty.retain(|at| !(page..page + len).contains(at));
     }
 
     fn map(&mut self, page: u64, len: u64, prot: Prot, shown: Option<(usize, u64)>, how: u8) {
@@ -251,6 +253,8 @@ impl Both<'_> {
     fn remapped(&mut self, page: u64, old: u64, new: u64, to: u64, twin: bool) {
         let first = self.model[&page].clone();
         let kept: Vec<Page> = (0..old.min(new)).map(|n| self.model[&(page + n)].clone()).collect();
+        let dirty: Vec<u64> = (0..old.min(new)).filter(|n| self.dirty.contains(&(page + n))).collect();
+        self.dirty.retain(|at| !(page..page + old).contains(at));
         if to != page {
             self.forget(to, new);
         }
@@ -266,6 +270,7 @@ impl Both<'_> {
             let grown = Page { shows: first.shows.further(n), written: None, ..first.clone() };
             self.model.insert(to + n, kept.get(n as usize).cloned().unwrap_or(grown));
         }
+        self.dirty.extend(dirty.iter().map(|n| to + n));
     }
 
     fn lock(&mut self, page: u64, len: u64, on: bool) {
@@ -309,6 +314,7 @@ impl Both<'_> {
             let old = self.model.get_mut(&(page + n)).unwrap();
             assert!(shared(old));
             (old.shows, old.written) = (Shows::Shared(0, index + n), None);
+            self.dirty.remove(&(page + n));
         }
     }
 
