@@ -12,7 +12,7 @@ use units::{ByteLen, PAGE_SIZE, Pfn, VirtAddr, VirtRange};
 
 use crate::kmap::{self, Kmap, kmap_atomic, kunmap_atomic};
 use crate::mmu::KernelFrames;
-use crate::space::Space;
+use crate::space::{Promise, SharedMemory, Shown, Space};
 use crate::testing::kernel_test;
 use crate::uaccess::{Fault, UserPtr, copy_from_user, copy_to_user, read_cstr, read_user, write_user};
 use crate::{frames, layout, task};
@@ -156,6 +156,38 @@ kernel_test! {
                 assert_eq!(write_user(UserPtr::new(foreign), &0u64), Err(Fault));
             }
         });
+    }
+
+    /// Two spaces share memory: each sees the other's stores, a page is made once, and all of it goes with the last.
+    fn spaces_share_memory() {
+        drop(Space::new().unwrap());
+        let before = frames::usage().0;
+        let memory = SharedMemory::new(2, Promise::Made).unwrap();
+        let map_shared = |space: &Space| {
+            let what = What::Shared { backing: Shown::Memory(memory.clone()), pgoff: 0 };
+            let (place, len) = (Place::Fixed(VirtAddr::new(AT)), 3 * PAGE_SIZE);
+            let request = Request { place, len, prot: Prot::RW, flags: VmaFlags::empty(), what };
+            assert!(space.lock().map(request).is_ok());
+        };
+        let first = Space::new().unwrap();
+        map_shared(&first);
+        with_space(|second| {
+            map_shared(second);
+            assert_eq!(read_user(UserPtr::new(AT)), Ok(0u64));
+            task::current().replace_space(Some(Arc::clone(&first)));
+            write_user(UserPtr::new(AT), &7u64).unwrap();
+            assert_eq!(read_user::<u64>(UserPtr::new(AT + 2 * PAGE_SIZE)), Err(Fault));
+            let found = follow(&first, AT, Follow::WRITE).unwrap().unwrap();
+            assert_eq!(follow(second, AT, Follow::empty()).unwrap().unwrap().frame, found.frame);
+            drop(task::current().replace_space(None));
+        });
+        with_space(|third| {
+            map_shared(third);
+            assert_eq!(read_user(UserPtr::new(AT)), Ok(7u64));
+        });
+        drop(first);
+        drop(memory);
+        assert_eq!(frames::usage().0, before);
     }
 
     /// Between `kmap_atomic` and its release a copy does not wait for a page, and makes none.
