@@ -169,3 +169,56 @@ kernel_test! {
         frames::free_block(block, count);
     }
 }
+
+/// Takes frames until none is left; each holds the number of the one taken before it.
+fn take_all_frames() -> Option<Pfn> {
+    let mut last = None;
+    while let Ok(frame) = frames::alloc() {
+        // SAFETY: the frame was free, so it is RAM in the linear map that nobody uses.
+        unsafe { layout::linear(frame.base()).cast::<Option<Pfn>>().write(last) };
+        last = Some(frame);
+    }
+    last
+}
+
+/// Gives the last of them back; answers the one before.
+fn give_frame(last: Option<Pfn>) -> Option<Pfn> {
+    let frame = last?;
+    // SAFETY: `take_all_frames` wrote it, and nobody else has the frame.
+    let before = unsafe { layout::linear(frame.base()).cast::<Option<Pfn>>().read() };
+    frames::free(frame);
+    before
+}
+
+kernel_test! {
+    /// A copy of an address space that runs out of frames anywhere gives all of them back.
+    fn a_fork_without_memory_leaves_nothing_behind() {
+        let parent = Space::new().unwrap();
+        for at in [0x40_0000, 0x7000_0000, 0x55_0000_0000] {
+            let place = Place::Fixed(VirtAddr::new(at));
+            let request =
+                Request { place, len: 8 * PAGE_SIZE, prot: Prot::RW, flags: VmaFlags::empty(), what: What::Anonymous };
+            parent.lock().map(request).map(drop).unwrap_or_else(|_| panic!("not mapped"));
+            (0..8).for_each(|page| parent.fault(VirtAddr::new(at + page * PAGE_SIZE), Access::Write).unwrap());
+        }
+        let mut taken = take_all_frames();
+        let mut refused = 0;
+        loop {
+            let before = frames::usage().0;
+            let outcome = parent.fork();
+            let done = outcome.is_ok();
+            drop(outcome);
+            assert_eq!(frames::usage().0, before);
+            if done {
+                break;
+            }
+            refused += 1;
+            taken = give_frame(taken);
+        }
+        while taken.is_some() {
+            taken = give_frame(taken);
+        }
+        // At least a table of each level had to be made.
+        assert!(refused >= 4, "{refused}");
+    }
+}
