@@ -2,6 +2,7 @@
 
 use crc::{CRC_32_ISCSI, Crc, Digest, Table};
 use spin::Once;
+use zerocopy::IntoBytes;
 
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
@@ -70,11 +71,10 @@ impl Salt {
     /// The checksum of a structure whose own checksum field, taken as zero, lies at bytes 4 to 7.
     pub(crate) fn crc_of(self, bytes: &[u8]) -> u32 {
         let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return self.crc(bytes) };
-        // Sixteen bytes are one step of the table: the short parts go as one.
-        let mut front = [0; 16];
-        front[..8].copy_from_slice(&self.0.to_le_bytes());
-        front[8..12].copy_from_slice(&head[..4]);
-        plain(&[&front, rest])
+        // Sixteen bytes are one step of the table: the short parts go as one, in words that are aligned.
+        let [a, b, c, d, ..] = *head;
+        let front = [self.0.to_le(), u64::from(u32::from_le_bytes([a, b, c, d])).to_le()];
+        plain(&[front.as_bytes(), rest])
     }
 }
 

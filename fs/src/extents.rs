@@ -66,7 +66,7 @@ impl Extent {
     }
 
     /// The two as one, where they adjoin in file and medium and no pin up to `newest_pin` tells them apart.
-    fn merged(&self, next: &Self, newest_pin: Option<u64>) -> Option<Self> {
+    pub(crate) fn merged(&self, next: &Self, newest_pin: Option<u64>) -> Option<Self> {
         let adjoin =
             self.end() == next.file && self.start + u64::from(self.blocks) == next.start && self.state == next.state;
         let alike = self.birth == next.birth || newest_pin.is_none_or(|pin| pin < self.birth.min(next.birth));
@@ -160,18 +160,22 @@ impl Extents {
         }
     }
 
-    /// Makes `new`, sorted and inside the file blocks `from..to`, all that is mapped there; what was goes to `removed`.
+    /// Makes `new`, sorted and inside the file blocks `from..to`, all that is mapped there; `removed` is shown what was.
     pub(crate) fn replace(
         &mut self,
         (from, to): (u64, u64),
         new: &[Extent],
         newest_pin: Option<u64>,
-        removed: &mut Vec<Extent>,
+        mut removed: impl FnMut(Extent),
     ) {
         if from >= to {
             return;
         }
-        let before = removed.len();
+        let mut gone = 0;
+        let mut removed = |extent: Extent| {
+            gone += u64::from(extent.blocks);
+            removed(extent);
+        };
         let chunks = Arc::make_mut(self.chunks.get_or_insert_default());
         if chunks.is_empty() {
             chunks.push(Chunk { first: from, list: Arc::default() });
@@ -183,7 +187,7 @@ impl Extents {
         for chunk in &further {
             list.extend_from_slice(&chunk.list);
         }
-        edit(list, (from, to), new, newest_pin, removed);
+        edit(list, (from, to), new, newest_pin, &mut removed);
         if list.len() > CHUNK {
             let pieces: Vec<Chunk> = list.chunks(CHUNK / 2).map(|piece| Chunk::of(piece.to_vec())).collect();
             chunks.splice(low..=low, pieces);
@@ -195,8 +199,7 @@ impl Extents {
         if chunks.is_empty() {
             self.chunks = None;
         }
-        let total = |list: &[Extent]| list.iter().map(|extent| u64::from(extent.blocks)).sum::<u64>();
-        self.blocks = self.blocks + total(new) - total(&removed[before..]);
+        self.blocks = self.blocks + new.iter().map(|extent| u64::from(extent.blocks)).sum::<u64>() - gone;
     }
 
     fn chunks(&self) -> &[Chunk] {
@@ -231,7 +234,7 @@ fn edit(
     (from, to): (u64, u64),
     new: &[Extent],
     newest_pin: Option<u64>,
-    removed: &mut Vec<Extent>,
+    removed: &mut impl FnMut(Extent),
 ) {
     let mut low = list.partition_point(|extent| extent.end() <= from);
     let mut high = list.partition_point(|extent| extent.file < to).max(low);
@@ -251,7 +254,7 @@ fn edit(
         put(list[low]);
     }
     for old in &list[old_low..old_high] {
-        removed.push(old.cut(from, to));
+        removed(old.cut(from, to));
     }
     if let Some(first) = list[old_low..old_high].first().filter(|first| first.file < from) {
         put(first.cut(first.file, from));
@@ -289,12 +292,12 @@ mod tests {
     fn adjoining_extents_become_one_unless_a_pin_tells_them_apart() {
         let mut extents = Extents::default();
         let mut removed = Vec::new();
-        extents.replace((0, 4), &[extent(0, 100, 4)], None, &mut removed);
-        extents.replace((4, 6), &[Extent { birth: 1, ..extent(4, 104, 2) }], Some(0), &mut removed);
+        extents.replace((0, 4), &[extent(0, 100, 4)], None, |extent| removed.push(extent));
+        extents.replace((4, 6), &[Extent { birth: 1, ..extent(4, 104, 2) }], Some(0), |extent| removed.push(extent));
         assert_eq!(extents.count(), 2);
-        extents.replace((6, 7), &[Extent { birth: 2, ..extent(6, 106, 1) }], Some(0), &mut removed);
+        extents.replace((6, 7), &[Extent { birth: 2, ..extent(6, 106, 1) }], Some(0), |extent| removed.push(extent));
         assert_eq!(extents.count(), 2);
-        extents.replace((7, 8), &[Extent { birth: 3, ..extent(7, 107, 1) }], None, &mut removed);
+        extents.replace((7, 8), &[Extent { birth: 3, ..extent(7, 107, 1) }], None, |extent| removed.push(extent));
         assert_eq!((extents.count(), removed.len()), (2, 0), "only what is touched is merged");
         assert_eq!(extents.map(FileOff::new(5 * BLOCK + 7)).addr.get(), 105 * BLOCK + 7);
     }
@@ -309,7 +312,7 @@ mod tests {
             for (number, (from, len, start)) in steps.into_iter().enumerate() {
                 let new: Vec<Extent> = start.iter().map(|&start| extent(from, start, len as u32)).collect();
                 let mut removed = Vec::new();
-                extents.replace((from, from + len), &new, None, &mut removed);
+                extents.replace((from, from + len), &new, None, |extent| removed.push(extent));
                 extents.validate();
                 for block in from..from + len {
                     let gone = removed.iter().find(|e| e.file <= block && block < e.end());

@@ -243,31 +243,26 @@ impl FileBody {
         self.version += 1;
         new.iter_mut().for_each(|extent| extent.birth = self.version);
         let newest_pin = self.pins.last().map(|pin| pin.version);
-        let mut removed = Vec::new();
-        self.extents.replace(range, new, newest_pin, &mut removed);
-        for extent in removed {
-            self.retire(extent, freed);
-        }
+        let Self { extents, version, pins, retired, .. } = self;
+        extents.replace(range, new, newest_pin, |extent| match pins.is_empty() {
+            true => freed.runs.push(run_of(&extent)),
+            false => Self::retire(extent, *version, (pins, retired), freed),
+        });
     }
 
-    /// Sorts an extent that died with this version: for pins, piece by piece, or free.
-    fn retire(&mut self, extent: Extent, freed: &mut Freed) {
-        let death = self.version;
-        if self.pins.is_empty() {
-            freed.runs.push(run_of(&extent));
-            return;
-        }
+    /// Sorts an extent that died with version `death`: for pins, piece by piece, or free.
+    fn retire(extent: Extent, death: u64, (pins, retired): (&[PinEntry], &mut Vec<Retired>), freed: &mut Freed) {
         let inside = |at: &u64| extent.file < *at && *at < extent.end();
-        let seeing = self.pins.iter().filter(|pin| pin.sees(&extent, death));
+        let seeing = pins.iter().filter(|pin| pin.sees(&extent, death));
         let mut cuts: Vec<u64> = seeing.flat_map(|pin| [pin.from, pin.to]).filter(inside).collect();
         cuts.extend([extent.file, extent.end()]);
         cuts.sort_unstable();
         cuts.dedup();
         for pair in cuts.windows(2) {
             let piece = extent.cut(pair[0], pair[1]);
-            if self.pins.iter().any(|pin| pin.sees(&piece, death)) {
+            if pins.iter().any(|pin| pin.sees(&piece, death)) {
                 freed.pinned += u64::from(piece.blocks);
-                self.retired.push(Retired { extent: piece, death });
+                retired.push(Retired { extent: piece, death });
             } else {
                 freed.runs.push(run_of(&piece));
             }

@@ -1,7 +1,7 @@
 //! The items of a record: each assigns one key, so that replaying one twice, or over a later state, does no harm.
 
 use alloc::vec::Vec;
-use core::mem::size_of;
+use core::mem::{offset_of, size_of};
 
 use units::Ino;
 use zerocopy::{FromBytes, IntoBytes};
@@ -49,6 +49,17 @@ fn header(kind: u16, text: usize, length: usize) -> ItemHeader {
 }
 
 impl Payload {
+    /// An empty one, in memory that an earlier one had.
+    pub(crate) fn reusing(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self { bytes, items: 0 }
+    }
+
+    /// The memory, to be used again.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The items' bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -85,6 +96,16 @@ impl Payload {
         let length = size_of::<ExtentsItem>() + size_of_val(runs);
         let item = ExtentsItem { header: header(kind::EXTENTS, 0, length), ino: ino.get().into(), first: first.into() };
         self.push(item.as_bytes(), runs.as_bytes());
+    }
+
+    /// Assigns the mapping of `ino` in the file blocks `range`, not empty: `extents`, and holes between.
+    pub(crate) fn mapping(&mut self, ino: Ino, range: (u64, u64), extents: &[Extent]) {
+        let at = self.bytes.len();
+        self.extents(ino, range.0, &[]);
+        each_run(extents, range, |run| self.bytes.extend_from_slice(run.as_bytes()));
+        let length = (self.bytes.len() - at) as u32;
+        let field = at + offset_of!(ItemHeader, length);
+        self.bytes[field..field + 4].copy_from_slice(&length.to_le_bytes());
     }
 
     /// Assigns a mapping that lies in extent blocks.
@@ -131,26 +152,30 @@ impl Payload {
 }
 
 /// The runs that say `extents`, with holes between, over the file blocks `from..to`.
-pub(crate) fn runs_of(extents: &[Extent], (from, to): (u64, u64)) -> Vec<RunItem> {
+pub(crate) fn runs_of(extents: &[Extent], range: (u64, u64)) -> Vec<RunItem> {
     let mut runs = Vec::new();
+    each_run(extents, range, |run| runs.push(run));
+    runs
+}
+
+fn each_run(extents: &[Extent], (from, to): (u64, u64), mut push: impl FnMut(RunItem)) {
     let mut at = from;
     for extent in extents {
-        push_hole(&mut runs, at, extent.file);
+        each_hole(at, extent.file, &mut push);
         let state = match extent.state {
             ExtentState::Written => run::WRITTEN,
             ExtentState::Unwritten => run::UNWRITTEN,
         };
-        runs.push(RunItem { start: extent.start.into(), blocks: extent.blocks.into(), state: state.into() });
+        push(RunItem { start: extent.start.into(), blocks: extent.blocks.into(), state: state.into() });
         at = extent.end();
     }
-    push_hole(&mut runs, at, to);
-    runs
+    each_hole(at, to, &mut push);
 }
 
-fn push_hole(runs: &mut Vec<RunItem>, mut from: u64, to: u64) {
+fn each_hole(mut from: u64, to: u64, push: &mut impl FnMut(RunItem)) {
     while from < to {
         let blocks = u32::try_from(to - from).unwrap_or(u32::MAX);
-        runs.push(RunItem { start: 0.into(), blocks: blocks.into(), state: run::HOLE.into() });
+        push(RunItem { start: 0.into(), blocks: blocks.into(), state: run::HOLE.into() });
         from += u64::from(blocks);
     }
 }

@@ -472,7 +472,7 @@ impl<M: Medium> Reader<'_, M> {
             at = end;
         }
         let loaded = self.loaded(ino, Kind::File)?;
-        loaded.extents.replace((first, at), &extents, None, &mut Vec::new());
+        loaded.extents.replace((first, at), &extents, None, drop);
         Ok(())
     }
 }

@@ -118,11 +118,11 @@ impl FreeSpace {
         self.free.saturating_sub(RESERVE)
     }
 
-    /// Takes blocks, in as few runs as there are and aligned to 2 MiB where many are wanted, and adds them to `runs`.
+    /// Takes blocks, in as few runs as there are and aligned to 2 MiB where many are wanted, and gives each run to `each`.
     ///
     /// # Errors
     /// [`Error::NoSpace`]; nothing is taken then.
-    pub(crate) fn take(&mut self, wish: Wish, runs: &mut Vec<Run>) -> Result<(), Error> {
+    pub(crate) fn take(&mut self, wish: Wish, mut each: impl FnMut(Run)) -> Result<(), Error> {
         let limit = match wish.purpose {
             Purpose::Grow => self.available(),
             Purpose::Shrink | Purpose::Checkpoint => self.free,
@@ -134,10 +134,7 @@ impl FreeSpace {
         while left > 0 {
             let Some(run) = self.pick(file, left, goal) else { return Err(Error::NoSpace) };
             self.cut(run);
-            match runs.last_mut() {
-                Some(last) if last.end() == run.first() => last.blocks += run.blocks,
-                _ => runs.push(run),
-            }
+            each(run);
             (file, left, goal) = (file + run.blocks, left - run.blocks, None);
         }
         Ok(())
@@ -356,7 +353,7 @@ mod tests {
                     space.give(&runs);
                 } else {
                     let (available, mut runs) = (space.available(), Vec::new());
-                    let taken = space.take(Wish { goal: goal.map(BlockNr::new), ..wish(blocks, file) }, &mut runs);
+                    let taken = space.take(Wish { goal: goal.map(BlockNr::new), ..wish(blocks, file) }, |run| runs.push(run));
                     prop_assert_eq!(taken.is_ok(), blocks <= available);
                     prop_assert_eq!(runs.iter().map(|run| run.blocks).sum::<u64>(), if taken.is_ok() { blocks } else { 0 });
                     for run in &runs {
@@ -377,10 +374,10 @@ mod tests {
     fn large_runs_keep_step_with_the_file_and_small_ones_fill_the_gaps() {
         let mut space = FreeSpace::new(8192, [Run::new(100, 8000)]);
         let mut runs = Vec::new();
-        space.take(wish(1000, 5), &mut runs).unwrap();
+        space.take(wish(1000, 5), |run| runs.push(run)).unwrap();
         assert_eq!((runs.len(), runs[0].first() % HUGE), (1, 5));
         let mut small = Vec::new();
-        space.take(wish(10, 0), &mut small).unwrap();
+        space.take(wish(10, 0), |run| small.push(run)).unwrap();
         assert!(small[0].end() < runs[0].first(), "the gap before comes first");
     }
 
@@ -388,10 +385,10 @@ mod tests {
     fn the_reserve_is_for_what_shrinks() {
         let mut space = FreeSpace::new(512, [Run::new(17, 495)]);
         let mut runs = Vec::new();
-        space.take(wish(space.available(), 0), &mut runs).unwrap();
-        assert_eq!(space.take(wish(1, 0), &mut runs), Err(Error::NoSpace));
+        space.take(wish(space.available(), 0), |run| runs.push(run)).unwrap();
+        assert_eq!(space.take(wish(1, 0), |run| runs.push(run)), Err(Error::NoSpace));
         assert_eq!(space.take_segment(Purpose::Grow), Err(Error::NoSpace));
-        space.take(Wish { purpose: Purpose::Shrink, ..wish(1, 0) }, &mut runs).unwrap();
+        space.take(Wish { purpose: Purpose::Shrink, ..wish(1, 0) }, |run| runs.push(run)).unwrap();
         for _ in 0..SPARES / 2 {
             space.take_segment(Purpose::Shrink).unwrap();
         }

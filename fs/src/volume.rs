@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::mem::size_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -60,6 +61,8 @@ pub(crate) struct Commit {
     pub(crate) tail: Tail,
     next_ino: u64,
     pub(crate) upkeep: Upkeep,
+    /// The last record's, for the next.
+    memory: Vec<u8>,
 }
 
 impl<M: Medium> Fs<M> {
@@ -153,7 +156,7 @@ impl<M: Medium> Fs<M> {
             uuid: superblock.uuid,
             read_only,
             damage,
-            commit: Mutex::new(Rank::FsCommit, Commit { tail, next_ino, upkeep }),
+            commit: Mutex::new(Rank::FsCommit, Commit { tail, next_ino, upkeep, memory: Vec::new() }),
             space: Mutex::new(Rank::FsSpace, space),
             nodes: Mutex::new(Rank::FsNodes, BTreeMap::new()),
             upkeep_fences: AtomicU64::new(upkeep_fences),
@@ -295,7 +298,7 @@ impl<M: Medium> Volume<M> {
     }
 
     /// Makes the transaction that `payload` says durable; from here on it has happened.
-    pub(crate) fn record(&self, commit: &mut Commit, payload: &Payload, purpose: Purpose) -> Result<(), Error> {
+    pub(crate) fn record(&self, commit: &mut Commit, payload: Payload, purpose: Purpose) -> Result<(), Error> {
         self.record_data(commit, payload, purpose, Batch::new().fence(&self.medium))
     }
 
@@ -303,19 +306,20 @@ impl<M: Medium> Volume<M> {
     pub(crate) fn record_data(
         &self,
         commit: &mut Commit,
-        payload: &Payload,
+        payload: Payload,
         purpose: Purpose,
         data: Batch<Durable>,
     ) -> Result<(), Error> {
-        let first = commit.tail.reserve(payload, &mut self.space.lock(), purpose);
+        let first = commit.tail.reserve(&payload, &mut self.space.lock(), purpose);
         let room = first.or_else(|refused| {
             // A checkpoint may have what is put aside for this.
             checkpoint::abandon(self, commit);
-            commit.tail.reserve(payload, &mut self.space.lock(), purpose).map_err(|_| refused)
+            commit.tail.reserve(&payload, &mut self.space.lock(), purpose).map_err(|_| refused)
         })?;
         commit.upkeep.own_segment(room.taken());
-        let _ = commit.tail.append(&self.medium, payload, room, &data);
-        checkpoint::repeat(self, commit, payload);
+        let _ = commit.tail.append(&self.medium, &payload, room, &data);
+        checkpoint::repeat(self, commit, &payload);
+        commit.memory = payload.into_memory();
         Ok(())
     }
 
@@ -354,6 +358,11 @@ impl<M: Medium> Volume<M> {
 }
 
 impl Commit {
+    /// A record's content, empty so far.
+    pub(crate) fn payload(&mut self) -> Payload {
+        Payload::reusing(core::mem::take(&mut self.memory))
+    }
+
     /// A number no inode has had.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::extents::{Extent, ExtentState, Extents};
 use crate::format::BLOCK;
 use crate::head_room;
 use crate::inode::Freed;
-use crate::items::{Meta, Payload};
+use crate::items::Meta;
 use crate::space::{Purpose, Wish};
 use crate::types::{Fallocate, MAX_FILE_SIZE, Time};
 use crate::volume::Commit;
@@ -80,7 +80,8 @@ impl<M: Medium> Node<M> {
         mapping.extend_from_slice(fresh.extents());
         mapping.sort_unstable_by_key(|extent| extent.file);
         let change = Mapping { range: (first, last), meta, purpose: Purpose::Grow };
-        self.record_mapping(commit, Payload::default(), &mapping, Batch::new(), &change)?;
+        let payload = commit.payload();
+        self.record_mapping(commit, payload, &mapping, Batch::new(), &change)?;
 
         let mut freed = Freed::default();
         let mut body = self.inode.body.lock();

@@ -73,14 +73,14 @@ impl<M: Medium> Node<M> {
         let mode = mode & 0o7777;
         let meta = Meta { kind, mode, nlink, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };
 
-        let mut payload = Payload::default();
+        let mut payload = commit.payload();
         payload.inode(ino, &meta);
         if let Some(target) = target {
             payload.target(ino, target);
         }
         payload.entry(self.inode.ino, name, Some(ino));
         payload.inode(self.inode.ino, &above);
-        self.volume.record(&mut commit, &payload, Purpose::Grow)?;
+        self.volume.record(&mut commit, payload, Purpose::Grow)?;
 
         let content = match (kind, target) {
             (Kind::Directory, _) => {
@@ -170,11 +170,11 @@ impl<M: Medium> Node<M> {
         }
         let before = victim.body.lock().meta;
         let meta = Meta { nlink: before.nlink.saturating_sub(1), ctime: now, ..before };
-        let mut payload = Payload::default();
+        let mut payload = commit.payload();
         payload.entry(self.inode.ino, name, None);
         payload.inode(victim.ino, &meta);
         payload.inode(self.inode.ino, &above);
-        self.volume.record(&mut commit, &payload, Purpose::Shrink)?;
+        self.volume.record(&mut commit, payload, Purpose::Shrink)?;
 
         victim.body.lock().meta = meta;
         self.remove_name(name, above)?;
@@ -214,11 +214,11 @@ impl<M: Medium> Node<M> {
         };
         let meta = gone_directory(&victim, now)?;
         above.nlink = above.nlink.saturating_sub(1);
-        let mut payload = Payload::default();
+        let mut payload = commit.payload();
         payload.entry(self.inode.ino, name, None);
         payload.inode(victim.ino, &meta);
         payload.inode(self.inode.ino, &above);
-        self.volume.record(&mut commit, &payload, Purpose::Shrink)?;
+        self.volume.record(&mut commit, payload, Purpose::Shrink)?;
 
         forget_directory(&victim, meta);
         self.remove_name(name, above)?;
@@ -252,14 +252,14 @@ impl<M: Medium> Node<M> {
             return Err(Error::TooManyLinks);
         }
         let meta = Meta { nlink: before.nlink + 1, ctime: now, ..before };
-        let mut payload = Payload::default();
+        let mut payload = commit.payload();
         payload.entry(self.inode.ino, name, Some(target.inode.ino));
         payload.inode(self.inode.ino, &above);
         if before.nlink == 0 {
             target.record_first_name(&mut commit, payload, meta)?;
         } else {
             payload.inode(target.inode.ino, &meta);
-            self.volume.record(&mut commit, &payload, Purpose::Grow)?;
+            self.volume.record(&mut commit, payload, Purpose::Grow)?;
         }
 
         target.inode.body.lock().meta = meta;
@@ -305,9 +305,9 @@ impl<M: Medium> Node<M> {
         }
         // An inode without a name is gone after a cut whatever a record says; its attributes live in memory alone.
         if before.nlink > 0 {
-            let mut payload = Payload::default();
+            let mut payload = commit.payload();
             payload.inode(self.inode.ino, &meta);
-            self.volume.record(&mut commit, &payload, Purpose::Grow)?;
+            self.volume.record(&mut commit, payload, Purpose::Grow)?;
         }
         self.inode.body.lock().meta = meta;
         Ok(())

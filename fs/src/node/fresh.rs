@@ -44,7 +44,7 @@ impl<'v, M: Medium> Fresh<'v, M> {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::NoMemory`].
     pub(super) fn take(volume: &'v Volume<M>, wish: Wish) -> Result<Self, Error> {
-        let mut fresh = Self::none(volume);
+        let mut fresh = Self { volume, extents: Vec::with_capacity(1) };
         fresh.add(wish, ExtentState::Written)?;
         Ok(fresh)
     }
@@ -54,20 +54,19 @@ impl<'v, M: Medium> Fresh<'v, M> {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::NoMemory`].
     pub(super) fn add(&mut self, wish: Wish, state: ExtentState) -> Result<(), Error> {
-        let mut runs = Vec::with_capacity(1);
-        {
-            let mut space = self.volume.free_space();
-            head_room::need(space.pieces(wish.blocks) * head_room::EXTENT)?;
-            space.take(wish, &mut runs)?;
-        }
-        let mut file = wish.file;
-        self.extents.extend(runs.iter().map(|run| {
+        let mut space = self.volume.free_space();
+        head_room::need(space.pieces(wish.blocks) * head_room::EXTENT)?;
+        let (extents, mut file) = (&mut self.extents, wish.file);
+        space.take(wish, |run| {
             // A run of more blocks than 32 bits count is longer than the largest file.
-            let extent = Extent { file, start: run.start.get(), birth: 0, blocks: run.blocks as u32, state };
+            let next = Extent { file, start: run.start.get(), birth: 0, blocks: run.blocks as u32, state };
             file += run.blocks;
-            extent
-        }));
-        Ok(())
+            let joined = extents.last().and_then(|last| last.merged(&next, None));
+            match (extents.last_mut(), joined) {
+                (Some(last), Some(both)) => *last = both,
+                _ => extents.push(next),
+            }
+        })
     }
 
     /// The blocks, as extents of the file.

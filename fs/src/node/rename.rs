@@ -9,7 +9,7 @@ use super::Node;
 use super::change::{MAX_LINKS, forget_directory, gone_directory, touched};
 use crate::error::Error;
 use crate::inode::{Content, Inode};
-use crate::items::{Meta, Payload};
+use crate::items::Meta;
 use crate::names;
 use crate::space::Purpose;
 use crate::types::{Kind, Rename, Time};
@@ -54,7 +54,7 @@ impl<M: Medium> Node<M> {
         names::checked(to_name)?;
         let all = Move { from: self, name, to: to_dir, to_name, moved, there };
         let Some(metas) = all.plan(how, now)? else { return Ok(()) };
-        let mut payload = Payload::default();
+        let mut payload = commit.payload();
         let back = if how == Rename::Exchange { all.there.as_ref().map(|inode| inode.ino) } else { None };
         payload.entry(self.inode.ino, name, back);
         payload.entry(to_dir.inode.ino, to_name, Some(all.moved.ino));
@@ -62,7 +62,7 @@ impl<M: Medium> Node<M> {
             payload.inode(inode.ino, meta);
         }
         let purpose = if all.there.is_some() && how == Rename::Replace { Purpose::Shrink } else { Purpose::Grow };
-        self.volume.record(&mut commit, &payload, purpose)?;
+        self.volume.record(&mut commit, payload, purpose)?;
         all.apply(how, &metas)?;
         drop(commit);
         Ok(())

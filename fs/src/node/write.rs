@@ -156,7 +156,8 @@ impl<M: Medium> Node<M> {
         let there = self.inode.body.lock().file()?.extents.count().min(range.1.saturating_sub(range.0));
         let extents = there as usize + fresh.extents().len();
         head_room::need(extents.saturating_mul(head_room::EXTENT))?;
-        self.record_mapping(commit, Payload::default(), fresh.extents(), batch, &Mapping { range, meta, purpose })?;
+        let payload = commit.payload();
+        self.record_mapping(commit, payload, fresh.extents(), batch, &Mapping { range, meta, purpose })?;
         let mut freed = Freed::default();
         {
             let mut body = self.inode.body.lock();
@@ -191,7 +192,7 @@ impl<M: Medium> Node<M> {
         payload.inode(self.ino(), meta);
         let list = self.name_extents(commit, extents, (*range, *purpose), &mut payload, &mut batch)?;
         let data = batch.fence(self.volume.medium());
-        self.volume.record_data(commit, &payload, *purpose, data)?;
+        self.volume.record_data(commit, payload, *purpose, data)?;
         // The log names the list for as long as it is replayed.
         let list = list.keep_runs();
         self.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
@@ -208,13 +209,15 @@ impl<M: Medium> Node<M> {
         payload: &mut Payload,
         batch: &mut Batch<Cleaned>,
     ) -> Result<Fresh<'_, M>, Error> {
-        let runs = runs_of(extents, range);
-        if runs.len() <= INLINE_RUNS {
-            if !runs.is_empty() {
-                payload.extents(self.ino(), range.0, &runs);
-            }
+        if range.0 >= range.1 {
             return Ok(Fresh::none(&self.volume));
         }
+        // Before each extent and behind the last may be a hole, the longest of which takes two runs.
+        if 2 * extents.len() + 3 <= INLINE_RUNS {
+            payload.mapping(self.ino(), range, extents);
+            return Ok(Fresh::none(&self.volume));
+        }
+        let runs = runs_of(extents, range);
         let blocks = lists::blocks_for(runs.len());
         let room = Fresh::take(&self.volume, Wish { blocks, file: 0, goal: None, purpose })?;
         let (generation, salt) = commit.stamp();
