@@ -179,7 +179,19 @@ routine el2_setup
 4:	mov	x1, #0x33ff			// CPTR_EL2: FP does not trap, SVE (which nobody is told of) does
 	msr	cptr_el2, x1
 	msr	hstr_el2, xzr			// nothing of AArch32 traps
-	mrs	x0, id_aa64dfr0_el1
+	mrs	x0, id_aa64mmfr1_el1
+	ubfx	x0, x0, #40, #4			// HCX
+	cbz	x0, 6f
+	msr	s3_4_c1_c2_2, xzr		// HCRX_EL2: nothing more to trap or to allow
+6:	mrs	x0, id_aa64mmfr0_el1
+	ubfx	x0, x0, #56, #4			// FGT: no register or instruction of EL1 traps one by one
+	cbz	x0, 6f
+	msr	s3_4_c1_c1_4, xzr		// HFGRTR_EL2
+	msr	s3_4_c1_c1_5, xzr		// HFGWTR_EL2
+	msr	s3_4_c1_c1_6, xzr		// HFGITR_EL2
+	msr	s3_4_c3_c1_4, xzr		// HDFGRTR_EL2
+	msr	s3_4_c3_c1_5, xzr		// HDFGWTR_EL2
+6:	mrs	x0, id_aa64dfr0_el1
 	ubfx	x1, x0, #8, #4			// PMUVer: 0 none, 15 not ours
 	mov	x2, #0
 	cbz	x1, 5f

@@ -157,10 +157,11 @@ impl<'a> Found<'a> {
         let mpidr = mpidr.ok_or_else(|| node.bad(Name::Reg))?;
         let enable = match node.text(Name::EnableMethod)? {
             Some("psci") => EnableMethod::Psci,
-            Some("spin-table") => match node.wide(Name::CpuReleaseAddr)? {
-                Some(at) => EnableMethod::SpinTable(PhysAddr::new(at)),
-                None => return Err(node.bad(Name::CpuReleaseAddr)),
-            },
+            // One that does not say where it waits cannot be started; the others go on without it.
+            Some("spin-table") => {
+                let at = node.wide(Name::CpuReleaseAddr).ok().flatten();
+                at.map_or(EnableMethod::Unknown, |at| EnableMethod::SpinTable(PhysAddr::new(at)))
+            }
             _ => EnableMethod::Unknown,
         };
         let cpu = Cpu { mpidr, enable, node: node.number(Name::NumaNodeId)? };
