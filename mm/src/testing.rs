@@ -54,6 +54,10 @@ pub(crate) struct Machine {
     pages: Vec<Page>,
     /// Whether the hardware keeps access flags and dirty states (cortex-a72 does not).
     pub(crate) hardware: Cell<bool>,
+    /// A store that another CPU makes while the next table is taken, if it can.
+    pub(crate) racing: Cell<Option<VirtAddr>>,
+    /// More frames than these are lent by then.
+    pub(crate) racing_from: Cell<usize>,
     /// The descriptors of the first blocks of files.
     blocks: Vec<Page>,
     /// A frame that has no descriptor.
@@ -79,6 +83,8 @@ impl Machine {
             pages: (0..frames + 2).map(|_| Page::new()).collect(),
             blocks: (0..64).map(|_| Page::new()).collect(),
             hardware: Cell::new(false),
+            racing: Cell::new(None),
+            racing_from: Cell::new(0),
             undescribed: Cell::new(u64::MAX),
             stored: RefCell::default(),
         };
@@ -325,6 +331,12 @@ impl Frames for Machine {
 
     fn alloc(&self) -> Result<Pfn, OutOfMemory> {
         self.walk_all();
+        if let Some(va) = self.racing.get()
+            && self.lent.borrow().len() > self.racing_from.get()
+        {
+            self.racing.set(None);
+            assert!(self.access(ASID, va, Access::Write), "the racing store faults");
+        }
         if let Some(left) = self.allowance.get() {
             self.allowance.set(Some(left.checked_sub(1).ok_or(OutOfMemory)?));
         }

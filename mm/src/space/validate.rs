@@ -1,5 +1,7 @@
 //! `validate_mm`: what must hold between any two calls.
 
+use alloc::vec::Vec;
+
 use units::VirtAddr;
 
 use super::protect::rights;
@@ -29,8 +31,13 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             total += vma.pages().get();
             locked += if vma.flags().contains(VmaFlags::LOCKED) { vma.pages().get() } else { 0 };
         }
-        let moved = self.vmas().filter(|vma| vma.shift != 0).count();
-        assert_eq!(moved, self.moved.len(), "what was moved");
+        let moved: Vec<_> = self.vmas().filter(|vma| vma.shift != 0).map(|vma| self.moved_mapper(vma)).collect();
+        assert_eq!(moved.len(), self.moved.len(), "what was moved");
+        for mapper in moved {
+            let mut known = false;
+            self.moved.showing(mapper.first, mapper.count, |other| known |= other == mapper);
+            assert!(known, "{mapper:?} is not in the index of what was moved");
+        }
         assert_eq!((total, locked), (self.total, self.locked), "total_vm, locked_vm");
         self.tables.each_leaf(&mut |leaf| self.validate_leaf(leaf));
     }

@@ -155,6 +155,33 @@ fn stores_to_shared_pages_are_seen_with_and_without_hardware() {
 }
 
 #[test]
+fn a_store_of_another_cpu_during_a_move_is_not_forgotten() {
+    let machine = Machine::new(64);
+    machine.hardware.set(true);
+    let mut space = space(&machine);
+    let backing = TestFile::new(0, 40, 0);
+    (0..40).for_each(|index| backing.prepare(index));
+    // Two pages on both sides of a border of tables, where they are and where they go.
+    map(&mut space, Request { place: Place::Fixed(page(511)), ..shared(0, 2, &backing) }).unwrap();
+    for n in [511, 512] {
+        write(&machine, &mut space, page(n), 1).unwrap();
+    }
+    let all = VirtRange::new(page(511), page(513)).unwrap();
+    space.clean(all, |_, _, _| {}).unwrap();
+    let to = VirtAddr::new(0x70_0000_0000 + pages(511));
+    // The first new place has its tables by then (two), the second needs one.
+    machine.racing_from.set(machine.lent() + 1);
+    machine.racing.set(Some(page(511)));
+    drop(space.remap(page(511), pages(2), pages(2), RemapPlace::Fixed(to)).unwrap());
+    assert_eq!(machine.racing.get(), None, "nobody raced");
+    let mut told = Vec::new();
+    let moved = VirtRange::new(to, VirtAddr::new(to.get() + pages(2))).unwrap();
+    space.clean(moved, |_, index, _| told.push(index)).unwrap();
+    assert_eq!(told, [0]);
+    end(&machine, space);
+}
+
+#[test]
 fn pages_grow_old_and_young_again() {
     for hardware in [false, true] {
         let machine = Machine::new(64);
