@@ -324,6 +324,10 @@ pub(super) fn leave(task: &Task, status: WaitStatus) -> Left {
 impl Tree {
     /// Gives the children of `pid` to init.
     fn adopt_children_of(&mut self, pid: u32) {
+        // The machine ends with init, and nobody is left to adopt.
+        if pid == INIT {
+            return;
+        }
         while let Some((&child, entry)) = self.entries.iter().find(|(_, entry)| entry.process.parent() == pid) {
             // To init every child is one like any other.
             entry.process.exit_signal.store(signal::SIGCHLD, Ordering::Relaxed);
