@@ -57,8 +57,8 @@ pub(crate) fn sys_set_tid_address(a: &Args) -> Result<u64, Errno> {
     Ok(u64::from(task.tid))
 }
 
-/// `set_robust_list(head, len)`: taken, and not walked: no memory is shared between processes yet, so that the owner of
-/// a robust futex and its waiters end together.
+/// `set_robust_list(head, len)`: taken, and not walked when the thread ends. Threads of one program end with it; who
+/// waits in memory that processes share for a robust futex whose owner died is not woken (docs/ABI.md).
 pub(crate) fn sys_set_robust_list(a: &Args) -> Result<u64, Errno> {
     const HEAD: u64 = 24;
     if a.a[1] == HEAD { Ok(0) } else { Err(Errno::EINVAL) }
