@@ -17,7 +17,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `start_brk..brk`: the bytes of the heap.
     pub fn heap(&self) -> VirtRange {
         let start = VirtAddr::new(self.start_brk);
-        VirtRange::new(start, VirtAddr::new(self.brk.max(self.start_brk))).expect("the end was made no lower")
+        VirtRange::new(start, VirtAddr::new(self.brk.max(self.start_brk)))
+            .unwrap_or_else(|| unreachable!("the end was made no lower"))
     }
 
     /// Moves the end of the heap to `want` and returns where it is now: unmoved if `want` lies below the start, if
