@@ -1,21 +1,18 @@
 //! Crash exploration: the plug is pulled at every fence inside a call, behind it, and while a mount recovers.
 //!
-//! [`workloads`] are the calls, [`explore`] runs one on the simulated medium and looks at what a power cut may leave,
-//! [`verify`] mounts such a state, compares it and uses it, and [`tree`] is what is compared. Here are the tests; run
-//! them with `--nocapture` to see the numbers. `VITRINE_CRASH=full` goes far beyond what `cargo test` has time for.
+//! [`workloads`] are the calls, and [`explore`] runs one on the simulated medium; the crate `fs-explore` looks at what a
+//! power cut may leave. Here are the tests; run them with `--nocapture` to see the numbers. `VITRINE_CRASH=full` goes
+//! far beyond what `cargo test` has time for.
 
 mod explore;
-mod tree;
-mod verify;
 mod workloads;
 
-use explore::{Effort, Numbers, Violation, cut_at_fences, explore, explore_with};
+use explore::{explore, explore_with};
 use fs::Fs;
+use fs_explore::{Depth, Effort, Numbers, Tree, Violation, cut_at_fences, verify};
 use pmem::medium::Medium;
 use pmem_sim::{Fault, SimMedium};
-use tree::Tree;
 use units::PmOff;
-use verify::{Depth, verify};
 use workloads::{Workload, during_a_checkpoint, finishing_the_checkpoint, turning, workloads};
 
 /// Explores every workload and prints what came of it; panics with every violation found.

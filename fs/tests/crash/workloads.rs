@@ -5,10 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fs::{Error, Fallocate, Fs, Linkable, Mount, NewNode, Node, Rename, SetAttr, Time, WriteAt};
+use fs_explore::fresh_with;
 use pmem_sim::SimMedium;
 use units::{ByteLen, FileOff, FileRange};
-
-use crate::explore::fresh_with;
 
 type World = Arc<Fs<SimMedium>>;
 type Step = Rc<dyn Fn(&World) -> Result<(), Error>>;

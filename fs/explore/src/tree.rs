@@ -11,7 +11,7 @@ use units::FileOff;
 
 /// Every path with what is found there.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Tree {
+pub struct Tree {
     entries: BTreeMap<String, Entry>,
 }
 
@@ -27,7 +27,7 @@ impl Tree {
     ///
     /// # Errors
     /// Whatever a call on the way was refused with: a good file system refuses none of them.
-    pub(crate) fn of(fs: &Arc<Fs<SimMedium>>) -> Result<Self, Error> {
+    pub fn of(fs: &Arc<Fs<SimMedium>>) -> Result<Self, Error> {
         let mut tree = Self { entries: BTreeMap::new() };
         tree.add("", &fs.root())?;
         Ok(tree)
@@ -68,7 +68,7 @@ impl Tree {
     }
 
     /// The first difference to another tree, in words.
-    pub(crate) fn difference(&self, other: &Self) -> String {
+    pub fn difference(&self, other: &Self) -> String {
         let paths = self.entries.keys().chain(other.entries.keys());
         let differing = paths.filter(|path| self.entries.get(*path) != other.entries.get(*path)).min();
         let Some(path) = differing else { return "none".to_owned() };

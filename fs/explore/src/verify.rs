@@ -8,14 +8,14 @@ use pmem::medium::Medium;
 use pmem_sim::SimMedium;
 use units::{ByteLen, FileOff};
 
-use crate::explore::cut_at_fences;
+use crate::cuts::cut_at_fences;
 use crate::tree::{Tree, names};
 
 const NOW: Time = Time::new(9_999, 9);
 
 /// How thoroughly a state is examined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Depth {
+pub enum Depth {
     /// Its recovery and use run undisturbed.
     Flat,
     /// The power fails again, at every fence of the recovery and of the first call behind it, into so many states.
@@ -26,7 +26,7 @@ pub(crate) enum Depth {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn verify(medium: SimMedium, depth: Depth) -> Result<(Tree, u64), String> {
+pub fn verify(medium: SimMedium, depth: Depth) -> Result<(Tree, u64), String> {
     let report = Fs::check(&medium);
     if report.has_errors() {
         return Err(format!("fsck: {:?} {:?}", report.refused, report.findings));
@@ -109,7 +109,7 @@ fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize)
 fn used_when_fresh(len: ByteLen) -> u64 {
     static USED: Mutex<BTreeMap<ByteLen, u64>> = Mutex::new(BTreeMap::new());
     *USED.lock().unwrap().entry(len).or_insert_with(|| {
-        let space = crate::explore::fresh(len).expect("a fresh file system").space();
+        let space = crate::cuts::fresh(len).expect("a fresh file system").space();
         space.blocks - space.free - space.log
     })
 }
