@@ -43,6 +43,7 @@ menu:
 	@echo '  make soak     random tests over and over for MINUTES=10'
 	@echo '  make check    what a reviewer would run: format, lints, docs, scripts'
 	@echo '  make bench    instructions per operation, beside Linux'
+	@echo '  make peer     our C programs on a real Linux and here, what they count side by side; T=name'
 	@echo '  make bootchart  each step of the boot in instructions, also as target/bootchart.svg'
 	@echo '  make gdb      wait at the first instruction, with symbols; PROGRAM=init'
 	@echo '  make build    the kernel target/vitrine.elf and .bin, the host tool target/release/vitrine'
@@ -168,6 +169,12 @@ bench: build bench-image
 bootchart: build bench-image
 	@tools/setup.sh qemu
 	@tools/bench/bootchart.sh target/bench.img
+
+# Not a test of ours: it fetches a kernel of Debian, which stays in target/peer.
+.PHONY: peer
+peer: build test-image
+	@tools/setup.sh qemu cross peer
+	@tools/peer/run.sh $(T)
 
 # --- Tests -----------------------------------------------------------------------------------------------------------
 

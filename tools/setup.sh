@@ -39,6 +39,11 @@ for need in "$@"; do
         ;;
     gdb) want gdb-multiarch gdb-multiarch ;;
     lint) want shellcheck shellcheck ;;
+    peer)
+        want cpio cpio
+        want xz xz-utils
+        PATH=$PATH:/usr/sbin:/sbin want mkfs.ext4 e2fsprogs
+        ;;
     *) fail "unknown need '$need'" ;;
     esac
 done

@@ -138,6 +138,7 @@ static void groups(void)
     pid_t one = start("waits", POSIX_SPAWN_SETPGROUP, 0);
     pid_t two = start("waits", POSIX_SPAWN_SETPGROUP, one);
     check("a group of two", one > 0 && two > 0 && getpgid(one) == one && getpgid(two) == one && getsid(two) == getpid());
+    usleep(20000); /* Linux lets a parent by vfork go on a little before the child counts as one that runs a program */
     check_errno("setpgid of a child that runs a program", setpgid(two, two), EACCES);
     check_errno("a wait for the own group, where nobody is", waitpid(0, 0, WNOHANG), ECHILD);
     check("a wait for a group that runs", waitpid(-one, 0, WNOHANG) == 0);
@@ -329,7 +330,9 @@ static void settings(void)
     int flags = fcntl(1, F_GETFL);
     fcntl(1, F_SETFL, flags | O_NONBLOCK);
     tcflow(1, TCOOFF);
-    ssize_t written = write(1, "", 1);
+    ssize_t written = 1;
+    for (int i = 0; i < 65536 && written == 1; i++) /* a UART may have a buffer, which takes some */
+        written = write(1, "", 1);
     int error = errno;
     tcflow(1, TCOON);
     fcntl(1, F_SETFL, flags);
