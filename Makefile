@@ -140,6 +140,8 @@ run:
 	@tools/setup.sh qemu
 	@$(MAKE) build
 	@[[ "$$PMEM" != target/root.img || -e target/root.img ]] || $(MAKE) image
+	@[[ "$$PMEM" != target/root.img || -z $$(find user abi/src -newer target/root.img -print -quit) ]] || \
+	    echo "make: target/root.img keeps older programs and whatever you changed in it; 'make image' makes it afresh" >&2
 	@[[ ! -t 0 ]] || echo 'make: ^D at the prompt ends it; ^A x stops QEMU' >&2
 ifeq ($(INIT),)
 	@./qemu-run.sh $(machine) --pmem "$$PMEM"

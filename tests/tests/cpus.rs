@@ -46,6 +46,17 @@ fn a_cpu_that_the_firmware_refuses_is_told_and_the_rest_go_on() {
     assert_eq!(told, ["CPU 2 (affinity 0x907) is not used: the firmware refused: Invalid parameters to PSCI call"]);
 }
 
+/// As Linux's `smp_init_cpus`: the first node of a CPU counts, and the boot CPU has one.
+#[test]
+fn a_cpu_node_that_repeats_another_is_told() {
+    let told = told_about(|tree| {
+        tree.at("/cpus/cpu@1").set("reg", cells(&[0]));
+        tree.at("/cpus/cpu@3").set("reg", cells(&[2]));
+    });
+    let reason = "its device tree node repeats the reg of another";
+    assert_eq!(told, [1, 3].map(|number| format!("CPU {number} (affinity {:#x}) is not used: {reason}", number - 1)));
+}
+
 /// Boots two CPUs at EL1, with bytes of their device tree changed in memory, because QEMU makes the node of the firmware
 /// itself: `pattern` is looked for, and each byte at an offset from there set.
 #[track_caller]

@@ -37,6 +37,8 @@ enum NotUp {
     EnableMethod,
     /// It waits in a spin table.
     SpinTable,
+    /// Another node before its own names the same CPU.
+    Repeated,
     /// The tree says PSCI, and names none.
     NoPsci,
     /// The firmware refused.
@@ -56,6 +58,7 @@ impl fmt::Display for NotUp {
         match self {
             Self::EnableMethod => write!(f, "no enable-method that this kernel knows"),
             Self::SpinTable => write!(f, "it waits in a spin table, and this kernel starts CPUs by PSCI"),
+            Self::Repeated => write!(f, "its device tree node repeats the reg of another"),
             Self::NoPsci => write!(f, "its enable-method is PSCI, and the device tree has no PSCI"),
             Self::Psci(error) => write!(f, "the firmware refused: {error}"),
             Self::OutOfMemory => write!(f, "out of memory"),
@@ -97,7 +100,8 @@ static BOOT_MODE: Once<BootMode> = Once::new();
 pub(crate) fn bring_up(platform: &Platform) {
     let boot = arch::cpu::mpidr() & AFFINITY;
     set_online(0, boot);
-    let mut others = platform.cpus.iter().filter(|cpu| cpu.mpidr != boot).peekable();
+    let own = platform.cpus.iter().position(|cpu| cpu.mpidr == boot);
+    let mut others = platform.cpus.iter().enumerate().filter(|(place, _)| Some(*place) != own).peekable();
     if others.peek().is_none() {
         return;
     }
@@ -106,8 +110,10 @@ pub(crate) fn bring_up(platform: &Platform) {
         Ok(parts) => parts,
         Err(reason) => return log::error!("no CPU but the first is used: {reason}"),
     };
-    for (number, cpu) in (1..MAX_CPUS).zip(others.by_ref()) {
-        if let Err(reason) = start(number, cpu, platform.psci, &parts) {
+    for (number, (place, cpu)) in (1..MAX_CPUS).zip(others.by_ref()) {
+        let repeated = platform.cpus.iter().take(place).any(|before| before.mpidr == cpu.mpidr);
+        let started = if repeated { Err(NotUp::Repeated) } else { start(number, cpu, platform.psci, &parts) };
+        if let Err(reason) = started {
             log::error!("CPU {number} (affinity {:#x}) is not used: {reason}", cpu.mpidr);
         }
     }
