@@ -26,7 +26,7 @@ use crate::items::{self, Item, Payload, runs_of};
 use crate::log::{Copies, Tail};
 use crate::names::Names;
 use crate::replay::Loaded;
-use crate::space::{FreeSpace, Purpose, Run};
+use crate::space::{Purpose, Run};
 use crate::superblock;
 use crate::types::MAX_FILE_SIZE;
 use crate::volume::{Commit, Volume};
@@ -191,7 +191,7 @@ fn give_some<M: Medium>(volume: &Volume<M>, commit: &mut Commit) {
     let garbage = &mut commit.upkeep.garbage;
     let some = garbage.split_off(garbage.len().saturating_sub(GIVEN));
     if !some.is_empty() {
-        volume.free_space().give_log(&some);
+        volume.give_log(some);
     }
 }
 
@@ -204,7 +204,7 @@ pub(crate) fn begin<M: Medium>(volume: &Volume<M>, commit: &mut Commit) {
     }
     let generation = upkeep.superblock.fresh_generation();
     let fits = generation < MAX_COUNT && fits(volume, commit.tail.bytes());
-    let taken = if fits { take_two(&mut volume.free_space()) } else { Err(Error::NoSpace) };
+    let taken = if fits { take_two(volume) } else { Err(Error::NoSpace) };
     let Ok([first, next]) = taken else {
         upkeep.wait_until = commit.tail.bytes() + NEARLY_FULL / 2;
         return;
@@ -240,12 +240,10 @@ fn fits<M: Medium>(volume: &Volume<M>, length: u64) -> bool {
 }
 
 /// A log's first segment, and the one behind it.
-fn take_two(space: &mut FreeSpace) -> Result<[Copies; 2], Error> {
-    let first = space.take_segment(Purpose::Checkpoint)?;
-    let next = space.take_segment(Purpose::Checkpoint).inspect_err(|_| {
-        let back: Vec<Run> = segment(Some(first)).collect();
-        space.give_log(&back);
-    })?;
+fn take_two<M: Medium>(volume: &Volume<M>) -> Result<[Copies; 2], Error> {
+    let first = volume.free_space().take_segment(Purpose::Checkpoint)?;
+    let next = volume.free_space().take_segment(Purpose::Checkpoint);
+    let next = next.inspect_err(|_| volume.give_log(segment(Some(first)).collect()))?;
     Ok([first, next])
 }
 
@@ -286,7 +284,7 @@ pub(crate) fn repeat<M: Medium>(volume: &Volume<M>, commit: &mut Commit, payload
 /// There is no room for a new log, or the old one needs it; the old one goes on.
 pub(crate) fn abandon<M: Medium>(volume: &Volume<M>, commit: &mut Commit) {
     let Some(running) = commit.upkeep.running.take() else { return };
-    volume.free_space().give_log(&running.blocks);
+    volume.give_log(running.blocks);
     commit.upkeep.wait_until = commit.tail.bytes() + NEARLY_FULL / 2;
 }
 

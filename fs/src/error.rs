@@ -223,7 +223,7 @@ pub enum FormatError {
         /// Bytes there are.
         found: ByteLen,
     },
-    /// A block whose place is fixed is bad.
+    /// A block among the first, whose place is fixed, is bad and does not heal.
     BadBlock {
         /// The byte of the medium that cannot be read.
         at: PmOff,

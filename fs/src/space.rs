@@ -78,8 +78,10 @@ pub(crate) struct FreeSpace {
     pub(crate) total: u64,
     /// Blocks of the log and its extent blocks.
     pub(crate) log: u64,
-    /// Bad blocks that nobody has and that could not be healed.
+    /// Bad blocks that nobody has: those that wait to be healed, and those that could not be.
     pub(crate) lost: u64,
+    /// The former.
+    sick: Vec<Run>,
     /// Blocks that only pins hold.
     pub(crate) pinned: u64,
     /// Inodes that live.
@@ -98,6 +100,7 @@ impl FreeSpace {
             total,
             log: 0,
             lost: 0,
+            sick: Vec::new(),
             pinned: 0,
             inodes: 0,
         };
@@ -189,9 +192,25 @@ impl FreeSpace {
         }
     }
 
-    /// Gives blocks of a log back.
-    pub(crate) fn give_log(&mut self, runs: &[Run]) {
-        self.log -= runs.iter().map(|run| run.blocks).sum::<u64>();
+    /// Keeps bad blocks, which nobody has, out of use until they are healed.
+    pub(crate) fn keep_out(&mut self, runs: Vec<Run>) {
+        self.lost += runs.iter().map(|run| run.blocks).sum::<u64>();
+        self.sick.extend(runs);
+    }
+
+    /// The next blocks to be healed, `most` at most.
+    pub(crate) fn next_sick(&mut self, most: u64) -> Option<Run> {
+        let last = self.sick.last_mut()?;
+        if last.blocks <= most {
+            return self.sick.pop();
+        }
+        last.blocks -= most;
+        Some(Run::new(last.end(), most))
+    }
+
+    /// Gives blocks back that were bad.
+    pub(crate) fn give_healed(&mut self, runs: &[Run]) {
+        self.lost -= runs.iter().map(|run| run.blocks).sum::<u64>();
         self.give(runs);
     }
 

@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::mem::size_of;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pmem::medium::Medium;
 use pmem::order::{self, Batch, Durable};
@@ -28,9 +28,9 @@ use crate::inode::{Freed, Inode};
 use crate::items::{Meta, Payload};
 use crate::log::Tail;
 use crate::node::Node;
-use crate::recover;
+use crate::recover::{self, Sorted};
 use crate::replay::{self, Replayed};
-use crate::space::{FreeSpace, Purpose};
+use crate::space::{FreeSpace, Purpose, Run};
 use crate::superblock;
 use crate::torn;
 use crate::tree;
@@ -54,6 +54,8 @@ pub struct Volume<M: Medium> {
     nodes: Mutex<BTreeMap<u64, Weak<Inode<M>>>>,
     /// Fences of checkpoints and repairs.
     upkeep_fences: AtomicU64,
+    /// Whether bad blocks that nobody has wait to be healed.
+    pub(crate) sick: AtomicBool,
 }
 
 /// What only the one change under way may touch.
@@ -87,6 +89,8 @@ impl<M: Medium> Fs<M> {
             Meta { kind: Kind::Directory, mode, nlink: 2, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };
         payload.inode(Ino::new(ROOT), &root);
         let taken = ByteLen::new(segment(4).base().get());
+        // What cannot be read there was an older file system's, or nobody's.
+        let _ = recover::heal_log(medium, &[Run::new(0, taken.get() / BLOCK)]);
         if let Err(bad) = medium.check(PmOff::ZERO, taken) {
             return Err(FormatError::BadBlock { at: bad.at });
         }
@@ -135,17 +139,19 @@ impl<M: Medium> Fs<M> {
         let damage = replayed.damage.or(contradiction);
         let read_only = options.access == Access::ReadOnly || damage.is_some();
         let mut upkeep_fences = 0;
+        let mut is_bad = false;
         if !read_only {
             upkeep_fences += repair(&medium, &replayed);
             upkeep_fences += badlist::repair(&medium);
             upkeep_fences += torn::erase(&medium, &replayed.tail);
+            upkeep_fences += recover::heal_log(&medium, &replayed.log);
+            is_bad = recover::is_bad(&medium, &replayed.log);
         }
         let total = replayed.superblock.blocks.get();
-        let gaps = tree::gaps(&owned, total);
-        // A mount heals nothing: whoever put a free block on the list finds it there.
-        let (free, lost) = recover::usable(&medium, gaps, Access::ReadOnly);
-        let mut space = FreeSpace::new(total, free);
-        space.lost = lost;
+        let Sorted { good, bad } = recover::sort(&medium, tree::gaps(&owned, total));
+        let sick = !bad.is_empty() && !read_only;
+        let mut space = FreeSpace::new(total, good);
+        space.keep_out(bad);
         space.log = replayed.log.iter().map(|run| run.blocks).sum();
         let Replayed { superblock, tail, inodes, log, next_ino, .. } = replayed;
         let own = log.into_iter().filter(|run| !SUPERBLOCKS.contains(&run.start)).collect();
@@ -160,8 +166,13 @@ impl<M: Medium> Fs<M> {
             space: Mutex::new(Rank::FsSpace, space),
             nodes: Mutex::new(Rank::FsNodes, BTreeMap::new()),
             upkeep_fences: AtomicU64::new(upkeep_fences),
+            sick: AtomicBool::new(sick),
         });
         let root = tree::build(&volume, inodes, &reached);
+        if is_bad {
+            // The log moves away from blocks that do not heal. Where there is no room it stays, in its other copies.
+            let _ = volume.compact();
+        }
         Ok(Arc::new(Self { root, volume }))
     }
 
@@ -288,6 +299,9 @@ impl<M: Medium> Volume<M> {
         }
         head_room::need(head_room::CHANGE)?;
         let mut commit = self.commit.lock();
+        if self.sick.load(Ordering::Relaxed) {
+            recover::step(self);
+        }
         checkpoint::step(self, &mut commit);
         Ok(commit)
     }
@@ -333,13 +347,37 @@ impl<M: Medium> Volume<M> {
         if freed.runs.is_empty() && freed.pinned == 0 {
             return;
         }
-        let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        let (runs, lost) = recover::usable(&self.medium, freed.runs, access);
-        let mut space = self.space.lock();
-        // On two CPUs the end of a pin may get here before the change that retired what it saw.
-        space.pinned = space.pinned.wrapping_add(freed.pinned).wrapping_sub(freed.unpinned);
-        space.lost += lost;
-        space.give(&runs);
+        let sorted = recover::sort(&self.medium, freed.runs);
+        {
+            let mut space = self.space.lock();
+            // On two CPUs the end of a pin may get here before the change that retired what it saw.
+            space.pinned = space.pinned.wrapping_add(freed.pinned).wrapping_sub(freed.unpinned);
+            space.give(&sorted.good);
+        }
+        self.keep_out(sorted.bad);
+    }
+
+    /// Gives blocks of a log back.
+    pub(crate) fn give_log(&self, runs: Vec<Run>) {
+        let blocks = runs.iter().map(|run| run.blocks).sum::<u64>();
+        let sorted = recover::sort(&self.medium, runs);
+        {
+            let mut space = self.space.lock();
+            space.log -= blocks;
+            space.give(&sorted.good);
+        }
+        self.keep_out(sorted.bad);
+    }
+
+    /// Bad blocks that nobody has any more: some are healed now, the rest with the next changes.
+    fn keep_out(&self, bad: Vec<Run>) {
+        if !bad.is_empty() {
+            self.space.lock().keep_out(bad);
+            if !self.read_only {
+                self.sick.store(true, Ordering::Relaxed);
+                recover::step(self);
+            }
+        }
     }
 
     /// Makes an inode known.

@@ -179,6 +179,66 @@ fn a_log_with_bad_sectors_in_one_copy_is_read_and_repaired() {
 }
 
 #[test]
+fn free_bad_blocks_wait_for_changes_and_are_healed_a_few_at_a_time() {
+    let medium = formatted(1024);
+    let memory = Guarded::new(cells(&medium), &[]);
+    memory.set_bad(BlockNr::new(600).base().sector(), 40 * 8).unwrap();
+    memory.set_bad(BlockNr::new(900).base().sector(), 1).unwrap();
+    let fs = boot(&medium);
+    assert_eq!((fs.space().bad, known(&medium).len()), (41, 2), "a mount leaves them as they are");
+    let mut left = Vec::new();
+    for name in [b"a", b"b", b"c"] {
+        drop(file(&fs, name, 1));
+        left.push(fs.space().bad);
+    }
+    assert_eq!(left, [9, 0, 0], "two changes each, of sixteen blocks at most");
+    assert_eq!(known(&medium), []);
+    let report = Fs::check(fs.medium());
+    assert!(report.is_clean(), "{:?}", report.findings);
+}
+
+#[test]
+fn a_read_only_mount_heals_nothing() {
+    let medium = formatted(1024);
+    let memory = Guarded::new(cells(&medium), &[]);
+    memory.set_bad(BlockNr::new(600).base().sector(), 1).unwrap();
+    memory.set_bad(BlockNr::new(20).base().sector(), 1).unwrap();
+    let before = (medium.content_hash(), known(&medium));
+    let fs = Fs::mount(memory, Mount { access: fs::Access::ReadOnly, ..Mount::default() }).unwrap();
+    assert_eq!((fs.space().bad, fs.root().attr().nlink), (1, 2));
+    drop(fs);
+    assert_eq!((medium.content_hash(), known(&medium)), before);
+}
+
+#[test]
+fn a_log_moves_away_from_blocks_that_do_not_heal() {
+    let medium = formatted(2048);
+    let fs = boot(&medium);
+    (0..20).for_each(|number| drop(file(&fs, &[b'a' + number], 1)));
+    drop(fs);
+    // One copy of the first segment: a block of records, and one behind them.
+    let memory = Guarded::new(cells(&medium), &[]);
+    memory.set_bad(BlockNr::new(17).base().sector(), 1).unwrap();
+    memory.set_bad(BlockNr::new(40).base().sector(), 8).unwrap();
+    memory.cells().clear_nothing();
+    let fs = Fs::mount(memory, Mount::default()).unwrap();
+    (0..20).for_each(|number| assert!(fs.root().lookup(&[b'a' + number]).is_ok()));
+    // The old log's blocks come back with the changes that follow, but for the two.
+    (0..20).for_each(|_| {
+        drop(file(&fs, b"x", 1));
+        fs.root().unlink(b"x", NOW).unwrap();
+    });
+    assert_eq!(fs.space().bad, 2);
+    let free = fs.space().available;
+    let all = file(&fs, b"all", free);
+    let taken: Vec<u64> = (0..free).map(|block| place(&all, block * BLOCK).block().get()).collect();
+    assert!(!taken.contains(&17) && !taken.contains(&40));
+    drop((all, fs));
+    let report = Fs::check(&Guarded::new(cells(&medium), &badlist::read(&cells(&medium))));
+    assert!(report.is_clean(), "{:?}", report.findings);
+}
+
+#[test]
 fn an_unknown_hole_under_a_write_is_an_error_once() {
     let medium = formatted(1024);
     let fs = boot(&medium);
@@ -233,13 +293,18 @@ fn one_bad_copy_of_the_list_is_no_loss_and_is_repaired() {
 }
 
 #[test]
-fn mkfs_keeps_the_list_and_refuses_to_build_on_it() {
+fn mkfs_keeps_the_list_and_does_not_build_on_what_does_not_heal() {
     let medium = formatted(1024);
     badlist::write(&SimCells::new(medium.clone()), &[range(4000, 3)]);
     let memory = Guarded::new(cells(&medium), &badlist::read(&cells(&medium)));
     Fs::format(&memory, &fs::Format::default()).unwrap();
     assert_eq!(known(&medium), [(4000, 3)]);
+    memory.set_bad(BlockNr::new(16).base().sector(), 8).unwrap();
     memory.set_bad(BlockNr::new(40).base().sector(), 1).unwrap();
+    Fs::format(&memory, &fs::Format::default()).unwrap();
+    assert_eq!(known(&medium), [(4000, 3)], "what lies in the way is healed");
+    memory.set_bad(BlockNr::new(40).base().sector(), 1).unwrap();
+    memory.cells().clear_nothing();
     let refused = Fs::format(&memory, &fs::Format::default());
     assert_eq!(refused, Err(fs::FormatError::BadBlock { at: BlockNr::new(40).base() }));
 }
