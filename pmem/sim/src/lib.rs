@@ -6,7 +6,8 @@
 //! asking. [`SimMedium::inject`] puts in the faults that an exploration has to find.
 //!
 //! What a cut may leave: every aligned 8-byte word, whatever line it lies in, holds what was durable or any value stored
-//! since, on its own. A word is durable with the value it had when its line was cleaned, once a fence came behind that.
+//! since, on its own. A word is durable with the value it had when its line was cleaned, once a fence came behind that,
+//! of the same CPU ([`SimMedium::on_cpu`]).
 //! Between two fences the choice only grows, so the moment before a fence stands for all moments since the last one.
 //! Poison is the medium's own: a sector that cannot be read ([`SimMedium::set_bad`]) stays so across a cut, a store does
 //! not heal it, and a recovery write does. [`SimCells`] is the same medium without a list of what is bad.
@@ -66,6 +67,8 @@ type Hook = Box<dyn FnMut(&SimMedium, u64) + Send>;
 pub struct SimMedium {
     shared: Arc<Mutex<State>>,
     len: ByteLen,
+    /// Who cleans and fences by this handle.
+    cpu: u32,
 }
 
 struct State {
@@ -104,7 +107,24 @@ impl SimMedium {
             badblocks: Badblocks::new(len.get() / SECTOR_SIZE),
             hook: None,
         };
-        Self { shared: Arc::new(Mutex::new(state)), len }
+        Self { shared: Arc::new(Mutex::new(state)), len, cpu: 0 }
+    }
+
+    /// The same medium as `cpu` uses it: a fence completes the cleans of its own CPU alone. Other handles are CPU 0's.
+    #[must_use]
+    pub fn on_cpu(&self, cpu: u32) -> Self {
+        Self { cpu, ..self.clone() }
+    }
+
+    /// Whether a fence by this handle would make anything durable.
+    pub fn is_fence_due(&self) -> bool {
+        self.state().pending.is_fence_due(self.cpu)
+    }
+
+    /// The medium as it is when all that was stored has made it.
+    pub fn settled(&self) -> Self {
+        let state = self.state();
+        Self::from_image(state.now.clone()).with_bad(state.badblocks.clone())
     }
 
     /// Another medium in the same state, pending stores included; hook, faults and counts stay behind.
@@ -320,7 +340,7 @@ impl Medium for SimMedium {
         }
         for line in at.get() / LINE_SIZE..=(at.get() + len.get() - 1) / LINE_SIZE {
             if !state.strikes(|fault| if let Fault::DropLine(left) = fault { Some(left) } else { None }) {
-                state.pending.clean(line);
+                state.pending.clean(self.cpu, line);
                 state.counts.lines_cleaned += 1;
             }
         }
@@ -339,7 +359,7 @@ impl Medium for SimMedium {
             state = self.state();
             state.hook.get_or_insert(hook);
         }
-        state.pending.fence();
+        state.pending.fence(self.cpu);
         state.counts.fences += 1;
     }
 

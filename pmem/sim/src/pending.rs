@@ -1,4 +1,4 @@
-//! What is not durable yet: of each line the values stored since, in order, and how many of them are on their way.
+//! What is not durable yet: of each line the values stored since, in order, and who has sent how many on their way.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,30 @@ const WORDS_PER_LINE: u64 = LINE_SIZE / WORD_SIZE;
 struct Stored {
     word: u64,
     value: u64,
+    /// The store's number: a later one's is higher.
+    number: u64,
 }
 
-/// A line with stores that are not durable.
-#[derive(Clone, Default)]
-struct Line {
-    stores: Vec<Stored>,
-    /// So many of the stores happened before the last clean.
-    cleaned: usize,
+/// A line whose clean has begun.
+#[derive(Clone, Copy)]
+struct Cleaned {
+    /// The CPU whose fence completes it.
+    cpu: u32,
+    line: u64,
+    /// The stores before it have lower numbers.
+    end: u64,
 }
 
 /// A medium's durable bytes and everything a power cut may or may not add to them.
 #[derive(Clone)]
 pub(crate) struct Pending {
     durable: Image,
-    lines: BTreeMap<u64, Line>,
-    /// Lines cleaned since the last fence.
-    cleaned: Vec<u64>,
+    /// Lines with stores that are not durable.
+    lines: BTreeMap<u64, Vec<Stored>>,
+    /// Since the last fence of their CPU.
+    cleaned: Vec<Cleaned>,
+    /// The next store's number.
+    next: u64,
 }
 
 /// A word that a power cut leaves with one of several values.
@@ -42,7 +49,7 @@ pub(crate) struct Doubt {
 
 impl Pending {
     pub(crate) fn new(durable: Image) -> Self {
-        Self { durable, lines: BTreeMap::new(), cleaned: Vec::new() }
+        Self { durable, lines: BTreeMap::new(), cleaned: Vec::new(), next: 0 }
     }
 
     pub(crate) fn durable(&self) -> &Image {
@@ -56,28 +63,34 @@ impl Pending {
             let value = was & !mask | value & mask;
             // The same value again is no new choice for a power cut.
             if value != was {
-                self.lines.entry(word / WORDS_PER_LINE).or_default().stores.push(Stored { word, value });
+                let stored = Stored { word, value, number: self.next };
+                self.lines.entry(word / WORDS_PER_LINE).or_default().push(stored);
+                self.next += 1;
             }
         });
     }
 
-    /// Starts the write-back of a line: the values it holds now are durable after the next fence.
-    pub(crate) fn clean(&mut self, line: u64) {
-        if let Some(pending) = self.lines.get_mut(&line) {
-            pending.cleaned = pending.stores.len();
-            self.cleaned.push(line);
+    /// Starts the write-back of a line by `cpu`: the values it holds now are durable after the next fence there.
+    pub(crate) fn clean(&mut self, cpu: u32, line: u64) {
+        if self.lines.contains_key(&line) {
+            self.cleaned.push(Cleaned { cpu, line, end: self.next });
         }
     }
 
-    /// Everything cleaned has arrived. What was stored behind the clean has not.
-    pub(crate) fn fence(&mut self) {
-        for number in std::mem::take(&mut self.cleaned) {
-            let Some(line) = self.lines.get_mut(&number) else { continue };
-            for stored in line.stores.drain(..std::mem::take(&mut line.cleaned)) {
+    /// Whether a fence of `cpu` would make anything durable.
+    pub(crate) fn is_fence_due(&self, cpu: u32) -> bool {
+        self.cleaned.iter().any(|cleaned| cleaned.cpu == cpu)
+    }
+
+    /// Everything that `cpu` cleaned has arrived. What was stored behind the clean has not.
+    pub(crate) fn fence(&mut self, cpu: u32) {
+        for Cleaned { line, end, .. } in self.cleaned.extract_if(.., |cleaned| cleaned.cpu == cpu) {
+            let Some(stores) = self.lines.get_mut(&line) else { continue };
+            for stored in stores.extract_if(.., |stored| stored.number < end) {
                 self.durable.set_word(stored.word, stored.value);
             }
-            if line.stores.is_empty() {
-                self.lines.remove(&number);
+            if stores.is_empty() {
+                self.lines.remove(&line);
             }
         }
     }
@@ -86,10 +99,8 @@ impl Pending {
     pub(crate) fn overwrite(&mut self, at: u64, bytes: &[u8]) {
         self.durable.write(at, bytes);
         each_word(at, bytes, |word, _, _| {
-            if let Some(line) = self.lines.get_mut(&(word / WORDS_PER_LINE)) {
-                let kept = line.stores[..line.cleaned].iter().filter(|stored| stored.word != word).count();
-                line.stores.retain(|stored| stored.word != word);
-                line.cleaned = kept;
+            if let Some(stores) = self.lines.get_mut(&(word / WORDS_PER_LINE)) {
+                stores.retain(|stored| stored.word != word);
             }
         });
     }
@@ -97,9 +108,9 @@ impl Pending {
     /// Every word that a power cut may leave with more than one value, in order of place.
     pub(crate) fn doubts(&self) -> Vec<Doubt> {
         let mut doubts: Vec<Doubt> = Vec::new();
-        for line in self.lines.values() {
+        for stores in self.lines.values() {
             let first = doubts.len();
-            for stored in &line.stores {
+            for stored in stores {
                 match doubts[first..].iter_mut().find(|doubt| doubt.word == stored.word) {
                     Some(doubt) if doubt.values.contains(&stored.value) => {}
                     Some(doubt) => doubt.values.push(stored.value),

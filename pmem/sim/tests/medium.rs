@@ -203,3 +203,31 @@ fn a_bad_sector_stops_a_load_and_shortens_a_copy() {
     assert_eq!(medium.load_to(A, 100, &mut &mut bytes[..60]), Ok(60));
     assert_eq!(bytes, [5; 8192]);
 }
+
+#[test]
+fn a_fence_completes_the_cleans_of_its_own_cpu_alone() {
+    let medium = medium();
+    let (one, two) = (medium.on_cpu(1), medium.on_cpu(2));
+    let len = ByteLen::new(8);
+    store(&one, A, 1);
+    one.clean(A, len);
+    assert_eq!((one.is_fence_due(), two.is_fence_due()), (true, false));
+    two.fence();
+    assert_eq!(pairs(&medium), [(0, 0), (1, 0)].into());
+    // What the other CPU stores and cleans behind it waits for the other's fence.
+    store(&two, A, 2);
+    two.clean(A, len);
+    one.fence();
+    assert_eq!(pairs(&medium), [(1, 0), (2, 0)].into());
+    two.fence();
+    assert_eq!(pairs(&medium), [(2, 0)].into());
+}
+
+#[test]
+fn a_settled_medium_holds_what_the_cpu_sees() {
+    let medium = medium();
+    store(&medium, A, 1);
+    let settled = medium.settled();
+    assert_eq!(pairs(&settled), [(1, 0)].into());
+    assert_eq!(pairs(&medium), [(0, 0), (1, 0)].into());
+}
