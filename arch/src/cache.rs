@@ -16,6 +16,9 @@ pub enum CleanTo {
     Persistence,
     /// `dc cvadp`: to the point of deep persistence (FEAT_DPB2).
     DeepPersistence,
+    /// `dc cvac` behind a load of each line: who records memory accesses (QEMU's plugins) sees the address of a load, and
+    /// not that of a `dc`.
+    Announced,
 }
 
 impl CleanTo {
@@ -96,8 +99,35 @@ pub unsafe fn clean(start: *const u8, len: usize, line: usize, to: CleanTo) -> u
         CleanTo::DeepPersistence => {
             each_line!("sys #3, c7, c13, #1, {}");
         }
+        // SAFETY: as the caller says.
+        CleanTo::Announced => unsafe { clean_announced(at, end, line) },
     }
     lines
+}
+
+/// [`clean`] from `at` to `end`, each line loaded by the instruction before it is cleaned.
+///
+/// # Safety
+/// As for [`clean`].
+unsafe fn clean_announced(at: usize, end: usize, line: usize) {
+    for at in (at..end).step_by(line) {
+        // SAFETY: the caller says the line is mapped; where the memory itself answers with an error, the exception table
+        // goes on behind both.
+        unsafe {
+            asm!(
+                "2: ldrb wzr, [{0}]",
+                "3: dc cvac, {0}",
+                "4:",
+                ".pushsection .ex_table, \"a\"",
+                ".balign 4",
+                ".long 2b - ., 4b - .",
+                ".long 3b - ., 4b - .",
+                ".popsection",
+                in(reg) at,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
 }
 
 /// Makes stores to `len` bytes of code at `start` visible to instruction fetches on every CPU.

@@ -106,6 +106,17 @@ pub(crate) fn enable_cpu() {
     crate::space::deactivate();
 }
 
+/// SCTLR_EL1.DZE: programs may use `dc zva`.
+const SCTLR_DZE: u64 = 1 << 14;
+
+/// From here on `dc zva` is no instruction for programs on this CPU, and DCZID_EL0 tells them so: who watches stores does
+/// not see it.
+pub(crate) fn forbid_zeroing() {
+    let now = Control::read();
+    // SAFETY: nothing else changes.
+    unsafe { Control { sctlr: now.sctlr & !SCTLR_DZE, ..now }.write() };
+}
+
 /// Names what some CPU has and another lacks, and so nobody uses.
 fn report_differences(features: Features) {
     let common = common();

@@ -7,7 +7,7 @@ use core::fmt;
 use abi::Errno;
 use abi::tty::Winsize;
 use arrayvec::ArrayVec;
-use platform::cmdline::{CommandLine, Init, Poison, Window};
+use platform::cmdline::{CommandLine, Init, Poison, Recorder, Window};
 use platform::fdt::{self, Platform, PsciMethod};
 use spin::Once;
 use units::{ByteLen, PhysAddr, PhysRange};
@@ -109,6 +109,9 @@ fn bring_up(blob: PhysRange) {
     mark("other CPUs");
     features::settle();
     smp::on_each(features::enable_cpu);
+    if line.recorder == Recorder::Watching {
+        smp::on_each(features::forbid_zeroing);
+    }
     space::init_numbers();
     mark("features");
     rng::init(&platform.rng_seed);

@@ -39,6 +39,8 @@ pub struct CommandLine<'a> {
     pub kaslr: Kaslr,
     /// Whether bad blocks are holes that abort.
     pub poison: Poison,
+    /// Who watches the stores to persistent memory.
+    pub recorder: Recorder,
     /// The window that the console is seen in, where it is known.
     pub window: Option<Window>,
 }
@@ -59,6 +61,15 @@ pub enum Poison {
     Listed,
     /// A page that answers no access, by stage 2 (`poison`).
     Real,
+}
+
+/// Who watches the stores to persistent memory, and how they become durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recorder {
+    /// Nobody.
+    Absent,
+    /// A recorder of memory accesses, which has to be shown what is no access (`record`).
+    Watching,
 }
 
 /// How far the kernel is to move up from its link address.
@@ -184,6 +195,7 @@ impl<'a> CommandLine<'a> {
             pmem: ArrayVec::new(),
             ram: Ram::BootNode,
             poison: Poison::Listed,
+            recorder: Recorder::Absent,
             window: None,
             kaslr: Kaslr::By(0),
         };
@@ -218,6 +230,8 @@ impl<'a> CommandLine<'a> {
             ("kaslr", Some(offset)) => self.kaslr = Kaslr::By(displacement(offset)?),
             ("poison", None) => self.poison = Poison::Real,
             ("poison", Some(_)) => return Err(Reason::Wants("no value: poison alone")),
+            ("record", None) => self.recorder = Recorder::Watching,
+            ("record", Some(_)) => return Err(Reason::Wants("no value: record alone")),
             _ => return Err(Reason::Unknown),
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The words of the kernel command line.
 
-use platform::cmdline::{CommandLine, DEFAULT_LOG_LEVEL, Kaslr, Poison, Ram, Reason, Window};
+use platform::cmdline::{CommandLine, DEFAULT_LOG_LEVEL, Kaslr, Poison, Ram, Reason, Recorder, Window};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -52,6 +52,9 @@ fn bad_words_are_refused() {
     assert!(matches!(reason("poison=1"), Some(Reason::Wants(_))));
     assert_eq!(CommandLine::parse("poison").map(|line| line.poison), Ok(Poison::Real));
     assert_eq!(CommandLine::parse("").map(|line| line.poison), Ok(Poison::Listed));
+    assert!(matches!(reason("record=x"), Some(Reason::Wants(_))));
+    assert_eq!(CommandLine::parse("record").map(|line| line.recorder), Ok(Recorder::Watching));
+    assert_eq!(CommandLine::parse("").map(|line| line.recorder), Ok(Recorder::Absent));
     let senseless = [
         "loglevel",
         "loglevel=8",

@@ -9,9 +9,11 @@ use fs::badlist;
 use pmem::badblocks::BadRange;
 use pmem::cells::Cells;
 use pmem::device::{DeviceFlags, Geometry};
+use platform::cmdline::Recorder;
 use pmem::medium::{BadAddress, Sink, Source, Taken};
 use units::{ByteLen, PAGE_SIZE, Pfn, PhysAddr, PmOff, VirtAddr};
 
+use super::forget::{Step, forgets};
 use super::poison;
 use crate::counters::{FENCES, LINES_CLEANED};
 
@@ -25,12 +27,12 @@ pub(crate) enum WriteBack {
 }
 
 impl WriteBack {
-    /// What this machine needs, whose caches outlive the power or do not.
-    fn choose(caches_persist: bool) -> Self {
-        if caches_persist {
-            Self::NotNeeded
-        } else {
-            Self::Lines(cache::CleanTo::furthest(), cache::data_line())
+    /// What a device needs whose caches outlive the power or do not, seen by a recorder or not.
+    fn choose(caches_persist: bool, recorder: Recorder) -> Self {
+        match (caches_persist, recorder) {
+            (true, _) => Self::NotNeeded,
+            (false, Recorder::Absent) => Self::Lines(cache::CleanTo::furthest(), cache::data_line()),
+            (false, Recorder::Watching) => Self::Lines(cache::CleanTo::Announced, cache::data_line()),
         }
     }
 }
@@ -47,13 +49,13 @@ pub(crate) struct LinearCells {
 
 impl LinearCells {
     /// The data of a device at `geometry`, which the linear map shows; `len` bytes.
-    pub(super) fn new(geometry: &Geometry, len: ByteLen, flags: DeviceFlags) -> Self {
+    pub(super) fn new(geometry: &Geometry, len: ByteLen, flags: DeviceFlags, recorder: Recorder) -> Self {
         let offset = geometry.data_offset.get();
         Self {
             start: VirtAddr::new(geometry.virt_addr.get() + offset),
             phys: PhysAddr::new(geometry.phys_addr.get() + offset),
             len,
-            write_back: WriteBack::choose(flags.contains(DeviceFlags::CACHE_PERSISTS)),
+            write_back: WriteBack::choose(flags.contains(DeviceFlags::CACHE_PERSISTS), recorder),
             flags,
         }
     }
@@ -116,14 +118,24 @@ impl Cells for LinearCells {
     fn clean(&self, at: PmOff, len: ByteLen) {
         let start = self.reach(at, len.get());
         let WriteBack::Lines(reach, line) = self.write_back else { return };
-        if len > ByteLen::ZERO {
+        let mut len = len.get() as usize;
+        if forgets(Step::Clean) {
+            return;
+        }
+        if forgets(Step::LastLine) {
+            len = (len - 1) & !(line - 1);
+        }
+        if len > 0 {
             // SAFETY: `reach` found the range on the device, which is mapped in whole pages.
-            let lines = unsafe { cache::clean(start, len.get() as usize, line, reach) };
+            let lines = unsafe { cache::clean(start, len, line, reach) };
             LINES_CLEANED.add(lines as u64);
         }
     }
 
     fn fence(&self) {
+        if forgets(Step::Fence) {
+            return;
+        }
         // A clean is complete, at the point of persistence, when a `dsb` behind it is (Arm ARM B2.3.12, D7.5.9). The
         // full system: the memory controller is no member of the inner domain.
         arch::barrier::dsb_sy();

@@ -13,7 +13,7 @@ use units::{ByteLen, PAGE_SIZE, PageCount, PhysRange, VirtAddr};
 use super::cells::LinearCells;
 use super::namespaces::{self, Nvdimm, Nvdimms};
 use super::{Carrier, DEVICES, Device, MAX_DEVICES, dsm, ivshmem};
-use platform::cmdline::{CommandLine, MAX_PMEM};
+use platform::cmdline::{CommandLine, MAX_PMEM, Recorder};
 use platform::fdt::Platform;
 use platform::ram::is_ram;
 
@@ -110,7 +110,7 @@ pub(crate) fn claim(
 /// `claims` is what [`claim`] gave. Once. Never inlined, so that the devices are on the boot stack only meanwhile.
 #[inline(never)]
 pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Claims) {
-    let mut found = Found { all: ArrayVec::new(), platform, claims };
+    let mut found = Found { all: ArrayVec::new(), platform, claims, recorder: line.recorder };
     if platform.fw_cfg.is_some() {
         match nvdimms(&mut found) {
             Ok(()) | Err(NvdimmError::Nfit(NfitError::Missing)) => {}
@@ -142,6 +142,7 @@ struct Found<'a> {
     all: ArrayVec<Device, MAX_DEVICES>,
     platform: &'a Platform,
     claims: &'a Claims,
+    recorder: Recorder,
 }
 
 impl Found<'_> {
@@ -179,7 +180,7 @@ impl Found<'_> {
             pfn_pad: ByteLen::ZERO,
         };
         let len = geometry.pages().ok().and_then(PageCount::bytes).ok_or(Refusal::Unaligned)?;
-        let cells = LinearCells::new(&geometry, len, flags);
+        let cells = LinearCells::new(&geometry, len, flags, self.recorder);
         heap::reserve(BAD_LIST).map_err(|_| Refusal::OutOfMemory)?;
         let known = fs::badlist::read(&cells);
         let device = PmemDevice::new(geometry, flags, cells, &known).map_err(|_| Refusal::Unaligned)?;

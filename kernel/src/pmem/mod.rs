@@ -3,11 +3,13 @@
 //! [`claim`] runs before the frame allocator and says which ranges are no RAM; [`discover`] runs when there is a heap
 //! and makes a [`Device`] of everything that a carrier names: NVDIMMs by the NFIT, `pmem-region` nodes, ranges by
 //! `pmem=`. A range that lies where it must not is refused with a message. [`medium`] is what the file system gets,
-//! [`cells`] the memory below it; [`dsm`] asks NVDIMMs for their labels, of which [`namespaces`] are made; [`inject`] takes bad blocks from people, and [`poison`] makes real ones.
+//! [`cells`] the memory below it; [`dsm`] asks NVDIMMs for their labels, of which [`namespaces`] are made; [`inject`] takes bad blocks from people, and
+//! [`poison`] makes real ones; [`forget`] leaves out what makes stores persistent, for a test.
 
 mod cells;
 mod discover;
 mod dsm;
+mod forget;
 mod inject;
 mod ivshmem;
 mod medium;
@@ -28,6 +30,7 @@ use units::{PhysAddr, PmOff, VirtAddr};
 use cells::LinearCells;
 pub(crate) use cells::WriteBack;
 pub(crate) use discover::{claim, discover, look_for_nvdimms};
+pub(crate) use forget::{describe_forgotten, forget};
 pub(crate) use inject::{describe_bad, inject};
 pub(crate) use medium::PmemMedium;
 pub(crate) use namespaces::{change_namespaces, describe_namespaces};
@@ -115,7 +118,7 @@ impl fmt::Display for Device {
         match self.write_back() {
             _ if device.flags().contains(DeviceFlags::VOLATILE) => write!(f, "never")?,
             WriteBack::NotNeeded => write!(f, "fence")?,
-            WriteBack::Lines(arch::cache::CleanTo::Coherency, _) => write!(f, "cvac")?,
+            WriteBack::Lines(arch::cache::CleanTo::Coherency | arch::cache::CleanTo::Announced, _) => write!(f, "cvac")?,
             WriteBack::Lines(arch::cache::CleanTo::Persistence, _) => write!(f, "cvap")?,
             WriteBack::Lines(arch::cache::CleanTo::DeepPersistence, _) => write!(f, "cvadp")?,
         }

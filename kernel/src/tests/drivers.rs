@@ -161,6 +161,38 @@ kernel_test! {
         assert_eq!(counters::FENCES.get() - fences, 1);
     }
 
+    /// Steps are left out once, when their turn comes; only where there are checks.
+    fn steps_can_be_forgotten() {
+        let Some(device) = devices().first() else { return };
+        let medium = PmemMedium::new(device);
+        let WriteBack::Lines(_, line) = device.write_back() else { return };
+        let lines = |number: usize| ByteLen::new((number * line) as u64);
+        let cleaned = |len| {
+            let before = counters::LINES_CLEANED.get();
+            medium.clean(PmOff::new(0x2000), len);
+            counters::LINES_CLEANED.get() - before
+        };
+        for wrong in [b"clean".as_slice(), b"clean x", b"line -1", b"fences 1", b"", b"\xff 1"] {
+            assert_eq!(crate::pmem::forget(wrong), Err(abi::Errno::EINVAL));
+        }
+        if !cfg!(debug_assertions) {
+            assert_eq!(crate::pmem::forget(b"clean 0"), Err(abi::Errno::EOPNOTSUPP));
+            assert_eq!(cleaned(lines(1)), 1);
+            return;
+        }
+        crate::pmem::forget(b"clean 1").unwrap();
+        assert_eq!([(); 3].map(|()| cleaned(lines(3))), [3, 0, 3]);
+        crate::pmem::forget(b"line 0").unwrap();
+        assert_eq!([(); 2].map(|()| cleaned(lines(3))), [2, 3]);
+        crate::pmem::forget(b"line 0").unwrap();
+        assert_eq!(cleaned(ByteLen::new(5)), 0);
+        let before = counters::FENCES.get();
+        crate::pmem::forget(b"fence 0").unwrap();
+        medium.fence();
+        medium.fence();
+        assert_eq!(counters::FENCES.get() - before, 1);
+    }
+
     /// The instruction that cleans is the furthest-reaching one that the CPU has.
     fn cleaning_uses_what_the_cpu_has() {
         let dpb = arch::cpu::field(arch::cpu::isar1(), 0);
@@ -169,6 +201,7 @@ kernel_test! {
                 WriteBack::Lines(CleanTo::DeepPersistence, _) => assert!(dpb >= 2),
                 WriteBack::Lines(CleanTo::Persistence, _) => assert_eq!(dpb, 1),
                 WriteBack::Lines(CleanTo::Coherency, _) => assert_eq!(dpb, 0),
+                WriteBack::Lines(CleanTo::Announced, _) => {}
                 WriteBack::NotNeeded => {}
             }
         }

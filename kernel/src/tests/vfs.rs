@@ -138,7 +138,7 @@ kernel_test! {
         let to_text = opened(&root, b"/proc/vitrine/counters", OpenFlags::WRONLY);
         assert_eq!(refusal(to_text), Some(Errno::EACCES));
         let listed = names(&opened(&root, b"/proc/vitrine", OpenFlags::DIRECTORY).unwrap(), 32);
-        for name in [b".".as_slice(), b"..", b"counters", b"pmem", b"namespaces", b"badblocks", b"stacks", b"features"] {
+        for name in [b".".as_slice(), b"..", b"counters", b"pmem", b"namespaces", b"badblocks", b"forget", b"stacks", b"features"] {
             assert_eq!(listed.iter().filter(|listed| *listed == name).count(), 1, "{name:?} in {listed:?}");
         }
         let shown = names(&opened(&root, b"/", OpenFlags::RDONLY).unwrap(), 4096);

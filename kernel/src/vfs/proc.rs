@@ -35,6 +35,7 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
         Special::Stacks => task::stack::describe(&mut text),
         Special::Badblocks => pmem::describe_bad(&mut text),
         Special::Namespaces => pmem::describe_namespaces(&mut text),
+        Special::Forget => pmem::describe_forgotten(&mut text),
         Special::Features => features::write_table(&mut text),
         Special::Cpuinfo => features::write_cpuinfo(&mut text),
         Special::SelfMaps | Special::SelfSmaps | Special::SelfStatm => memory(special, &mut text),
@@ -109,6 +110,7 @@ pub(super) fn write<S: Source>(special: Special, source: &mut S) -> Result<usize
         match special {
             Special::Badblocks => pmem::inject(line)?,
             Special::Namespaces => pmem::change_namespaces(line)?,
+            Special::Forget => pmem::forget(line)?,
             _ => return Err(Errno::EBADF),
         }
     }

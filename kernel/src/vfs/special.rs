@@ -61,6 +61,8 @@ pub(crate) enum Special {
     Namespaces,
     /// `/proc/vitrine/badblocks`: a line a range of bad sectors; takes lines that change them.
     Badblocks,
+    /// `/proc/vitrine/forget`: takes lines that leave out what makes stores persistent.
+    Forget,
     /// `/proc/vitrine/features`: a line for each feature of the CPU, and what it is used for.
     Features,
     /// `/proc/cpuinfo`: a paragraph for each CPU.
@@ -104,7 +106,7 @@ const fn device(major: u32, minor: u32) -> What {
 }
 
 /// Everything but descriptors.
-const TREE: [Row; 26] = {
+const TREE: [Row; 27] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -130,6 +132,7 @@ const TREE: [Row; 26] = {
         row(Stacks, Vitrine, b"stacks", What::Text, 0o444),
         row(Namespaces, Vitrine, b"namespaces", What::Text, 0o644),
         row(Badblocks, Vitrine, b"badblocks", What::Text, 0o644),
+        row(Forget, Vitrine, b"forget", What::Text, 0o644),
         row(Features, Vitrine, b"features", What::Text, 0o444),
         row(Cpuinfo, Proc, b"cpuinfo", What::Text, 0o444),
         row(Meminfo, Proc, b"meminfo", What::Text, 0o444),
