@@ -174,29 +174,23 @@ impl Esr {
         }
     }
 
-    /// Whether an instruction could not be fetched.
-    pub const fn is_instruction_abort(self) -> bool {
-        matches!(self.class(), Class::InstructionAbortLower | Class::InstructionAbortSame)
-    }
-
-    /// Whether it is the abort of a store. Cache maintenance counts as one, as the CPU says it.
-    pub const fn is_write(self) -> bool {
-        matches!(self.abort(), Some(Abort { access: Access::Write, .. }))
-    }
-
-    /// Whether an abort found no valid descriptor.
-    pub const fn is_translation_fault(self) -> bool {
-        matches!(self.abort(), Some(Abort { fault: Fault::Translation(_), .. }))
-    }
-
-    /// Whether an abort found a descriptor that does not permit the access.
-    pub const fn is_permission_fault(self) -> bool {
-        matches!(self.abort(), Some(Abort { fault: Fault::Permission(_), .. }))
-    }
-
-    /// Whether an abort found a descriptor whose access flag is clear.
-    pub const fn is_access_flag_fault(self) -> bool {
-        matches!(self.abort(), Some(Abort { fault: Fault::AccessFlag(_), .. }))
+    /// What was tried, where it was the tables that did not let it happen: no valid descriptor, one that does not permit the
+    /// access, or one whose access flag is clear. `None` for every other exception. [`abort`](Self::abort) says the same and
+    /// more; every fault that an address space serves comes by here.
+    #[inline]
+    pub const fn table_fault(self) -> Option<Access> {
+        /// WnR. Cache maintenance counts as a store, as the CPU says it.
+        const WRITE: u32 = 1 << 6;
+        // Translation, access flag and permission faults, of four levels each.
+        if !matches!(self.specific() & 0x3f, 0x04..=0x0f) {
+            return None;
+        }
+        match self.class_number() {
+            0x20 | 0x21 => Some(Access::Execute),
+            0x24 | 0x25 if self.specific() & WRITE != 0 => Some(Access::Write),
+            0x24 | 0x25 => Some(Access::Read),
+            _ => None,
+        }
     }
 
     /// Whether the address of the access was not aligned as it must be.
@@ -424,6 +418,16 @@ mod tests {
         let abort = Esr(0x9600_0010).abort().unwrap();
         assert_eq!((abort.fault, abort.access, abort.address_valid), (Fault::External, Access::Read, true));
         assert!(!Esr(0x9600_0410).abort().unwrap().address_valid);
+    }
+
+    #[test]
+    fn the_faults_of_tables_are_those_of_their_three_kinds() {
+        for esr in (0..1 << 11).flat_map(|specific| (0..64).map(move |class| class << 26 | specific)).map(Esr) {
+            let of_tables = esr.abort().filter(|abort| {
+                matches!(abort.fault, Fault::Translation(_) | Fault::AccessFlag(_) | Fault::Permission(_))
+            });
+            assert_eq!(esr.table_fault(), of_tables.map(|abort| abort.access), "{esr:?}");
+        }
     }
 
     #[test]

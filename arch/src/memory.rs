@@ -10,15 +10,15 @@ use core::arch::global_asm;
 // One piece, because the last two use the macros of the first.
 global_asm!(include_str!("vectors.s"), include_str!("memory.s"), include_str!("user.s"));
 
-/// Zeroes one 4096-byte page of RAM with `dc zva`. Never for pmem, whose stores are watched one by one.
+/// Zeroes `bytes` of RAM, whole pages of 4096, with `dc zva`. Never for pmem, whose stores are watched one by one.
 ///
 /// # Safety
-/// `page` is page-aligned Normal memory nobody else uses.
+/// `first` is page-aligned, and there are so many bytes of Normal memory that nobody else uses.
 #[inline]
-pub unsafe fn zero_page(page: *mut u8) {
+pub unsafe fn zero_pages(first: *mut u8, bytes: usize) {
     unsafe extern "C" {
-        fn zero_page_zva(page: *mut u8);
+        fn zero_pages_zva(first: *mut u8, bytes: usize);
     }
     // SAFETY: as the caller says.
-    unsafe { zero_page_zva(page) };
+    unsafe { zero_pages_zva(first, bytes) };
 }

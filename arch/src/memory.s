@@ -1,4 +1,4 @@
-// memcpy, memmove, memset, memcmp, bcmp, zero_page_zva.
+// memcpy, memmove, memset, memcmp, bcmp, zero_pages_zva.
 // Only x0..x17 and flags are used; q0..q15 are saved and restored where they are.
 
 .macro function name
@@ -180,22 +180,18 @@ bcmp:
 	.size memcmp, . - memcmp
 	.size bcmp, . - bcmp
 
-// zero_page_zva: x0 = page. DCZID_EL0 gives the block; where `dc zva` is forbidden or larger than a page, stores do.
-function zero_page_zva
-	mrs	x1, dczid_el0
-	add	x2, x0, #4096
-	tbnz	x1, #4, 3f
-	cmp	x1, #4			// 64-byte blocks, by far the most common
+// zero_pages_zva: x0 = the first page, x1 = bytes, whole pages of them. DCZID_EL0 gives the block; where `dc zva` is forbidden
+// or its block is another, stores do.
+function zero_pages_zva
+	mrs	x2, dczid_el0
+	add	x1, x0, x1
+	cmp	x2, #4			// allowed, and 64-byte blocks: by far the most common
 	b.ne	3f
-1:	dc	zva, x0
-	add	x3, x0, #64
-	dc	zva, x3
-	add	x3, x0, #128
-	dc	zva, x3
-	add	x3, x0, #192
-	dc	zva, x3
-	add	x0, x0, #256
-	cmp	x0, x2
+1:	.rept	64			// a page a turn
+	dc	zva, x0
+	add	x0, x0, #64
+	.endr
+	cmp	x0, x1
 	b.lo	1b
 	ret
 3:	stp	xzr, xzr, [x0]
@@ -203,7 +199,7 @@ function zero_page_zva
 	stp	xzr, xzr, [x0, #32]
 	stp	xzr, xzr, [x0, #48]
 	add	x0, x0, #64
-	cmp	x0, x2
+	cmp	x0, x1
 	b.lo	3b
 	ret
-	.size zero_page_zva, . - zero_page_zva
+	.size zero_pages_zva, . - zero_pages_zva

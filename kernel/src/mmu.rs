@@ -5,7 +5,7 @@ use arch::features::{Feature, has};
 use mm::desc::Level;
 use mm::{Asid, Commit, Frames, Mmu, Page, Poisoned, Reach, TableMemory};
 use spin::Once;
-use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, PhysAddr, VirtRange};
+use units::{HUGE_SIZE, PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, PhysAddr, VirtRange};
 
 use crate::{counters, frames, layout, pmem};
 
@@ -55,10 +55,8 @@ impl Frames for KernelFrames {
 
     fn alloc_huge(&self) -> Result<Pfn, mm::OutOfMemory> {
         let first = frames::alloc_block(Level::Pmd.pages()).map_err(|_| mm::OutOfMemory)?;
-        for frame in first.get()..first.get() + Level::Pmd.pages().get() {
-            // SAFETY: the frames were free, so they are RAM in the linear map that nobody uses.
-            unsafe { arch::memory::zero_page(layout::linear(Pfn::new(frame).base())) };
-        }
+        // SAFETY: the frames were free, so they are RAM in the linear map that nobody uses.
+        unsafe { arch::memory::zero_pages(layout::linear(first.base()), HUGE_SIZE as usize) };
         Ok(first)
     }
 
@@ -87,6 +85,10 @@ impl Frames for KernelFrames {
 
     fn page(&self, frame: Pfn) -> Option<&Page> {
         frames::page(frame)
+    }
+
+    fn pages(&self, first: Pfn, count: PageCount) -> Option<&[Page]> {
+        frames::pages(first, count)
     }
 
     fn commit(&self) -> &Commit {

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use units::Pfn;
 
+use crate::desc::Level;
 use crate::seams::Frames;
 
 bitflags::bitflags! {
@@ -216,20 +217,33 @@ pub(crate) fn unmapped<F: Frames>(frames: &F, frame: Pfn) {
     }
 }
 
-/// The same for a block of level 2, all of whose frames are the tree's: together where nobody else has one of them.
+/// Shows `each` the descriptors of the frames of a block of level 2, one after the other.
+pub(crate) fn of_block<F: Frames>(frames: &F, first: Pfn, mut each: impl FnMut(Option<&Page>)) {
+    let count = Level::Pmd.pages();
+    match frames.pages(first, count) {
+        Some(pages) => pages.iter().for_each(|page| each(Some(page))),
+        None => (first.get()..first.get() + count.get()).for_each(|frame| each(frames.page(Pfn::new(frame)))),
+    }
+}
+
+/// The same as [`unmapped`] for a block of level 2, all of whose frames are the tree's: together where nobody else has one of
+/// them.
 pub(crate) fn block_unmapped<F: Frames>(frames: &F, first: Pfn) {
-    let mut last = [0u64; 8];
-    for n in 0..512 {
-        let free = frames.page(Pfn::new(first.get() + n)).is_none_or(|page| {
+    let (mut kept, mut n) = ([0u64; 8], 0);
+    of_block(frames, first, |page| {
+        let last = page.is_none_or(|page| {
             page.unmap();
             page.drop_count()
         });
-        last[n as usize / 64] |= u64::from(free) << (n % 64);
-    }
-    if last == [u64::MAX; 8] {
+        if !last {
+            kept[n / 64] |= 1 << (n % 64);
+        }
+        n += 1;
+    });
+    if kept == [0; 8] {
         return frames.free_huge(first);
     }
-    let free = (0..512).filter(|n| last[*n as usize / 64] >> (n % 64) & 1 != 0);
+    let free = (0..512).filter(|n| kept[*n as usize / 64] >> (n % 64) & 1 == 0);
     free.for_each(|n| frames.free(Pfn::new(first.get() + n)));
 }
 

@@ -61,6 +61,12 @@ pub trait Frames {
     /// counting, nor handed out by `follow_page`.
     fn page(&self, frame: Pfn) -> Option<&Page>;
 
+    /// The descriptors of `count` pages from `first` on, where all have one and they lie side by side.
+    fn pages(&self, first: Pfn, count: PageCount) -> Option<&[Page]> {
+        let _ = (first, count);
+        None
+    }
+
     /// What is promised of these frames to all address spaces together.
     fn commit(&self) -> &Commit;
 }
@@ -287,6 +293,10 @@ impl<T: Frames + ?Sized> Frames for &T {
 
     fn page(&self, frame: Pfn) -> Option<&Page> {
         (**self).page(frame)
+    }
+
+    fn pages(&self, first: Pfn, count: PageCount) -> Option<&[Page]> {
+        (**self).pages(first, count)
     }
 
     fn commit(&self) -> &Commit {

@@ -46,7 +46,7 @@ pub use self::offset::{Levels, Offset};
 pub use self::unmap::Stale;
 use crate::desc::{Desc, Level, Owner};
 use crate::page;
-use crate::seams::{Asid, Frames, Mmu, OutOfMemory, Reach, TableMemory, Whose};
+use crate::seams::{Asid, Frames, Mmu, OutOfMemory, Reach, Whose};
 
 /// One tree of tables with the frames it takes from and the CPU it tells. The caller's lock (the table lock) is what
 /// `&mut self` stands for.
@@ -264,29 +264,34 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// The entry for `va` in the table of level `target`, tables made on the way. An entry on the way that is no table
-    /// stops it: `Err(Ok(leaf))`.
+    /// stops it.
+    #[inline]
     fn ensure(&self, va: VirtAddr, target: Level) -> Result<Slot<'_>, Blocked> {
-        let mut level = Level::Pgd;
-        let mut table: &TableMemory = self.frames.table(self.root);
-        let mut parent = None;
-        loop {
-            let entry = &table[level.index(va)];
-            let next = match level.next() {
-                Some(next) if level < target => next,
-                _ => return Ok(Slot { entry, parent }),
-            };
-            let mut desc = load(entry);
-            if desc.is_none() {
-                desc = Desc::table(self.new_table()?);
-                store(entry, desc);
-                count_up(parent, 1);
-            } else if !desc.is_table(level) {
-                return Err(Blocked::Leaf(Leaf { va: va.align_down(level.size()), level, desc }));
+        let mut slot = Slot { entry: &self.frames.table(self.root)[Level::Pgd.index(va)], parent: None };
+        for (level, next) in [(Level::Pgd, Level::Pud), (Level::Pud, Level::Pmd), (Level::Pmd, Level::Pte)] {
+            if level == target {
+                break;
             }
-            parent = Some(entry);
-            table = self.frames.table(desc.pfn());
-            level = next;
+            let mut desc = load(slot.entry);
+            if !desc.is_table(level) {
+                desc = self.add_table(&slot, Leaf { va: va.align_down(level.size()), level, desc })?;
+            }
+            let entry = &self.frames.table(desc.pfn())[next.index(va)];
+            slot = Slot { entry, parent: Some(slot.entry) };
         }
+        Ok(slot)
+    }
+
+    /// Hangs an empty table under `slot`, where `leaf` says that nothing is. Answers its descriptor.
+    #[cold]
+    fn add_table(&self, slot: &Slot<'_>, leaf: Leaf) -> Result<Desc, Blocked> {
+        if !leaf.desc.is_none() {
+            return Err(Blocked::Leaf(leaf));
+        }
+        let desc = Desc::table(self.new_table()?);
+        store(slot.entry, desc);
+        count_up(slot.parent, 1);
+        Ok(desc)
     }
 
     /// The way down to the lowest table whose entries `first..=last` needs more than one of, or a part of one of. Tables

@@ -403,6 +403,14 @@ impl Frames for Machine {
         }
     }
 
+    fn pages(&self, first: Pfn, count: PageCount) -> Option<&[Page]> {
+        let range = first.get()..first.get().checked_add(count.get())?;
+        if range.contains(&self.undescribed.get()) {
+            return None;
+        }
+        self.pages.get(range.start as usize..range.end as usize)
+    }
+
     fn commit(&self) -> &Commit {
         &self.commit
     }

@@ -69,7 +69,7 @@ fn shown(decoded: Esr, esr: u64, far: u64) -> Option<Fault> {
     const KEPT_OF_DATA: u64 = KEPT | 1 << 8 | 1 << 6;
     /// A translation fault at level 0.
     const FAULT: u64 = 0b100;
-    let of_memory = access_of(decoded).is_some() || decoded.is_alignment_fault();
+    let of_memory = decoded.table_fault().is_some() || decoded.is_alignment_fault();
     Some(match decoded.class() {
         // Of a kernel address a program learns no more than that it may not touch it.
         Class::DataAbortLower if of_memory && far >= layout::USER_END => {
@@ -91,15 +91,22 @@ fn shown(decoded: Esr, esr: u64, far: u64) -> Option<Fault> {
 /// Serves a program's exception, or answers the signal it earns (Linux: `fault_info`, `arm64_notify_die`).
 fn user_fault(esr: Esr, far: u64, frame: &mut TrapFrame) -> Result<(), FaultSignal> {
     use arch::esr::Class;
+    if let Some(access) = esr.table_fault() {
+        return memory_fault(far, access);
+    }
     let pc = frame.elr;
     let signal = |number, code, address| Err(FaultSignal { number, code, address });
     match esr.class() {
-        Class::DataAbortLower | Class::InstructionAbortLower => match access_of(esr) {
-            Some(access) => memory_fault(far, access),
-            None if esr.is_external_abort() && poisoned(far) => signal(signal::SIGBUS, signal::BUS_MCEERR_AR, far),
-            None if esr.is_alignment_fault() => signal(signal::SIGBUS, signal::BUS_ADRALN, far),
-            None => signal(signal::SIGBUS, signal::BUS_OBJERR, far),
-        },
+        Class::DataAbortLower | Class::InstructionAbortLower => {
+            let code = if esr.is_external_abort() && poisoned(far) {
+                signal::BUS_MCEERR_AR
+            } else if esr.is_alignment_fault() {
+                signal::BUS_ADRALN
+            } else {
+                signal::BUS_OBJERR
+            };
+            signal(signal::SIGBUS, code, far)
+        }
         Class::PcAlignment => signal(signal::SIGBUS, signal::BUS_ADRALN, far),
         Class::SpAlignment => signal(signal::SIGBUS, signal::BUS_ADRALN, pc),
         Class::Breakpoint | Class::SoftwareStep | Class::Watchpoint | Class::Brk => {
@@ -128,22 +135,13 @@ fn poisoned(far: u64) -> bool {
     task::current().space().and_then(|space| frame(space)).is_some_and(crate::pmem::note)
 }
 
-/// What a translation, access-flag or permission fault was about to do; `None` for every other abort.
-fn access_of(esr: Esr) -> Option<Access> {
-    if !esr.is_translation_fault() && !esr.is_permission_fault() && !esr.is_access_flag_fault() {
-        return None;
-    }
-    Some(if esr.is_instruction_abort() {
-        Access::Exec
-    } else if esr.is_write() {
-        Access::Write
-    } else {
-        Access::Read
-    })
-}
-
 /// Lets the current task's address space serve a fault at `far`.
-fn memory_fault(far: u64, access: Access) -> Result<(), FaultSignal> {
+fn memory_fault(far: u64, access: arch::esr::Access) -> Result<(), FaultSignal> {
+    let access = match access {
+        arch::esr::Access::Read => Access::Read,
+        arch::esr::Access::Write => Access::Write,
+        arch::esr::Access::Execute => Access::Exec,
+    };
     crate::counters::FAULTS.add(1);
     let signal = |number, code| Err(FaultSignal { number, code, address: far });
     if far >= layout::USER_END {
@@ -174,7 +172,7 @@ extern "C" fn trap_kernel_fault(frame: &mut TrapFrame, esr: u64) {
     if let (true, Some(target)) = (far < layout::USER_END, arch::user::fixup(frame.elr)) {
         // The copy routines hold no lock, so the fault may be served as the program's own would be.
         arch::irq::enable();
-        let served = match access_of(decoded) {
+        let served = match decoded.table_fault() {
             Some(access) => crate::kmap::faults_are_served() && memory_fault(far, access).is_ok(),
             None => {
                 // The program's side of the copy is a mapping of a bad block: `EFAULT` to the call, and the block is known.

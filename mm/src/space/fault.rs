@@ -56,17 +56,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `handle_mm_fault`: after `Ok` the access succeeds when it is tried again. `va` is without its tag byte.
     pub fn fault(&mut self, va: VirtAddr, access: Access) -> Result<(), FaultError> {
         let at = self.vma_for(va)?;
-        let vma = self.vmas.vma(at);
+        let vma = self.vmas.vma_mut(at);
         if !allows(vma.prot, access) {
             return Err(FaultError::Denied);
         }
-        let owner = touch(
-            &mut self.tables,
-            &Faulting { vma, family: self.family.mapping() },
-            va.align_down(PAGE_SIZE),
-            access,
-        )?;
-        let vma = self.vmas.vma_mut(at);
+        let at = Faulting { vma, family: self.family.mapping() };
+        let owner = touch(&mut self.tables, &at, va.align_down(PAGE_SIZE), access)?;
         vma.touched = true;
         vma.anon |= owner == Owner::Tree;
         Ok(())
@@ -177,6 +172,17 @@ impl<B> Faulting<'_, B> {
             descriptor.born(self.family, self.vma.anon_index(page));
         }
         frame
+    }
+
+    /// The fresh frames of a block are the program's own pages from `page` on.
+    pub(super) fn born_block<F: Frames>(&self, frames: &F, first: Pfn, page: VirtAddr) {
+        let mut index = self.vma.anon_index(page);
+        page::of_block(frames, first, |descriptor| {
+            if let Some(descriptor) = descriptor {
+                descriptor.born(self.family, index);
+            }
+            index = index.wrapping_add(1);
+        });
     }
 
     /// A frame of zeros.

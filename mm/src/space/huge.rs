@@ -1,6 +1,6 @@
 //! Blocks of 2 MiB behind faults: anonymous memory (`do_huge_pmd_anonymous_page`), and files that lie so (`dax_pmd_fault`).
 
-use units::{ByteLen, HUGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
+use units::{ByteLen, HUGE_SIZE, PhysAddr, VirtAddr, VirtRange};
 
 use super::Access;
 use super::fault::Faulting;
@@ -45,10 +45,7 @@ fn anonymous<F: Frames, U: Mmu, B: Backing>(
     range: VirtRange,
 ) -> Option<Owner> {
     let first = tables.frames().alloc_huge().ok()?;
-    for n in 0..Level::Pmd.pages().get() {
-        let page = VirtAddr::new(range.start().get() + (n << units::PAGE_SHIFT));
-        at.born(tables.frames(), Pfn::new(first.get() + n), page);
-    }
+    at.born_block(tables.frames(), first, range.start());
     let rights = rights(at.vma.prot, Owner::Tree);
     if tables.map(range, first.base(), rights, Owner::Tree, Level::Pmd).is_err() {
         crate::page::block_unmapped(tables.frames(), first);
