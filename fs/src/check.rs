@@ -10,6 +10,7 @@ use crate::badlist;
 use crate::error::{MountError, Wrong};
 use crate::extents::ExtentState;
 use crate::format::BLOCK;
+use crate::hurt::{self, Hurt};
 use crate::iomap::IomapKind;
 use crate::replay::{self, Loaded};
 use crate::tree;
@@ -42,6 +43,8 @@ pub struct Report {
     pub extents: u64,
     /// Sectors on the medium's list of bad blocks.
     pub bad_sectors: u64,
+    /// Whose they are.
+    pub hurt: Vec<Hurt>,
 }
 
 /// One thing that is wrong.
@@ -127,6 +130,7 @@ pub(crate) fn check(medium: &impl Medium) -> Report {
         report.note(Severity::Repairable, Wrong::BadListCopy, None, None);
     }
     medium.each_bad(&mut |range| report.bad_sectors += range.count);
+    report.hurt = hurt::of_loaded(medium, &replayed.log, &replayed.inodes);
     report.records = replayed.records;
     report.blocks = replayed.superblock.blocks.get();
     report.log_blocks = replayed.log.iter().map(|run| run.blocks).sum();

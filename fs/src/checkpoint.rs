@@ -104,6 +104,12 @@ impl Upkeep {
         length > self.live.saturating_mul(2).saturating_add(self.slack)
     }
 
+    /// Shows `each` the blocks of the log, of one that is on its way, and of one that is gone but not yet free.
+    pub(crate) fn each_run(&self, each: impl FnMut(Run)) {
+        let running = self.running.iter().flat_map(|running| &running.blocks);
+        self.blocks.iter().chain(running).chain(&self.garbage).copied().for_each(each);
+    }
+
     /// Notes that the log has these blocks too.
     pub(crate) fn own(&mut self, runs: impl IntoIterator<Item = Run>) {
         self.blocks.extend(runs);

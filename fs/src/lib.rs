@@ -7,7 +7,7 @@
 //! Read downwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `items` what a record says,
 //! `log` writes records and `replay` reads them back; `extents` are a file's blocks, `names` a directory's names, and
 //! `space` the blocks nobody has; `inode` ties these together, with the pins, and `tree` makes inodes of what was read.
-//! [`badlist`] keeps the medium's bad blocks, and `recover` is what happens to those that were a file's.
+//! [`badlist`] keeps the medium's bad blocks, [`hurt`] tells whose they are, and `recover` heals those that are nobody's.
 //! [`node`] is what callers do, one file a kind of call. Page tables, paths, permissions and errno are left to others.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ pub mod error;
 mod extents;
 mod format;
 mod head_room;
+pub mod hurt;
 mod inode;
 pub mod iomap;
 mod items;
@@ -43,6 +44,7 @@ pub use check::{Finding, Report, Severity};
 pub use crc::{Step as CrcStep, use_step as use_crc_step};
 pub use error::{Damage, Error, FormatError, MountError, Wrong};
 pub use head_room::{HeadRoom, use_head_room};
+pub use hurt::{Holder, Hurt};
 pub use iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, iomap_iter};
 pub use node::{DenyWrite, Node, WriteAccess};
 pub use pin::Pin;

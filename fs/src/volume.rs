@@ -306,6 +306,12 @@ impl<M: Medium> Volume<M> {
         Ok(commit)
     }
 
+    /// Shows `each` the blocks that hold metadata.
+    pub(crate) fn each_log_run(&self, mut each: impl FnMut(Run)) {
+        SUPERBLOCKS.into_iter().for_each(|start| each(Run { start, blocks: 1 }));
+        self.commit.lock().upkeep.each_run(each);
+    }
+
     /// The first inode with this number or a higher one.
     pub(crate) fn inode_from(&self, ino: u64) -> Option<Arc<Inode<M>>> {
         self.nodes.lock().range(ino..).find_map(|(_, inode)| inode.upgrade())

@@ -179,6 +179,40 @@ fn a_log_with_bad_sectors_in_one_copy_is_read_and_repaired() {
 }
 
 #[test]
+fn it_is_told_whose_the_bad_blocks_are() {
+    let medium = formatted(1024);
+    let fs = boot(&medium);
+    let dir = fs.root().create(b"d", NewNode::Directory { mode: 0o755 }, NOW).unwrap();
+    let node = dir.create(b"odd\nname", NewNode::File { mode: 0o644 }, NOW).unwrap();
+    write(&node, 0, &vec![7; 4 * BLOCK as usize]).unwrap();
+    let unnamed = fs.root().tmpfile(0o600, fs::Linkable::No, NOW).unwrap();
+    write(&unnamed, 8192, &[7; 100]).unwrap();
+    // The last sector of block 1, block 2 and the first sector of block 3; the log; a free block.
+    let bad = place(&node, BLOCK).sector().get() + 7;
+    fs.medium().set_bad(Sector::new(bad), 10).unwrap();
+    fs.medium().set_bad(place(&unnamed, 8192).sector(), 1).unwrap();
+    fs.medium().set_bad(BlockNr::new(19).base().sector(), 1).unwrap();
+    fs.medium().set_bad(BlockNr::new(1000).base().sector(), 16).unwrap();
+    let shown = |hurt: Vec<fs::Hurt>| {
+        let line = |hurt: fs::Hurt| format!("{}+{} {}", hurt.range.start.get(), hurt.range.count, hurt.holder);
+        hurt.into_iter().map(line).collect::<Vec<_>>()
+    };
+    let of_file = format!("{bad}+10 byte {} of /d/odd\\nname", 2 * BLOCK - 512);
+    let of_unnamed = format!("{}+1 byte 8192 of inode {}", place(&unnamed, 8192).sector().get(), unnamed.ino().get());
+    let found = shown(fs.volume().hurt().unwrap());
+    assert_eq!(found.len(), 4, "{found:?}");
+    for line in [&of_file, &of_unnamed, "152+1 metadata", "8000+16 free"] {
+        assert!(found.iter().any(|found| found == line), "{line} is not in {found:?}");
+    }
+    // From the medium alone: what has no name is free there.
+    let found = shown(Fs::check(fs.medium()).hurt);
+    assert!(found.contains(&of_file) && found.len() == 4, "{found:?}");
+    drop((node, unnamed, dir));
+    let left = shown(fs.volume().hurt().unwrap());
+    assert!(left.len() == 3 && !left.contains(&of_unnamed), "{left:?}");
+}
+
+#[test]
 fn free_bad_blocks_wait_for_changes_and_are_healed_a_few_at_a_time() {
     let medium = formatted(1024);
     let memory = Guarded::new(cells(&medium), &[]);

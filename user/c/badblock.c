@@ -31,17 +31,20 @@ static int tell(const char *verb, long sector)
     return done == len ? 0 : -1;
 }
 
-/* Whether the list has the sector. */
-static int listed(long sector)
+/* Whether the list has the sector, and says `whose` behind it. */
+static int listed_as(long sector, const char *whose)
 {
-    char text[4096], want[40];
+    char text[4096], want[200];
     int fd = open("/proc/vitrine/badblocks", O_RDONLY);
     ssize_t len = read(fd, text, sizeof text - 1);
     close(fd);
     text[len > 0 ? len : 0] = 0;
-    snprintf(want, sizeof want, "pmem0 %ld+8 kept\n", sector);
+    snprintf(want, sizeof want, "pmem0 %ld+8 kept %s", sector, whose);
     return strstr(text, want) != 0;
 }
+
+/* Whether the list has the sector. */
+static int listed(long sector) { return listed_as(sector, ""); }
 
 static int fresh(const char *path)
 {
@@ -107,7 +110,8 @@ static void holes(const char *path)
     check("a page becomes a hole", tell("poison", sector) == 0);
     check("nobody knows of it yet", !listed(sector));
     check_found("a read is short at the hole", pread(fd, page, sizeof page, 0) == PAGE, "errno %d", errno);
-    check("the block is on the list", listed(sector));
+    snprintf(page, sizeof page, "byte %d of %s\n", PAGE, path);
+    check("the block is on the list, and the place in the file", listed_as(sector, page));
     check_errno("a read of the hole fails", pread(fd, page, 8, PAGE + 100), EIO);
     check("the pages around it are read", pread(fd, page, sizeof page, 2 * PAGE) == 2 * PAGE);
     check_errno("a peek of the hole fails", peek(fd, 0, sizeof page) == MAP_FAILED ? -1 : 0, EIO);

@@ -7,33 +7,43 @@
 use core::fmt;
 
 use abi::Errno;
-use pmem::badblocks::BadblocksError;
+use pmem::badblocks::{BadRange, BadblocksError};
 use pmem::guarded::Guarded;
 use pmem::medium::Medium;
 use units::{ByteLen, PAGE_SIZE, PmOff, SECTOR_SIZE, Sector};
 
 use super::cells::LinearCells;
 use super::{Device, devices, poison};
-use crate::heap;
+use crate::{heap, vfs};
 
 /// Heap that a change of a list takes at most, in pieces: a list of as many ranges as people make.
 const WORST_CASE: usize = 64 << 10;
 
-/// The text of `/proc/vitrine/badblocks`: a line a range.
+/// The text of `/proc/vitrine/badblocks`: a line a range, on the device of the root also whose it is.
 ///
 /// # Errors
-/// Those of `out`.
+/// Those of `out`; where there is no memory to find out whose a range is.
 pub(crate) fn describe_bad(out: &mut dyn fmt::Write) -> fmt::Result {
     let mut outcome = Ok(());
+    let root = vfs::root_node().map(|root| root.fs());
     for device in devices() {
+        if let Some(volume) = root.filter(|volume| core::ptr::eq(volume.medium().device(), device)) {
+            let hurt = volume.hurt().map_err(|_| fmt::Error)?;
+            hurt.iter().try_for_each(|hurt| line(out, device, &hurt.range, format_args!(" {}", hurt.holder)))?;
+            continue;
+        }
         // Copied range by range: the text may need heap, whose lock comes later than the list's, so that is no knot.
         memory(device).each_bad(&mut |range| {
-            let kept = if range.acknowledged { "kept" } else { "not kept" };
-            let (name, start, count) = (device.name(), range.start.get(), range.count);
-            outcome = outcome.and_then(|()| writeln!(out, "{name} {start}+{count} {kept}"));
+            outcome = outcome.and_then(|()| line(out, device, range, format_args!("")));
         });
     }
     outcome
+}
+
+fn line(out: &mut dyn fmt::Write, device: &Device, range: &BadRange, whose: fmt::Arguments<'_>) -> fmt::Result {
+    let kept = if range.acknowledged { "kept" } else { "not kept" };
+    let (name, start, count) = (device.name(), range.start.get(), range.count);
+    writeln!(out, "{name} {start}+{count} {kept}{whose}")
 }
 
 fn memory(device: &Device) -> &Guarded<LinearCells> {
