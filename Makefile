@@ -180,8 +180,14 @@ peer: build test-image
 
 # --- Tests -----------------------------------------------------------------------------------------------------------
 
+# The plugin of QEMU that records what reaches persistent memory.
+target/recorder.so: tests/recorder/recorder.c
+	@tools/setup.sh cc
+	@mkdir -p $(@D)
+	$(CC) -O2 -shared -fPIC -fvisibility=hidden -Wall -Wextra -Werror -o $@ $<
+
 .PHONY: test ktest crash soak
-test: build checked test-image
+test: build checked test-image target/recorder.so
 	@tools/setup.sh qemu gdb
 	@tests/rings.sh host kernel machine
 
@@ -189,11 +195,12 @@ ktest: checked test-image
 	@tools/setup.sh qemu
 	@tests/rings.sh kernel
 
-crash:
-	@tools/setup.sh rust cc
+crash: build checked test-image target/recorder.so
+	@tools/setup.sh rust cc qemu
 	VITRINE_CRASH=full cargo test --release -p fs --test crash -- --nocapture
+	VITRINE_CRASH=full cargo test --release -p machine-tests --test cuts -- --nocapture
 
-soak: build checked test-image
+soak: build checked test-image target/recorder.so
 	@tools/setup.sh qemu gdb
 	@tests/soak.sh
 

@@ -47,6 +47,23 @@ impl Image {
         image
     }
 
+    /// A medium of this size with these programs in `/bin`, and `/data` with nothing in it.
+    ///
+    /// # Panics
+    /// Where `make test` has not built them, or the tool refuses.
+    #[must_use]
+    pub fn small(size: &str, programs: &[&str]) -> Self {
+        let image = Self::none();
+        let root = image.folder.join("root");
+        fs::create_dir_all(root.join("bin")).and_then(|()| fs::create_dir(root.join("data"))).expect("a folder");
+        for program in programs {
+            let from = built("rootfs/bin").join(program);
+            fs::copy(&from, root.join("bin").join(program)).unwrap_or_else(|e| panic!("{from:?}: {e}"));
+        }
+        image.tool("mkfs", &["--size", size, "--from", &root.to_string_lossy()]);
+        image
+    }
+
     /// A place for an image where no file is yet.
     ///
     /// # Panics

@@ -11,9 +11,11 @@ use std::process::{Command, Output, Stdio};
 
 mod debugger;
 mod image;
+mod recording;
 mod running;
 
 pub use image::Image;
+pub use recording::{Omission, Part, Recording};
 pub use running::Running;
 
 /// How long a machine may take, in seconds: ten times what the slowest takes on an idle host.

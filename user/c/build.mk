@@ -18,6 +18,12 @@ target/user/landing: user/c/landing.c user/c/build.mk
 	@mkdir -p $(@D)
 	$(USER_CC) -O2 -static -nostdlib -ffreestanding -mbranch-protection=bti -Wall -Wextra -Werror -o $@ $<
 
+# Small, because the whole of its medium is read again and again; without a C library.
+target/user/cuts: user/c/cuts.c user/c/build.mk
+	@mkdir -p $(@D)
+	$(USER_CC) -O2 -static -nostdlib -ffreestanding -D_GNU_SOURCE -Wl,-z,max-page-size=4096 -Wall -Wextra \
+	    -Werror -o $@ $<
+
 # The benchmark comes from elsewhere and stays as it is, down to what a warning would say about it.
 target/user/bench: user/c/bench.c user/c/build.mk
 	@mkdir -p $(@D)

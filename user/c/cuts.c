@@ -1,0 +1,248 @@
+/*
+ * cuts: changes files call by call, each between two marks, for who pulls the plug.
+ *
+ *   cuts [acks] [forget STEP N CALL]    in a working directory with nothing in it
+ *
+ * The marks are hints that do nothing: `hint #0x60` before a call, `hint #0x61` behind it. tests/recorder/ writes them
+ * down between the stores to persistent memory, and tests/tests/cuts.rs looks at what a power cut in between would leave.
+ * Behind everything the calls are named, a line each; with `acks` each one as soon as it has returned. `forget` leaves
+ * out the Nth STEP of one call: `/proc/vitrine/forget`.
+ *
+ * Without a C library: the program itself lies on the medium, and every state a cut may leave is read as a whole.
+ */
+#include <asm/unistd.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BLOCK 4096
+#define MANY 512
+
+/* --- The little there is of a library ----------------------------------------------------------------------------- */
+
+static long call(long number, long a, long b, long c, long d, long e)
+{
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+    return x0;
+}
+
+#define CALL(name, a, b, c, d, e) \
+    call(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
+
+static size_t length(const char *text)
+{
+    size_t len = 0;
+    while (text[len])
+        len++;
+    return len;
+}
+
+static int same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+static void say(const char *text) { CALL(write, 1, text, length(text), 0, 0); }
+
+static void leave(int status)
+{
+    for (;;)
+        CALL(exit_group, status, 0, 0, 0, 0);
+}
+
+static int open_file(const char *path, int flags) { return CALL(openat, AT_FDCWD, path, flags, 0644, 0); }
+static long create(const char *path) { return CALL(close, open_file(path, O_CREAT | O_EXCL | O_RDWR), 0, 0, 0, 0); }
+static long write_at(int fd, const void *bytes, size_t len, long at) { return CALL(pwrite64, fd, bytes, len, at, 0); }
+static long truncate_to(int fd, long size) { return CALL(ftruncate, fd, size, 0, 0, 0); }
+static long room(int fd, int how, long at, long len) { return CALL(fallocate, fd, how, at, len, 0); }
+static long make_dir(const char *path) { return CALL(mkdirat, AT_FDCWD, path, 0755, 0, 0); }
+static long delete(const char *path) { return CALL(unlinkat, AT_FDCWD, path, 0, 0, 0); }
+static long delete_dir(const char *path) { return CALL(unlinkat, AT_FDCWD, path, AT_REMOVEDIR, 0, 0); }
+static long hard_link(const char *from, const char *to) { return CALL(linkat, AT_FDCWD, from, AT_FDCWD, to, 0); }
+static long soft_link(const char *what, const char *at) { return CALL(symlinkat, what, AT_FDCWD, at, 0, 0); }
+
+enum { REPLACE, NOREPLACE, EXCHANGE };
+
+static long move(const char *from, const char *to, int how)
+{
+    return CALL(renameat2, AT_FDCWD, from, AT_FDCWD, to, how);
+}
+
+/* --- Calls between marks ------------------------------------------------------------------------------------------ */
+
+static const char *names[MANY];
+static int calls, acks;
+static const char *forget_step, *forget_number, *forget_in;
+
+/* Armed only just before the call: what comes earlier takes steps too. */
+static void arm(void)
+{
+    char line[32];
+    size_t len = 0;
+    for (const char *from = forget_step; *from && len < 16; from++)
+        line[len++] = *from;
+    line[len++] = ' ';
+    for (const char *from = forget_number; *from && len < 31; from++)
+        line[len++] = *from;
+    int fd = open_file("/proc/vitrine/forget", O_WRONLY);
+    if (CALL(write, fd, line, len, 0, 0) != (long)len || CALL(close, fd, 0, 0, 0, 0) != 0) {
+        say("cuts: this kernel does not forget\n");
+        leave(2);
+    }
+}
+
+static inline void begin(const char *name)
+{
+    names[calls++] = name;
+    if (forget_in && same(name, forget_in))
+        arm();
+    __asm__ volatile("hint #0x60" ::: "memory");
+}
+
+static inline long end(long result)
+{
+    __asm__ volatile("hint #0x61" ::: "memory");
+    if (result < 0) {
+        say("cuts: refused: ");
+        say(names[calls - 1]);
+        say("\n");
+        leave(1);
+    }
+    if (acks) {
+        say(names[calls - 1]);
+        say("\n");
+    }
+    return result;
+}
+
+#define DO(name, call) (begin(name), end(call))
+
+/* --- The calls ---------------------------------------------------------------------------------------------------- */
+
+static char bytes[16 * BLOCK];
+
+static const char *filled(int with)
+{
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = with + i / 7;
+    return bytes;
+}
+
+static void on_content(void)
+{
+    int a = open_file("a", O_CREAT | O_RDWR), log = open_file("log", O_CREAT | O_RDWR | O_APPEND);
+    int64_t from = 0;
+    DO("write a new file", write_at(a, filled(1), 10000, 0));
+    DO("overwrite a block", write_at(a, filled(2), BLOCK, 0));
+    DO("overwrite inside a block", write_at(a, filled(3), 50, 100));
+    DO("overwrite across blocks", write_at(a, filled(4), 5000, 4000));
+    DO("overwrite past the end", write_at(a, filled(5), 5000, 9000));
+    DO("write behind a hole", write_at(a, filled(6), 3000, 40000));
+    DO("write 64 KiB", write_at(a, filled(7), sizeof bytes, 1));
+    DO("append a block", CALL(write, log, filled(8), BLOCK, 0, 0));
+    DO("append in a block", CALL(write, log, filled(9), 77, 0, 0));
+    DO("append across blocks", CALL(write, log, filled(10), 6000, 0, 0));
+    struct {
+        const void *base;
+        size_t len;
+    } pieces[] = {{bytes, 10}, {bytes + 5000, 4500}, {bytes + 20, 1}};
+    DO("write three pieces", CALL(pwritev, a, pieces, 3, 3000, 0));
+    DO("truncate in a block", truncate_to(a, 20001));
+    DO("truncate to a block", truncate_to(a, 4 * BLOCK));
+    DO("truncate upwards", truncate_to(a, 30000));
+    DO("punch across blocks", room(a, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1000, 8000));
+    DO("punch a block", room(a, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3 * BLOCK, BLOCK));
+    DO("zero across blocks", room(a, FALLOC_FL_ZERO_RANGE, 5000, 20000));
+    DO("allocate behind the end", room(a, FALLOC_FL_KEEP_SIZE, 30000, 20000));
+    DO("write to allocated blocks", write_at(a, filled(11), 5000, 31000));
+    DO("allocate in a hole", room(a, 0, 100, 9000));
+    DO("copy inside the file system", CALL(sendfile, a, log, &from, 6000, 0));
+    DO("truncate to nothing", truncate_to(a, 0));
+    DO("fsync", CALL(fsync, a, 0, 0, 0, 0));
+    CALL(close, a, 0, 0, 0, 0);
+    CALL(close, log, 0, 0, 0, 0);
+}
+
+static void on_names(void)
+{
+    static const int64_t times[4] = {7, 7, 8, 8};
+    DO("create a file", create("new"));
+    DO("make a directory", make_dir("dir"));
+    DO("make a directory in a directory", make_dir("dir/sub"));
+    DO("link a file", hard_link("log", "dir/hard"));
+    DO("link by a symlink", soft_link("dir/hard", "soft"));
+    DO("rename a file", move("new", "newer", REPLACE));
+    DO("rename into a directory", move("newer", "dir/newest", NOREPLACE));
+    DO("rename over a file", move("a", "dir/newest", REPLACE));
+    DO("rename over a symlink", move("dir/newest", "soft", REPLACE));
+    DO("exchange two files", move("soft", "log", EXCHANGE));
+    DO("exchange a file and a directory", move("dir/sub", "log", EXCHANGE));
+    DO("rename a directory", move("dir", "elsewhere", REPLACE));
+    DO("remove a directory", delete_dir("log"));
+    DO("unlink one of two names", delete("elsewhere/hard"));
+    DO("unlink a file", delete("elsewhere/sub"));
+    int open = open_file("soft", O_RDWR);
+    DO("unlink an open file", delete("soft"));
+    DO("write to a file without a name", write_at(open, filled(12), 9000, 0));
+    DO("close the last of it", CALL(close, open, 0, 0, 0, 0));
+    open = open_file(".", O_TMPFILE | O_RDWR);
+    write_at(open, filled(13), 5000, 0);
+    DO("name a file without a name", CALL(linkat, open, "", AT_FDCWD, "named", AT_EMPTY_PATH));
+    CALL(close, open, 0, 0, 0, 0);
+    DO("open and truncate", CALL(close, open_file("named", O_WRONLY | O_TRUNC), 0, 0, 0, 0));
+    DO("chmod", CALL(fchmodat, AT_FDCWD, "named", 0600, 0, 0));
+    DO("chown", CALL(fchownat, AT_FDCWD, "named", 1, 2, 0));
+    DO("utimes", CALL(utimensat, AT_FDCWD, "named", times, 0, 0));
+}
+
+/* Enough to make the log go on in its next segment, and to have it written anew. The long target fills it quickly. */
+static void on_and_on(void)
+{
+    static char target[4000];
+    for (size_t i = 0; i < sizeof target - 1; i++)
+        target[i] = 't';
+    for (int i = 0; i < 120; i++) {
+        DO("link by a long symlink", soft_link(target, "long"));
+        DO("unlink a long symlink", delete("long"));
+    }
+}
+
+__attribute__((used)) static void run(long argc, char **argv)
+{
+    for (long i = 1; i < argc; i++) {
+        if (same(argv[i], "acks"))
+            acks = 1;
+        else if (same(argv[i], "forget") && i + 3 < argc) {
+            forget_step = argv[++i];
+            forget_number = argv[++i];
+            forget_in = argv[++i];
+        }
+    }
+    if (CALL(chdir, "/data", 0, 0, 0, 0) < 0)
+        leave(2);
+    on_content();
+    on_names();
+    on_and_on();
+    if (!acks)
+        for (int i = 0; i < calls; i++) {
+            say(names[i]);
+            say("\n");
+        }
+    leave(0);
+}
+
+/* The kernel puts the number of arguments and their addresses on the stack. */
+__asm__(".globl _start\n"
+        "_start:\n"
+        "    ldr x0, [sp]\n"
+        "    add x1, sp, #8\n"
+        "    b run\n");
