@@ -11,10 +11,13 @@ use units::{BlockNr, ByteLen, FileOff, PmOff};
 use crate::error::Error;
 use crate::format::BLOCK;
 use crate::iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOps};
+use crate::space::{HUGE, Near};
 use crate::types::MAX_FILE_SIZE;
 
 /// Extents in a chunk at most.
 const CHUNK: usize = 128;
+/// Extents to either side of a block that are looked at for its place.
+const NEIGHBOURS: usize = 8;
 
 /// Whether an extent's blocks hold data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,9 +112,7 @@ impl Extents {
 
     /// The extents that hold file block `at`, and those behind.
     pub(crate) fn from(&self, at: u64) -> impl Iterator<Item = &Extent> {
-        let chunks = self.chunks();
-        let chunk = chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1;
-        let near = chunks.get(chunk..).unwrap_or(&[]);
+        let near = self.chunks().get(self.chunk_of(at)..).unwrap_or(&[]);
         near.iter().flat_map(|chunk| chunk.list.iter()).skip_while(move |extent| extent.end() <= at)
     }
 
@@ -123,8 +124,7 @@ impl Extents {
     /// The extent that holds file block `at`, or else the next one.
     #[inline]
     pub(crate) fn at_or_after(&self, at: u64) -> Option<&Extent> {
-        let chunks = self.chunks();
-        let chunk = if chunks.len() <= 1 { 0 } else { chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1 };
+        let (chunks, chunk) = (self.chunks(), self.chunk_of(at));
         let list = &chunks.get(chunk)?.list;
         match list.get(list.partition_point(|extent| extent.end() <= at)) {
             Some(extent) => Some(extent),
@@ -137,10 +137,31 @@ impl Extents {
         self.at_or_after(at).filter(|extent| extent.file <= at)
     }
 
-    /// The block of the medium behind the one that holds the file block before `at`: a good place for `at`.
-    pub(crate) fn goal(&self, at: u64) -> Option<BlockNr> {
+    /// Good places for the file block `at` and those behind it.
+    pub(crate) fn near(&self, at: u64) -> Near {
+        Near { goal: self.goal(at), home: self.home(at) }
+    }
+
+    /// The block of the medium behind the one that holds the file block before `at`.
+    fn goal(&self, at: u64) -> Option<BlockNr> {
         let before = at.checked_sub(1)?;
         self.at(before).map(|extent| BlockNr::new(extent.start + (at - extent.file)))
+    }
+
+    /// Where file block `at` would lie in step with the longest extent near it in the same 2 MiB of the file that agrees
+    /// with the medium modulo 2 MiB. A small file has no such place.
+    fn home(&self, at: u64) -> Option<BlockNr> {
+        if self.end() <= HUGE {
+            return None;
+        }
+        let (from, to) = (at - at % HUGE, at - at % HUGE + HUGE);
+        let list = &self.chunks().get(self.chunk_of(at))?.list;
+        let place = list.partition_point(|extent| extent.end() <= at);
+        let near = &list[place.saturating_sub(NEIGHBOURS)..list.len().min(place + NEIGHBOURS)];
+        let inside = near.iter().filter(|extent| extent.file < to && extent.end() > from);
+        let in_step = inside.filter(|extent| extent.start % HUGE == extent.file % HUGE);
+        let longest = in_step.map(|extent| extent.cut(from, to)).max_by_key(|extent| extent.blocks)?;
+        (longest.start + at).checked_sub(longest.file).map(BlockNr::new)
     }
 
     /// The mapping from byte `pos` on, as far as it goes.
@@ -193,6 +214,10 @@ impl Extents {
             chunks.splice(low..=low, pieces);
         } else if let Some(first) = list.first() {
             chunks[low].first = first.file;
+            join(chunks, low, newest_pin);
+            if let Some(before) = low.checked_sub(1) {
+                join(chunks, before, newest_pin);
+            }
         } else {
             chunks.remove(low);
         }
@@ -200,6 +225,13 @@ impl Extents {
             self.chunks = None;
         }
         self.blocks = self.blocks + new.iter().map(|extent| u64::from(extent.blocks)).sum::<u64>() - gone;
+    }
+
+    /// The place of the chunk that holds the file block `at`, if one does.
+    #[inline]
+    fn chunk_of(&self, at: u64) -> usize {
+        let chunks = self.chunks();
+        if chunks.len() <= 1 { 0 } else { chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1 }
     }
 
     fn chunks(&self) -> &[Chunk] {
@@ -226,6 +258,22 @@ impl Chunk {
     fn of(list: Vec<Extent>) -> Self {
         Self { first: list.first().map_or(0, |extent| extent.file), list: Arc::new(list) }
     }
+}
+
+/// Makes one of chunk `low` and the next where the two are short, so that extents that adjoin become one there too.
+fn join(chunks: &mut Vec<Chunk>, low: usize, newest_pin: Option<u64>) {
+    let Some([before, behind]) = chunks.get_mut(low..low + 2) else { return };
+    if before.list.len() + behind.list.len() > CHUNK / 2 {
+        return;
+    }
+    let list = Arc::make_mut(&mut before.list);
+    let both = list.last().zip(behind.list.first()).and_then(|(last, first)| last.merged(first, newest_pin));
+    let rest = if both.is_some() { 1 } else { 0 };
+    if let (Some(last), Some(both)) = (list.last_mut(), both) {
+        *last = both;
+    }
+    list.extend_from_slice(behind.list.get(rest..).unwrap_or(&[]));
+    chunks.remove(low + 1);
 }
 
 /// The part of [`Extents::replace`] that happens in one list.

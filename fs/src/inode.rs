@@ -17,7 +17,7 @@ use crate::extents::{Extent, Extents};
 use crate::format::BLOCK;
 use crate::items::Meta;
 use crate::names::Names;
-use crate::space::Run;
+use crate::space::{HUGE, Run};
 use crate::types::{Attr, Kind, Linkable};
 use crate::volume::Volume;
 
@@ -212,8 +212,26 @@ struct Retired {
 #[derive(Default)]
 pub(crate) struct Freed {
     pub(crate) runs: Vec<Run>,
+    /// Places of a large file, in step with it, that it may want again.
+    pub(crate) homes: Vec<Run>,
     pub(crate) pinned: u64,
     pub(crate) unpinned: u64,
+}
+
+impl Freed {
+    /// Takes in an extent of a file that is large, or not.
+    fn add(&mut self, extent: &Extent, size: Size) {
+        let is_home = size == Size::Large && extent.start % HUGE == extent.file % HUGE;
+        let runs = if is_home { &mut self.homes } else { &mut self.runs };
+        runs.push(Run::new(extent.start, extent.blocks.into()));
+    }
+}
+
+/// Whether a file has whole 2 MiB of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
 }
 
 impl PinEntry {
@@ -225,10 +243,6 @@ impl PinEntry {
 /// The file blocks that hold `range`.
 pub(crate) fn blocks_of(range: FileRange) -> (u64, u64) {
     (range.start().get() / BLOCK, range.end().get().div_ceil(BLOCK))
-}
-
-fn run_of(extent: &Extent) -> Run {
-    Run::new(extent.start, extent.blocks.into())
 }
 
 impl FileBody {
@@ -243,15 +257,27 @@ impl FileBody {
         self.version += 1;
         new.iter_mut().for_each(|extent| extent.birth = self.version);
         let newest_pin = self.pins.last().map(|pin| pin.version);
+        let size = self.size_without(range);
         let Self { extents, version, pins, retired, .. } = self;
         extents.replace(range, new, newest_pin, |extent| match pins.is_empty() {
-            true => freed.runs.push(run_of(&extent)),
-            false => Self::retire(extent, *version, (pins, retired), freed),
+            true => freed.add(&extent, size),
+            false => Self::retire(extent, *version, (pins, retired), (freed, size)),
         });
     }
 
+    /// Whether the file wants places again of which it lets go in `range`: not where it lets go of all.
+    fn size_without(&self, (from, to): (u64, u64)) -> Size {
+        let end = self.extents.end();
+        if end > HUGE && (from > 0 || to < end) { Size::Large } else { Size::Small }
+    }
+
     /// Sorts an extent that died with version `death`: for pins, piece by piece, or free.
-    fn retire(extent: Extent, death: u64, (pins, retired): (&[PinEntry], &mut Vec<Retired>), freed: &mut Freed) {
+    fn retire(
+        extent: Extent,
+        death: u64,
+        (pins, retired): (&[PinEntry], &mut Vec<Retired>),
+        (freed, size): (&mut Freed, Size),
+    ) {
         let inside = |at: &u64| extent.file < *at && *at < extent.end();
         let seeing = pins.iter().filter(|pin| pin.sees(&extent, death));
         let mut cuts: Vec<u64> = seeing.flat_map(|pin| [pin.from, pin.to]).filter(inside).collect();
@@ -264,7 +290,7 @@ impl FileBody {
                 freed.pinned += u64::from(piece.blocks);
                 retired.push(Retired { extent: piece, death });
             } else {
-                freed.runs.push(run_of(&piece));
+                freed.add(&piece, size);
             }
         }
     }
@@ -293,13 +319,13 @@ impl FileBody {
         if self.retired.is_empty() {
             return;
         }
-        let pins = &self.pins;
+        let (pins, size) = (&self.pins, self.size_without((0, 0)));
         self.retired.retain(|retired| {
             let kept = !gone.sees(&retired.extent, retired.death)
                 || pins.iter().any(|pin| pin.sees(&retired.extent, retired.death));
             if !kept {
                 freed.unpinned += u64::from(retired.extent.blocks);
-                freed.runs.push(run_of(&retired.extent));
+                freed.add(&retired.extent, size);
             }
             kept
         });

@@ -350,17 +350,20 @@ impl<M: Medium> Volume<M> {
 
     /// Gives blocks back, whose going is durable.
     pub(crate) fn give(&self, freed: Freed) {
-        if freed.runs.is_empty() && freed.pinned == 0 {
+        if freed.runs.is_empty() && freed.homes.is_empty() && freed.pinned == 0 {
             return;
         }
         let sorted = recover::sort(&self.medium, freed.runs);
+        let homes = recover::sort(&self.medium, freed.homes);
         {
             let mut space = self.space.lock();
             // On two CPUs the end of a pin may get here before the change that retired what it saw.
             space.pinned = space.pinned.wrapping_add(freed.pinned).wrapping_sub(freed.unpinned);
             space.give(&sorted.good);
+            space.give_homes(&homes.good);
         }
         self.keep_out(sorted.bad);
+        self.keep_out(homes.bad);
     }
 
     /// Gives blocks of a log back.

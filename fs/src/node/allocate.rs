@@ -70,7 +70,7 @@ impl<M: Medium> Node<M> {
             let there = old.at_or_after(at).filter(|there| there.file < last).map(|there| there.cut(at, last));
             let hole = (at, there.map_or(last, |there| there.file));
             if hole.0 < hole.1 {
-                let wish = Wish { blocks: hole.1 - at, file: at, goal: old.goal(at), purpose: Purpose::Grow };
+                let wish = Wish { blocks: hole.1 - at, file: at, near: old.near(at), purpose: Purpose::Grow };
                 fresh.add(wish, ExtentState::Unwritten)?;
                 holes.push(hole);
             }
@@ -125,7 +125,7 @@ impl<M: Medium> Node<M> {
         }
 
         let purpose = if cleared == Cleared::Hole { Purpose::Shrink } else { Purpose::Grow };
-        let wish = |file: u64, blocks: u64| Wish { blocks, file, goal: old.goal(file), purpose };
+        let wish = |file: u64, blocks: u64| Wish { blocks, file, near: old.near(file), purpose };
         let mut fresh = Fresh::none(&self.volume);
         let mut whole = (first, last);
         let left = (whole.0 < whole.1 && is_copied(whole.0)).then_some(whole.0);

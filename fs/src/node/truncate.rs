@@ -39,7 +39,7 @@ impl<M: Medium> Node<M> {
             return self.remap(&mut commit, none, Batch::new(), mapping);
         }
         // The block that holds the new end is replaced by one that is zero behind it.
-        let fresh = Fresh::take(&self.volume, Wish { blocks: 1, file: edge, goal: None, purpose })?;
+        let fresh = Fresh::take(&self.volume, Wish { blocks: 1, file: edge, near: old.near(edge), purpose })?;
         let mut batch = Batch::new();
         fresh.unshare(self.ino(), (edge * BLOCK, (edge + 1) * BLOCK), (&old, size), &mut batch)?;
         drop(old);

@@ -17,7 +17,7 @@ use crate::inode::{Body, Content, FileBody, Freed};
 use crate::iomap::{IomapIter, IomapOp, iomap_iter};
 use crate::items::{Meta, Payload, runs_of};
 use crate::lists;
-use crate::space::{Purpose, Wish};
+use crate::space::{Near, Purpose, Wish};
 use crate::types::{Linkable, MAX_FILE_SIZE, MAX_TRANSFER, Time, WriteAt, Written};
 use crate::volume::Commit;
 
@@ -92,8 +92,8 @@ impl<M: Medium> Node<M> {
     /// Fresh blocks for the bytes `start..end`, near the file's others.
     fn fresh_for(&self, start: u64, end: u64) -> Result<Fresh<'_, M>, Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
-        let goal = self.inode.body.lock().file()?.extents.goal(first);
-        Fresh::take(&self.volume, Wish { blocks: last - first, file: first, goal, purpose: Purpose::Grow })
+        let near = self.inode.body.lock().file()?.extents.near(first);
+        Fresh::take(&self.volume, Wish { blocks: last - first, file: first, near, purpose: Purpose::Grow })
     }
 
     /// Other fresh blocks, that hold at `start..end` what `fresh` holds from `before` on.
@@ -219,7 +219,7 @@ impl<M: Medium> Node<M> {
         }
         let runs = runs_of(extents, range);
         let blocks = lists::blocks_for(runs.len());
-        let room = Fresh::take(&self.volume, Wish { blocks, file: 0, goal: None, purpose })?;
+        let room = Fresh::take(&self.volume, Wish { blocks, file: 0, near: Near::default(), purpose })?;
         let (generation, salt) = commit.stamp();
         let key = (generation, self.ino());
         let first = lists::store(self.volume.medium(), salt, key, &runs, &room.runs(), batch);

@@ -4,6 +4,7 @@
 //! promise each; [`hostile`] mounts what nobody wrote. [`image`] knows the format by its numbers alone, as
 //! `docs/FORMAT.md` gives them, [`example`] is that page's own, and [`common`] has what all share.
 
+mod ageing;
 mod common;
 mod example;
 mod full;
