@@ -37,13 +37,69 @@
 	.arch_extension fp
 	.arch_extension simd
 
-// memcpy: x0 = to, x1 = from, x2 = bytes; answers x0.
+// memcpy: x0 = to, x1 = from, x2 = bytes; answers x0. What structures take, 96 bytes and less, is loaded from both ends before
+// anything is stored, so that the two may overlap in any way; else `to` may lie below `from`.
 function memcpy
+	cmp	x2, #16
+	b.lo	memcpy_below_16
+	cmp	x2, #96
+	b.hi	memcpy_long
+	add	x3, x1, x2
+	add	x17, x0, x2
+	ldp	x4, x5, [x1]
+	ldp	x6, x7, [x3, #-16]
+	cmp	x2, #32
+	b.hi	1f
+	stp	x4, x5, [x0]
+	stp	x6, x7, [x17, #-16]
+	ret
+1:	ldp	x8, x9, [x1, #16]
+	ldp	x10, x11, [x3, #-32]
+	cmp	x2, #64
+	b.hi	2f
+	stp	x4, x5, [x0]
+	stp	x8, x9, [x0, #16]
+	stp	x10, x11, [x17, #-32]
+	stp	x6, x7, [x17, #-16]
+	ret
+2:	ldp	x12, x13, [x1, #32]
+	ldp	x14, x15, [x3, #-48]
+	stp	x4, x5, [x0]
+	stp	x8, x9, [x0, #16]
+	stp	x12, x13, [x0, #32]
+	stp	x14, x15, [x17, #-48]
+	stp	x10, x11, [x17, #-32]
+	stp	x6, x7, [x17, #-16]
+	ret
+memcpy_below_16:
+	add	x3, x1, x2
+	add	x17, x0, x2
+	tbz	x2, #3, 1f
+	ldr	x4, [x1]
+	ldr	x5, [x3, #-8]
+	str	x4, [x0]
+	str	x5, [x17, #-8]
+	ret
+1:	tbz	x2, #2, 2f
+	ldr	w4, [x1]
+	ldr	w5, [x3, #-4]
+	str	w4, [x0]
+	str	w5, [x17, #-4]
+	ret
+2:	cbz	x2, 3f			// of one to three the first, the middle one and the last
+	lsr	x6, x2, #1
+	ldrb	w4, [x1]
+	ldrb	w5, [x1, x6]
+	ldrb	w7, [x3, #-1]
+	strb	w4, [x0]
+	strb	w5, [x0, x6]
+	strb	w7, [x17, #-1]
+3:	ret
+memcpy_long:
 	mov	x3, x0
 	cmp	x2, #512
 	b.hs	3f
-	subs	x2, x2, #64
-	b.lo	2f
+	sub	x2, x2, #64
 1:	ldp	x4, x5, [x1]
 	ldp	x6, x7, [x1, #16]
 	ldp	x8, x9, [x1, #32]
@@ -89,6 +145,8 @@ function memcpy
 
 // memmove: as memcpy, and the two may overlap.
 function memmove
+	cmp	x2, #96
+	b.ls	memcpy
 	sub	x3, x0, x1
 	cmp	x3, x2
 	b.hs	memcpy			// `to` lies below `from`, or behind its end

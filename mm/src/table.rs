@@ -38,7 +38,7 @@ mod validate;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use units::{ByteLen, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
+use units::{ByteLen, PAGE_SIZE, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
 
 pub(crate) use self::copy::Copying;
 pub use self::map::TableError;
@@ -108,33 +108,42 @@ pub(crate) struct Slot<'a> {
 struct Path<'a> {
     table: Pfn,
     level: Level,
+    /// By the levels they stand at; none above what is looked at.
     above: [Option<&'a AtomicU64>; 3],
 }
 
 impl<'a> Path<'a> {
     /// The descriptors that lead to the table and the levels they stand at, the lowest first.
+    #[inline]
     fn upwards(&self) -> impl Iterator<Item = (Level, &'a AtomicU64)> {
-        let levels = [Level::Pgd, Level::Pud, Level::Pmd];
-        levels.into_iter().zip(self.above).rev().filter_map(|(level, entry)| Some((level, entry?)))
+        let [pgd, pud, pmd] = self.above;
+        [(Level::Pmd, pmd), (Level::Pud, pud), (Level::Pgd, pgd)]
+            .into_iter()
+            .filter_map(|(level, entry)| Some((level, entry?)))
     }
 }
 
 /// What a pass over the tables has changed and a TLB may still hold.
-#[derive(Default)]
 struct Changed {
-    /// First and last address, both included.
-    span: Option<(u64, u64)>,
-    smallest: Option<Level>,
+    /// First and last address, both included; the first lies above the last where nothing has changed.
+    first: u64,
+    last: u64,
+    smallest: Level,
     tables: bool,
 }
 
 impl Changed {
+    const NOTHING: Self = Self { first: u64::MAX, last: 0, smallest: Level::Pgd, tables: false };
+
+    #[inline]
     fn note(&mut self, first: u64, last: u64, smallest: Level) {
-        self.span = Some(match self.span {
-            None => (first, last),
-            Some((low, high)) => (low.min(first), high.max(last)),
-        });
-        self.smallest = self.smallest.max(Some(smallest));
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+        self.smallest = self.smallest.max(smallest);
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.first > self.last
     }
 }
 
@@ -272,14 +281,19 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             if level == target {
                 break;
             }
-            let mut desc = load(slot.entry);
-            if !desc.is_table(level) {
-                desc = self.add_table(&slot, Leaf { va: va.align_down(level.size()), level, desc })?;
-            }
-            let entry = &self.frames.table(desc.pfn())[next.index(va)];
-            slot = Slot { entry, parent: Some(slot.entry) };
+            slot = self.below(&slot, level, next, va)?;
         }
         Ok(slot)
+    }
+
+    /// The entry of level `next` for `va` in the table under `slot`, an entry of `level`.
+    #[inline(always)]
+    fn below<'a>(&'a self, slot: &Slot<'a>, level: Level, next: Level, va: VirtAddr) -> Result<Slot<'a>, Blocked> {
+        let mut desc = load(slot.entry);
+        if !desc.is_table(level) {
+            desc = self.add_table(slot, Leaf { va: va.align_down(level.size()), level, desc })?;
+        }
+        Ok(Slot { entry: &self.frames.table(desc.pfn())[next.index(va)], parent: Some(slot.entry) })
     }
 
     /// Hangs an empty table under `slot`, where `leaf` says that nothing is. Answers its descriptor.
@@ -296,35 +310,53 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// The way down to the lowest table whose entries `first..=last` needs more than one of, or a part of one of. Tables
     /// on their way out are entered too. It spares short ranges the recursion through every level.
+    #[inline]
     fn descend(&self, first: u64, last: u64) -> Path<'_> {
         let mut path = Path { table: self.root, level: Level::Pgd, above: [None; 3] };
-        for (level, next) in [(Level::Pgd, Level::Pud), (Level::Pud, Level::Pmd), (Level::Pmd, Level::Pte)] {
-            let within = level.size() - 1;
-            let whole = first & within == 0 && last & within == within;
-            if (first ^ last) >> level.shift() != 0 || whole {
-                break;
-            }
-            let entry = &self.frames.table(path.table)[level.index(VirtAddr::new(first))];
-            let desc = load(entry);
-            if !desc.was_table(level) {
-                break;
-            }
-            path.above[level as usize] = Some(entry);
-            path.table = desc.pfn();
-            path.level = next;
-        }
+        let _ = self.one_down(&mut path, Level::Pgd, Level::Pud, first, last)
+            && self.one_down(&mut path, Level::Pud, Level::Pmd, first, last)
+            && self.one_down(&mut path, Level::Pmd, Level::Pte, first, last);
         path
+    }
+
+    /// From a table of `level` to that of `next`; not if it would be too far.
+    #[inline(always)]
+    fn one_down<'a>(&'a self, path: &mut Path<'a>, level: Level, next: Level, first: u64, last: u64) -> bool {
+        let whole = last - first >= level.size() - 1;
+        if (first ^ last) >> level.shift() != 0 || whole {
+            return false;
+        }
+        let entry = &self.frames.table(path.table)[level.index(VirtAddr::new(first))];
+        let desc = load(entry);
+        if !desc.was_table(level) {
+            return false;
+        }
+        path.above[level as usize] = Some(entry);
+        (path.table, path.level) = (desc.pfn(), next);
+        true
+    }
+
+    /// The entries of the level-3 table `table` for the pages of `first..=last`, with the addresses they stand for.
+    #[inline]
+    fn pages_of(&self, table: Pfn, first: u64, last: u64) -> impl Iterator<Item = (VirtAddr, &AtomicU64)> {
+        let index = |va| Level::Pte.index(VirtAddr::new(va));
+        let mut va = first.wrapping_sub(PAGE_SIZE);
+        self.frames.table(table)[index(first)..=index(last)].iter().map(move |entry| {
+            va = va.wrapping_add(PAGE_SIZE);
+            (VirtAddr::new(va), entry)
+        })
     }
 
     /// Tells the CPU of what has changed: first that it has, then that no TLB may remember.
     fn settle(&self, changed: &Changed) {
-        if let (Some((first, last)), Some(smallest)) = (changed.span, changed.smallest) {
-            let reach = if changed.tables { Reach::Tables } else { Reach::Leaves };
-            self.mmu.publish();
-            // Whole entries, so that one operation for each size of them misses none.
-            let within = smallest.size() - 1;
-            self.invalidate(span(first & !within, last | within), smallest, reach);
+        if changed.is_nothing() {
+            return;
         }
+        let reach = if changed.tables { Reach::Tables } else { Reach::Leaves };
+        self.mmu.publish();
+        // Whole entries, so that one operation for each size of them misses none.
+        let within = changed.smallest.size() - 1;
+        self.invalidate(span(changed.first & !within, changed.last | within), changed.smallest, reach);
     }
 
     /// No TLB knows entries of this tree in `range` any more; the one place that asks for it.

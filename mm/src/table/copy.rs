@@ -20,7 +20,7 @@ pub(crate) struct Copying {
 
 impl Copying {
     pub(crate) fn new(family: Mapping) -> Self {
-        Self { family, shift: 0, changed: Changed::default() }
+        Self { family, shift: 0, changed: Changed::NOTHING }
     }
 }
 
@@ -114,9 +114,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// Ends a copy: no TLB allows a store to what is shared now, and every walker sees the child's entries.
     pub(crate) fn finish_copy(&mut self, copying: Copying) {
-        if copying.changed.span.is_some() {
-            self.settle(&copying.changed);
-        }
+        self.settle(&copying.changed);
         self.mmu.publish();
     }
 }

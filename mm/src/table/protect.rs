@@ -1,6 +1,6 @@
 //! Changing what leaves allow, and making blocks smaller.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use units::{Pfn, VirtAddr, VirtRange};
 
@@ -22,13 +22,14 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             return Ok(());
         }
         let (first, last) = (range.start().get(), range.end().get() - 1);
-        if self.blocks.get() && self.descend(first, last).level != Level::Pte {
-            self.split_edges(range)?;
+        let mut path = self.descend(first, last);
+        if self.blocks.get() && path.level != Level::Pte {
+            self.split_ends(range)?;
+            path = self.descend(first, last);
         }
-        let mut pass = Pass { changed: Changed::default(), published: true };
-        let path = self.descend(first, last);
+        let mut pass = Pass { changed: Changed::NOTHING, published: true };
         self.protect_table(path.table, path.level, first, last, &mut rights, &mut pass);
-        if pass.changed.span.is_some() {
+        if !pass.changed.is_nothing() {
             self.settle(&pass.changed);
         } else if !pass.published {
             self.mmu.publish();
@@ -45,23 +46,22 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         rights: &mut impl FnMut(&F, &Leaf) -> Option<Attributes>,
         pass: &mut Pass,
     ) {
+        let Some(next) = level.next() else {
+            for (va, entry) in self.pages_of(table, first, last) {
+                self.protect_leaf(entry, Leaf { va, level: Level::Pte, desc: load(entry) }, rights, pass);
+            }
+            return;
+        };
         let entries = self.frames.table(table);
         let mut va = first;
         loop {
             let end = (va | (level.size() - 1)).min(last);
             let entry = &entries[level.index(VirtAddr::new(va))];
             let desc = load(entry);
-            match level.next() {
-                _ if desc.is_none() => {}
-                Some(next) if desc.is_table(level) => self.protect_table(desc.pfn(), next, va, end, rights, pass),
-                _ => {
-                    let leaf = Leaf { va: VirtAddr::new(va), level, desc };
-                    let new = match rights(&self.frames, &leaf) {
-                        Some(attributes) => desc.with_attributes(attributes),
-                        None => desc.without_valid(),
-                    };
-                    self.protect_leaf(entry, leaf, new, pass);
-                }
+            if desc.is_table(level) {
+                self.protect_table(desc.pfn(), next, va, end, rights, pass);
+            } else {
+                self.protect_leaf(entry, Leaf { va: VirtAddr::new(va), level, desc }, rights, pass);
             }
             if end == last {
                 return;
@@ -70,10 +70,28 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         }
     }
 
-    fn protect_leaf(&self, entry: &core::sync::atomic::AtomicU64, leaf: Leaf, new: Desc, pass: &mut Pass) {
-        if new == leaf.desc {
+    /// Gives one leaf, if there is one, what `rights` says.
+    #[inline]
+    fn protect_leaf(
+        &self,
+        entry: &AtomicU64,
+        leaf: Leaf,
+        rights: &mut impl FnMut(&F, &Leaf) -> Option<Attributes>,
+        pass: &mut Pass,
+    ) {
+        if leaf.desc.is_none() {
             return;
         }
+        let new = match rights(&self.frames, &leaf) {
+            Some(attributes) => leaf.desc.with_attributes(attributes),
+            None => leaf.desc.without_valid(),
+        };
+        if new != leaf.desc {
+            self.change_rights(entry, leaf, new, pass);
+        }
+    }
+
+    fn change_rights(&self, entry: &AtomicU64, leaf: Leaf, new: Desc, pass: &mut Pass) {
         check_changeable(&leaf);
         if new.is_valid() {
             self.sync_code(leaf.level, leaf.desc, new);
@@ -104,6 +122,15 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// `split_huge_page_pmd` at both ends of `range`: afterwards no leaf lies across either.
     pub fn split_edges(&mut self, range: VirtRange) -> Result<(), OutOfMemory> {
+        // Whatever lies under one table of pages, no block reaches out of.
+        let inside = |last| self.descend(range.start().get(), last).level == Level::Pte;
+        if !self.blocks.get() || range.end().get().checked_sub(1).is_some_and(inside) {
+            return Ok(());
+        }
+        self.split_ends(range)
+    }
+
+    pub(super) fn split_ends(&self, range: VirtRange) -> Result<(), OutOfMemory> {
         for edge in [range.start(), range.end()] {
             while let Some(leaf) = self.walk_block(edge) {
                 if edge.is_aligned(leaf.level.size()) {
@@ -132,7 +159,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// One block into a table of 512 smaller leaves that say the same. While the entry is broken an access faults and
     /// waits for the lock the caller holds: never split what this code itself runs on or reads.
-    pub(super) fn split(&mut self, block: Leaf) -> Result<(), OutOfMemory> {
+    pub(super) fn split(&self, block: Leaf) -> Result<(), OutOfMemory> {
         let Some(next) = block.level.next() else { return Ok(()) };
         check_changeable(&block);
         let slot = match self.ensure(block.va, block.level) {

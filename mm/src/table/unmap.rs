@@ -53,14 +53,16 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         let first = range.start().get();
         // An empty range is looked at as its first page, and nothing of it is found.
         let last = if range.is_empty() { first } else { range.end().get() - 1 };
-        if self.blocks.get() && self.descend(first, last).level != Level::Pte {
-            self.split_edges(range)?;
+        let tables: &Self = self;
+        let mut path = tables.descend(first, last);
+        if tables.blocks.get() && path.level != Level::Pte {
+            tables.split_ends(range)?;
+            path = tables.descend(first, last);
         }
         if range.is_empty() {
-            let path = self.descend(first, last);
-            return Ok(Stale { tables: self, path, first, last, changed: Changed::default(), found: false });
+            return Ok(Stale { tables, path, first, last, changed: Changed::NOTHING, found: false });
         }
-        Ok(self.break_all(first, last))
+        Ok(tables.break_from(path, first, last))
     }
 
     /// The first pass over `first..=last`.
@@ -71,7 +73,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     fn break_from<'t>(&'t self, path: Path<'t>, first: u64, last: u64) -> Stale<'t, F, U> {
-        let mut pass = Break { changed: Changed::default(), found: false };
+        let mut pass = Break { changed: Changed::NOTHING, found: false };
         let mut gone = self.break_table(path.table, path.level, first, last, &mut pass);
         for (level, entry) in path.upwards() {
             if !pass.dies(entry, gone, first, last, level) {
@@ -85,6 +87,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// Clears the valid bits in one table, and returns how many of its entries will be gone after the second pass. Where
     /// that is all of a table's, one store to its own descriptor does for them.
     fn break_table(&self, table: Pfn, level: Level, first: u64, last: u64, pass: &mut Break) -> u64 {
+        let Some(next) = level.next() else { return self.break_pages(table, first, last, pass) };
         let entries = self.frames.table(table);
         let mut gone = 0;
         let mut va = first;
@@ -92,35 +95,49 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             let end = entry_last(level, va).min(last);
             let entry = &entries[level.index(VirtAddr::new(va))];
             let desc = load(entry);
-            match level.next() {
-                _ if desc.is_none() => {}
-                Some(next) if desc.is_table(level) => {
-                    let whole = va & (level.size() - 1) == 0 && end == entry_last(level, va);
-                    if whole && desc.is_counted() {
-                        // What lies below is not looked at: it may be as small as a page.
-                        pass.take_table(entry, desc, va, end, Level::Pte);
-                        gone += 1;
-                    } else {
-                        let below = self.break_table(desc.pfn(), next, va, end, pass);
-                        gone += u64::from(pass.dies(entry, below, va, end, level));
-                    }
-                }
-                _ => {
-                    if desc.is_valid() {
-                        if !self.undoing.get() {
-                            check_changeable(&Leaf { va: VirtAddr::new(va), level, desc });
-                        }
-                        store_invalid(entry, desc);
-                        pass.changed.note(va, end, level);
-                    }
-                    pass.found = true;
+            if desc.is_table(level) {
+                let whole = va & (level.size() - 1) == 0 && end == entry_last(level, va);
+                if whole && desc.is_counted() {
+                    // What lies below is not looked at: it may be as small as a page.
+                    pass.take_table(entry, desc, va, end, Level::Pte);
                     gone += 1;
+                } else {
+                    let below = self.break_table(desc.pfn(), next, va, end, pass);
+                    gone += u64::from(pass.dies(entry, below, va, end, level));
                 }
+            } else if !desc.is_none() {
+                self.break_leaf(entry, Leaf { va: VirtAddr::new(va), level, desc }, pass);
+                gone += 1;
             }
             if end == last {
                 return gone;
             }
             va = end + 1;
+        }
+    }
+
+    /// The same for a table of level 3.
+    fn break_pages(&self, table: Pfn, first: u64, last: u64, pass: &mut Break) -> u64 {
+        let mut gone = 0;
+        for (va, entry) in self.pages_of(table, first, last) {
+            let desc = load(entry);
+            if !desc.is_none() {
+                self.break_leaf(entry, Leaf { va, level: Level::Pte, desc }, pass);
+                gone += 1;
+            }
+        }
+        gone
+    }
+
+    #[inline]
+    fn break_leaf(&self, entry: &AtomicU64, leaf: Leaf, pass: &mut Break) {
+        pass.found = true;
+        if leaf.desc.is_valid() {
+            if !self.undoing.get() {
+                check_changeable(&leaf);
+            }
+            store_invalid(entry, leaf.desc);
+            pass.changed.note(leaf.va.get(), entry_last(leaf.level, leaf.va.get()), leaf.level);
         }
     }
 
@@ -151,6 +168,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// One table of the second pass: hands out every leaf in `first..=last` and leaves zeros. Stops early at `most` entries, which is
     /// how many the table has in use. Returns how many it met.
     fn collect(&self, table: Pfn, level: Level, first: u64, last: u64, most: u64, each: &mut impl FnMut(Leaf)) -> u64 {
+        let Some(next) = level.next() else { return self.collect_pages(table, first, last, most, each) };
         let entries = self.frames.table(table);
         let mut gone = 0;
         let mut va = first;
@@ -158,23 +176,37 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             let end = entry_last(level, va).min(last);
             let entry = &entries[level.index(VirtAddr::new(va))];
             let desc = load(entry);
-            match level.next() {
-                _ if desc.is_none() => {}
-                Some(next) if desc.was_table(level) => {
-                    let below = self.collect(desc.pfn(), next, va, end, most_below(desc), each);
-                    gone += self.discount(entry, below);
-                }
-                _ => {
-                    store(entry, Desc::NONE);
-                    each(Leaf { va: VirtAddr::new(va), level, desc });
-                    gone += 1;
-                }
+            if desc.was_table(level) {
+                let below = self.collect(desc.pfn(), next, va, end, most_below(desc), each);
+                gone += self.discount(entry, below);
+            } else if !desc.is_none() {
+                store(entry, Desc::NONE);
+                each(Leaf { va: VirtAddr::new(va), level, desc });
+                gone += 1;
             }
             if end == last || gone == most {
                 return gone;
             }
             va = end + 1;
         }
+    }
+
+    /// The same for a table of level 3.
+    #[inline]
+    fn collect_pages(&self, table: Pfn, first: u64, last: u64, most: u64, each: &mut impl FnMut(Leaf)) -> u64 {
+        let mut gone = 0;
+        for (va, entry) in self.pages_of(table, first, last) {
+            let desc = load(entry);
+            if !desc.is_none() {
+                store(entry, Desc::NONE);
+                each(Leaf { va, level: Level::Pte, desc });
+                gone += 1;
+                if gone == most {
+                    break;
+                }
+            }
+        }
+        gone
     }
 }
 
