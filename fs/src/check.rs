@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use pmem::medium::Medium;
-use units::{FileOff, Ino, PmOff};
+use units::{BlockNr, FileOff, Ino, PmOff};
 
 use crate::badlist;
 use crate::error::{MountError, Wrong};
@@ -13,7 +13,7 @@ use crate::format::BLOCK;
 use crate::hurt::{self, Hurt};
 use crate::iomap::IomapKind;
 use crate::replay::{self, Loaded};
-use crate::tree;
+use crate::tree::{self, Claims};
 use crate::types::Kind;
 
 /// What an examination found.
@@ -33,6 +33,8 @@ pub struct Report {
     pub symlinks: u64,
     /// Records replayed.
     pub records: u64,
+    /// Good records behind a damage of the log, which a mount does not show and a repair gives up.
+    pub behind: u64,
     /// Blocks in the file system.
     pub blocks: u64,
     /// Blocks that hold file data.
@@ -122,9 +124,18 @@ pub(crate) fn check(medium: &impl Medium) -> Report {
     }
     if let Some(damage) = replayed.damage {
         report.note(Severity::Error, damage.what, Some(damage.at), None);
+        report.behind = replayed.behind;
     }
     if let Err(damage) = tree::owned(&replayed) {
-        report.note(Severity::Error, damage.what, Some(damage.at), None);
+        let contested = Claims::of(&replayed.log, &replayed.inodes).contested;
+        for (ino, extent) in &contested {
+            let at = BlockNr::new(extent.start).base();
+            report.note(Severity::Error, Wrong::DoublyOwned, Some(at), Some(Ino::new(*ino)));
+        }
+        if contested.is_empty() {
+            // The log has a block twice.
+            report.note(Severity::Error, damage.what, Some(damage.at), None);
+        }
     }
     if !badlist::copies_agree(medium) {
         report.note(Severity::Repairable, Wrong::BadListCopy, None, None);
@@ -161,22 +172,23 @@ fn check_inode(medium: &impl Medium, ino: u64, loaded: &Loaded, report: &mut Rep
             if behind.any(|extent| extent.state == ExtentState::Written) {
                 report.note(Severity::Error, Wrong::BeyondEnd, None, ino);
             }
-            check_tail(medium, ino, loaded, report);
+            if !tail_is_zero(medium, loaded) {
+                let at = loaded.extents.map(FileOff::new(loaded.meta.size)).addr;
+                report.note(Severity::Error, Wrong::TailNotZero, Some(at), ino);
+            }
         }
     }
 }
 
-/// The bytes behind the end of a file, in its last block, are zero.
-fn check_tail(medium: &impl Medium, ino: Option<Ino>, loaded: &Loaded, report: &mut Report) {
+/// Whether the bytes behind the end of a file, in its last block, are zero.
+pub(crate) fn tail_is_zero(medium: &impl Medium, loaded: &Loaded) -> bool {
     let size = loaded.meta.size;
     let map = loaded.extents.map(FileOff::new(size));
     if size.is_multiple_of(BLOCK) || map.kind != IomapKind::Mapped {
-        return;
+        return true;
     }
     let mut bytes = [0; BLOCK as usize];
     let tail = &mut bytes[..(BLOCK - size % BLOCK) as usize];
     // A bad block is data's own matter.
-    if medium.load(map.addr, tail).is_ok() && tail.iter().any(|&byte| byte != 0) {
-        report.note(Severity::Error, Wrong::TailNotZero, Some(map.addr), ino);
-    }
+    medium.load(map.addr, tail).is_err() || tail.iter().all(|&byte| byte == 0)
 }

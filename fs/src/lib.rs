@@ -8,6 +8,7 @@
 //! `log` writes records and `replay` reads them back; `extents` are a file's blocks, `names` a directory's names, and
 //! `space` the blocks nobody has; `inode` ties these together, with the pins, and `tree` makes inodes of what was read.
 //! [`badlist`] keeps the medium's bad blocks, [`hurt`] tells whose they are, and `recover` heals those that are nobody's.
+//! [`check`] says what is wrong with a medium, [`repair`] puts it right as [`mend`] decides.
 //! [`node`] is what callers do, one file a kind of call. Page tables, paths, permissions and errno are left to others.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -28,10 +29,12 @@ pub mod iomap;
 mod items;
 mod lists;
 mod log;
+pub mod mend;
 mod names;
 pub mod node;
 pub mod pin;
 mod recover;
+pub mod repair;
 mod replay;
 mod space;
 mod superblock;
@@ -46,8 +49,10 @@ pub use error::{Damage, Error, FormatError, MountError, Wrong};
 pub use head_room::{HeadRoom, use_head_room};
 pub use hurt::{Holder, Hurt};
 pub use iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, iomap_iter};
+pub use mend::Mend;
 pub use node::{DenyWrite, Node, WriteAccess};
 pub use pin::Pin;
+pub use repair::RepairError;
 pub use types::{
     Access, Attr, DirEntry, Fallocate, Format, Kind, Linkable, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET, MAX_TRANSFER,
     Mount, NewNode, Rename, SetAttr, Space, Time, WriteAt, Written,

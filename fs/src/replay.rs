@@ -27,7 +27,7 @@ use crate::lists;
 use crate::log::{Copies, FIRST_RECORD, Tail};
 use crate::names::Names;
 use crate::space::Run;
-use crate::superblock;
+use crate::superblock::{self, Found};
 use crate::types::{Kind, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET};
 
 /// An inode, as the log says.
@@ -55,6 +55,8 @@ pub(crate) struct Replayed {
     pub(crate) repairs: Vec<Repair>,
     /// Why the state is the one before some record.
     pub(crate) damage: Option<Damage>,
+    /// Good records behind that one.
+    pub(crate) behind: u64,
     pub(crate) records: u64,
     /// Above every number ever given.
     pub(crate) next_ino: u64,
@@ -72,14 +74,7 @@ struct Segment {
 /// # Errors
 /// [`MountError`], where there is nothing to go on from.
 pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
-    let replayed = match read_until(medium, u64::MAX)? {
-        Outcome::Whole(replayed) => *replayed,
-        // The state before a record that turned out to be impossible halfway is the one that never saw it.
-        Outcome::Half { seq, damage } => match read_until(medium, seq)? {
-            Outcome::Whole(replayed) => Replayed { damage: Some(damage), ..*replayed },
-            Outcome::Half { damage, .. } => return Err(MountError::Damaged(damage)),
-        },
-    };
+    let replayed = read(medium, &superblock::find(medium)?, Headers::AsTheyAre)?;
     match replayed.inodes.get(&ROOT) {
         Some(root) if root.meta.kind == Kind::Directory => Ok(replayed),
         _ => {
@@ -89,21 +84,44 @@ pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
     }
 }
 
+/// What to make of a segment's header that is bad in both copies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Headers {
+    /// The log ends before it.
+    AsTheyAre,
+    /// All it says but the place of the next segment is known from elsewhere, and that is looked for on the whole medium.
+    Rebuilt,
+}
+
+/// [`replay`] from this superblock, whether there is a root directory in the end or not.
+///
+/// # Errors
+/// [`MountError`], where there is nothing to go on from.
+pub(crate) fn read(medium: &impl Medium, found: &Found, headers: Headers) -> Result<Replayed, MountError> {
+    match read_until(medium, found, headers, u64::MAX)? {
+        Outcome::Whole(replayed) => Ok(*replayed),
+        // The state before a record that turned out to be impossible halfway is the one that never saw it.
+        Outcome::Half { seq, damage, behind } => match read_until(medium, found, headers, seq)? {
+            Outcome::Whole(replayed) => Ok(Replayed { damage: Some(damage), behind, ..*replayed }),
+            Outcome::Half { damage, .. } => Err(MountError::Damaged(damage)),
+        },
+    }
+}
+
 /// How far a reading went.
 enum Outcome {
     /// As far as it should.
     Whole(Box<Replayed>),
     /// Some items of record `seq` were applied, and one could not be.
-    Half { seq: u64, damage: Damage },
+    Half { seq: u64, damage: Damage, behind: u64 },
 }
 
 /// Reads the records with numbers below `end`.
-fn read_until(medium: &impl Medium, end: u64) -> Result<Outcome, MountError> {
-    let found = superblock::find(medium)?;
+fn read_until(medium: &impl Medium, found: &Found, headers: Headers, end: u64) -> Result<Outcome, MountError> {
     let superblock = found.superblock;
     let salt = Salt(superblock.salt.get());
     let copies = superblock.first_segment.map(|first| BlockNr::new(first.get()));
-    let repairs = found.bad.into_iter().map(|at| {
+    let repairs = found.bad.iter().map(|&at| {
         let what = Wrong::SuperblockCopy;
         Repair { what, at, bytes: superblock.as_bytes().to_vec() }
     });
@@ -113,6 +131,7 @@ fn read_until(medium: &impl Medium, end: u64) -> Result<Outcome, MountError> {
         total: superblock.blocks.get(),
         generation: superblock.generation.get(),
         listed: BTreeSet::new(),
+        headers,
         end,
         half: false,
         replayed: Replayed {
@@ -131,6 +150,7 @@ fn read_until(medium: &impl Medium, end: u64) -> Result<Outcome, MountError> {
             log: SUPERBLOCKS.map(|block| Run { start: block, blocks: 1 }).to_vec(),
             repairs: repairs.collect(),
             damage: None,
+            behind: 0,
             records: 0,
             next_ino: superblock.next_ino.get(),
         },
@@ -138,7 +158,7 @@ fn read_until(medium: &impl Medium, end: u64) -> Result<Outcome, MountError> {
     reader.run(copies)?;
     let Reader { replayed, half, .. } = reader;
     Ok(match replayed.damage {
-        Some(damage) if half => Outcome::Half { seq: replayed.tail.seq, damage },
+        Some(damage) if half => Outcome::Half { seq: replayed.tail.seq, damage, behind: replayed.behind },
         _ => Outcome::Whole(Box::new(replayed)),
     })
 }
@@ -150,6 +170,7 @@ struct Reader<'m, M: Medium> {
     generation: u64,
     /// Extent blocks read so far.
     listed: BTreeSet<u64>,
+    headers: Headers,
     /// The record to stop before.
     end: u64,
     /// Whether a record was applied in part.
@@ -178,6 +199,7 @@ impl<M: Medium> Reader<'_, M> {
             if let Place::Good(copies, length) = self.record_at(&segment, at, seq) {
                 if let Err(what) = self.take(&segment, at, length, copies) {
                     self.damaged(&segment, at, what);
+                    self.replayed.behind = self.count_behind(&segment, seq);
                     return Ok(());
                 }
                 continue;
@@ -203,15 +225,48 @@ impl<M: Medium> Reader<'_, M> {
     /// Record `seq` is not good at `at`. The log ends there, unless a later record is good: in this segment, or in
     /// `next`, which is to have this index.
     fn ends_at(&mut self, segment: &Segment, at: usize, (next, index): (Copies, u64), seq: u64) {
-        if self.later_record(segment, at, seq) {
+        if self.later(segment, at, seq).next().is_some() {
             self.damaged(segment, at, Wrong::Record);
-            return;
+        } else {
+            match self.goes_on(next, index, seq) {
+                None => return,
+                Some(Wrong::Segment) => {
+                    self.replayed.damage = Some(Damage { at: next[0].base(), what: Wrong::Segment });
+                }
+                Some(what) => self.damaged(segment, at, what),
+            }
         }
-        match self.goes_on(next, index, seq) {
-            None => {}
-            Some(Wrong::Segment) => self.replayed.damage = Some(Damage { at: next[0].base(), what: Wrong::Segment }),
-            Some(what) => self.damaged(segment, at, what),
+        self.replayed.behind = self.count_behind(segment, seq);
+    }
+
+    /// How many good records with higher numbers than `seq` there are, in `segment` and those behind it.
+    fn count_behind(&self, segment: &Segment, seq: u64) -> u64 {
+        let mut behind = BTreeSet::new();
+        let mut visited = BTreeSet::from([segment.header.index.get()]);
+        behind.extend(self.later(segment, 0, seq));
+        let mut header = segment.header;
+        loop {
+            let copies = header.next.map(|block| BlockNr::new(block.get()));
+            let index = header.index.get().wrapping_add(1);
+            if !visited.insert(index) || !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
+                return behind.len() as u64;
+            }
+            let bytes = copies.map(|copy| self.load(copy));
+            let next = bytes.iter().find_map(|bytes| self.header_behind(bytes, index, seq));
+            let segment = Segment { copies, bytes, header };
+            behind.extend(self.later(&segment, 0, seq));
+            match next {
+                Some(next) => header = next,
+                None => return behind.len() as u64,
+            }
         }
+    }
+
+    /// The header of segment `index`, if it is good and begins behind record `seq`.
+    fn header_behind(&self, bytes: &[u8], index: u64, seq: u64) -> Option<SegmentHeader> {
+        let (header, _) = SegmentHeader::read_from_prefix(bytes).ok()?;
+        let first = header.first_seq.get();
+        if first > seq { self.header(bytes, index, first) } else { None }
     }
 
     /// Notes that the log goes on in `segment`.
@@ -243,17 +298,47 @@ impl<M: Medium> Reader<'_, M> {
         }
         let bytes = copies.map(|copy| self.load(copy));
         let headers = [0, 1].map(|copy: usize| self.header(&bytes[copy], index, first_seq));
-        let header = headers.into_iter().flatten().next()?;
+        let header = match headers.into_iter().flatten().next() {
+            Some(header) => header,
+            None if self.headers == Headers::Rebuilt => self.rebuilt(copies, index, first_seq),
+            None => return None,
+        };
         if !header.next.iter().all(|next| self.in_range(next.get(), SEGMENT_BLOCKS)) {
             return None;
         }
         for (copy, found) in copies.iter().zip(headers) {
-            if found != Some(header) {
+            // One that was rebuilt is a guess, and stays one.
+            if found != Some(header) && headers != [None; 2] {
                 let (what, at) = (Wrong::SegmentCopy, copy.base());
                 self.replayed.repairs.push(Repair { what, at, bytes: header.as_bytes().to_vec() });
             }
         }
         Some(Segment { copies, bytes, header })
+    }
+
+    /// What the header of the segment `copies` says, but for where the next one lies: that is looked for. Where there is
+    /// none, this is the last, and another will be taken.
+    fn rebuilt(&self, copies: Copies, index: u64, first_seq: u64) -> SegmentHeader {
+        let mut next = (1..self.total.saturating_sub(SEGMENT_BLOCKS - 1)).filter(|&block| {
+            let mut bytes = [0; size_of::<SegmentHeader>()];
+            let loaded = self.medium.load(BlockNr::new(block).base(), &mut bytes).is_ok();
+            loaded && self.header_behind(&bytes, index.wrapping_add(1), first_seq).is_some()
+        });
+        let next = match (next.next(), next.next()) {
+            (Some(first), second) => [first, second.unwrap_or(first)],
+            (None, _) => copies.map(BlockNr::get),
+        };
+        let mut header = SegmentHeader {
+            magic: SEGMENT_MAGIC.into(),
+            crc: 0.into(),
+            generation: self.generation.into(),
+            index: index.into(),
+            first_seq: first_seq.into(),
+            next: next.map(Into::into),
+            reserved: [0; 16],
+        };
+        header.crc = self.salt.crc_of(header.as_bytes()).into();
+        header
     }
 
     /// One copy of a segment; blocks that cannot be read are zeros.
@@ -307,15 +392,19 @@ impl<M: Medium> Reader<'_, M> {
         good(1).map_or(Place::Bad, |second| Place::Good([false, true], second.len()))
     }
 
-    /// Whether a record with a higher number than `seq` lies behind `at`.
-    fn later_record(&self, segment: &Segment, at: usize, seq: u64) -> bool {
+    /// The numbers of good records above `seq` that lie behind `at`, twice where both copies are good.
+    fn later(&self, segment: &Segment, at: usize, seq: u64) -> impl Iterator<Item = u64> {
+        segment.bytes.iter().flat_map(move |bytes| self.later_in(bytes, at, seq))
+    }
+
+    /// The numbers of good records above `seq` in one copy of a segment, behind `at`.
+    fn later_in(&self, bytes: &[u8], at: usize, seq: u64) -> impl Iterator<Item = u64> {
         let magic = RECORD_MAGIC.to_le_bytes();
-        segment.bytes.iter().any(|bytes| {
-            let places = bytes.get(at..).unwrap_or_default().chunks_exact(RECORD_ALIGN).enumerate();
-            // Nearly all of a segment's rest is something else, which its first byte tells.
-            places.filter(|(_, line)| line[0] == magic[0]).any(|(place, _)| {
-                self.good_record(bytes, at + place * RECORD_ALIGN).is_some_and(|(found, _)| found > seq)
-            })
+        let places = bytes.get(at..).unwrap_or_default().chunks_exact(RECORD_ALIGN).enumerate();
+        // Nearly all of a segment's rest is something else, which its first byte tells.
+        places.filter(move |(_, line)| line[0] == magic[0]).filter_map(move |(place, _)| {
+            let (found, _) = self.good_record(bytes, at + place * RECORD_ALIGN)?;
+            (found > seq).then_some(found)
         })
     }
 
@@ -326,17 +415,12 @@ impl<M: Medium> Reader<'_, M> {
             return None;
         }
         let bytes = copies.map(|copy| self.load(copy));
-        let later_header = bytes.iter().any(|bytes| {
-            let header = SegmentHeader::read_from_prefix(bytes).map(|(header, _)| header);
-            header.is_ok_and(|header| {
-                header.first_seq.get() > seq && self.header(bytes, index, header.first_seq.get()).is_some()
-            })
-        });
+        let later_header = bytes.iter().any(|bytes| self.header_behind(bytes, index, seq).is_some());
         let segment = Segment { copies, bytes, header: SegmentHeader::new_zeroed() };
         if later_header {
             return Some(Wrong::Record);
         }
-        self.later_record(&segment, FIRST_RECORD, seq).then_some(Wrong::Segment)
+        self.later(&segment, FIRST_RECORD, seq).next().map(|_| Wrong::Segment)
     }
 
     /// Applies a good record, and notes the copy that is not.

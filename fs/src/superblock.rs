@@ -14,6 +14,8 @@ use crate::error::{Damage, MountError, Wrong};
 use crate::format::{BLOCK, FEATURES, MAGIC, MAX_COUNT, MIN_BLOCKS, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION};
 
 const SIZE: usize = size_of::<Superblock>();
+/// Generations left out where it is not known which were begun.
+const GUESSED: u64 = 1 << 10;
 
 impl Superblock {
     /// The checksum that belongs into `crc`.
@@ -89,6 +91,23 @@ pub(crate) fn find(medium: &impl Medium) -> Result<Found, MountError> {
     let stale = |copy: &Copy| !matches!(copy, Copy::Good(found) if **found == superblock);
     let bad = copies.iter().filter(|(_, copy)| stale(copy)).map(|(at, _)| *at).collect();
     Ok(Found { superblock, bad })
+}
+
+/// A superblock made of the readable copies where no checksum is right: what is the same on every medium as it has to be, the
+/// rest as it is found. It is no more than a guess, for who looks at the log it names.
+pub(crate) fn guesses(medium: &impl Medium) -> impl Iterator<Item = Superblock> {
+    SUPERBLOCKS.into_iter().filter_map(|block| {
+        let mut bytes = [0; SIZE];
+        let inside = block.base().get() + SIZE as u64 <= medium.len().get();
+        let loaded = inside && medium.load(block.base(), &mut bytes).is_ok();
+        let mut guess = Superblock::read_from_bytes(&bytes).ok().filter(|_| loaded)?;
+        (guess.magic, guess.version, guess.incompat) = (MAGIC, VERSION.into(), FEATURES.into());
+        (guess.block_size, guess.segment_blocks) = ((BLOCK as u32).into(), (SEGMENT_BLOCKS as u32).into());
+        // A generation that was begun and given up may not be had twice; the number of the last may be what is wrong.
+        guess.generations = guess.fresh_generation().min(MAX_COUNT - GUESSED).wrapping_add(GUESSED).into();
+        guess.crc = guess.checksum().into();
+        check(&guess, medium.len()).ok().map(|()| guess)
+    })
 }
 
 fn check(superblock: &Superblock, found: ByteLen) -> Result<(), MountError> {

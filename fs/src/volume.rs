@@ -33,7 +33,7 @@ use crate::replay::{self, Replayed};
 use crate::space::{FreeSpace, Purpose, Run};
 use crate::superblock;
 use crate::torn;
-use crate::tree;
+use crate::tree::{self, Reached};
 use crate::types::{Access, Format, Kind, Mount, Space};
 
 /// A mounted file system: the [`Volume`] and the root of its tree.
@@ -137,12 +137,20 @@ impl<M: Medium> Fs<M> {
             contradiction.get_or_insert(Damage { at: at(start), what });
         });
         let damage = replayed.damage.or(contradiction);
+        Ok(Self::assemble(medium, State { replayed, owned, reached, damage, log: Log::GoesOn }, options))
+    }
+
+    /// Makes a mounted file system of what was read. Changes nothing on the medium but for what heals.
+    pub(crate) fn assemble(medium: M, state: State, options: Mount) -> Arc<Self> {
+        let State { replayed, owned, reached, damage, log: goes_on } = state;
         let read_only = options.access == Access::ReadOnly || damage.is_some();
         let mut upkeep_fences = 0;
         let mut is_bad = false;
         if !read_only {
-            upkeep_fences += repair(&medium, &replayed);
             upkeep_fences += badlist::repair(&medium);
+        }
+        if !read_only && goes_on == Log::GoesOn {
+            upkeep_fences += repair(&medium, &replayed);
             upkeep_fences += torn::erase(&medium, &replayed.tail);
             upkeep_fences += recover::heal_log(&medium, &replayed.log);
             is_bad = recover::is_bad(&medium, &replayed.log);
@@ -168,12 +176,12 @@ impl<M: Medium> Fs<M> {
             upkeep_fences: AtomicU64::new(upkeep_fences),
             sick: AtomicBool::new(sick),
         });
-        let root = tree::build(&volume, inodes, &reached);
+        let root = tree::build(&volume, inodes, reached);
         if is_bad {
             // The log moves away from blocks that do not heal. Where there is no room it stays, in its other copies.
             let _ = volume.compact();
         }
-        Ok(Arc::new(Self { root, volume }))
+        Arc::new(Self { root, volume })
     }
 
     /// Examines a file system that is not mounted, changing nothing (fsck).
@@ -215,6 +223,27 @@ impl<M: Medium> Fs<M> {
     pub fn damage(&self) -> Option<Damage> {
         self.volume.damage()
     }
+}
+
+/// What was read from a medium, and looked through.
+pub(crate) struct State {
+    pub(crate) replayed: Replayed,
+    /// Every run that somebody owns, sorted.
+    pub(crate) owned: Vec<Run>,
+    pub(crate) reached: Reached,
+    /// Why it must not be changed.
+    pub(crate) damage: Option<Damage>,
+    pub(crate) log: Log,
+}
+
+/// What becomes of the log that was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Log {
+    /// The next record goes behind its last.
+    GoesOn,
+    /// No record does: another takes its place at once, and until then it stays as it is. What it says of its own blocks
+    /// may be wrong, so nothing is written there.
+    IsReplaced,
 }
 
 /// Rewrites every bad copy with what its good twin says; one fence for all, and none for nothing: answers how many.
