@@ -271,7 +271,7 @@ pub(crate) fn advance<M: Medium>(volume: &Volume<M>, commit: &mut Commit) -> Pro
         change_over(volume, commit);
         return Progress::Done;
     }
-    if running.put(volume, &payload).is_err() {
+    if running.put(volume, &mut payload).is_err() {
         abandon(volume, commit);
         return Progress::Done;
     }
@@ -281,8 +281,8 @@ pub(crate) fn advance<M: Medium>(volume: &Volume<M>, commit: &mut Commit) -> Pro
 /// Puts into the new log what has just gone into the old one.
 pub(crate) fn repeat<M: Medium>(volume: &Volume<M>, commit: &mut Commit, payload: &Payload) {
     let Some(running) = &mut commit.upkeep.running else { return };
-    let repeated = running.repeated(payload);
-    if repeated.items() > 0 && running.put(volume, &repeated).is_err() {
+    let mut repeated = running.repeated(payload);
+    if repeated.items() > 0 && running.put(volume, &mut repeated).is_err() {
         abandon(volume, commit);
     }
 }
@@ -321,7 +321,7 @@ impl Checkpoint {
     }
 
     /// Appends a record to the new log.
-    fn put<M: Medium>(&mut self, volume: &Volume<M>, payload: &Payload) -> Result<(), Error> {
+    fn put<M: Medium>(&mut self, volume: &Volume<M>, payload: &mut Payload) -> Result<(), Error> {
         let room = self.tail.reserve(payload, &mut volume.free_space(), Purpose::Checkpoint)?;
         self.blocks.extend(segment(room.taken()));
         let stores = self.tail.prepare(volume.medium(), payload, room);

@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use smallvec::SmallVec;
 use units::{BlockNr, ByteLen, FileOff, PmOff};
 
 use crate::error::Error;
@@ -286,7 +287,8 @@ fn edit(
 ) {
     let mut low = list.partition_point(|extent| extent.end() <= from);
     let mut high = list.partition_point(|extent| extent.file < to).max(low);
-    let mut fill: Vec<Extent> = Vec::with_capacity(new.len() + 4);
+    // The most that one new extent makes of its neighbours and of what it cuts needs no heap.
+    let mut fill: SmallVec<[Extent; 5]> = SmallVec::new();
     let mut put = |extent: Extent| match fill.last_mut() {
         Some(last) => match last.merged(&extent, newest_pin) {
             Some(both) => *last = both,
@@ -315,7 +317,11 @@ fn edit(
         put(list[high]);
         high += 1;
     }
-    list.splice(low..high, fill);
+    if fill.len() == high - low {
+        list[low..high].copy_from_slice(&fill);
+    } else {
+        list.splice(low..high, fill);
+    }
 }
 
 impl<P> IomapOps<P> for Extents {

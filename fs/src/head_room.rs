@@ -18,6 +18,9 @@ pub(crate) const CHANGE: usize = 64 << 10;
 /// The most that one extent more, taken or given back, takes: in the file, in lists on the way, in free space.
 pub(crate) const EXTENT: usize = 256;
 
+/// Extents that [`CHANGE`] has room for.
+pub(crate) const FEW: u64 = 16;
+
 /// Has every call that changes something ask `ask` first. The first call counts.
 pub fn use_head_room(ask: HeadRoom) {
     ASK.call_once(|| ask);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use pmem::medium::Medium;
+use smallvec::SmallVec;
 use sync::{Mutex, Rank};
 use units::{FileRange, Ino};
 
@@ -211,9 +212,9 @@ struct Retired {
 /// Blocks to be given back, and how the number of those only pins hold changes.
 #[derive(Default)]
 pub(crate) struct Freed {
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: SmallVec<[Run; 1]>,
     /// Places of a large file, in step with it, that it may want again.
-    pub(crate) homes: Vec<Run>,
+    pub(crate) homes: SmallVec<[Run; 1]>,
     pub(crate) pinned: u64,
     pub(crate) unpinned: u64,
 }

@@ -6,8 +6,12 @@ use core::mem::{offset_of, size_of};
 use units::Ino;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::crc::Salt;
 use crate::extents::{Extent, ExtentState};
-use crate::format::{EntryItem, ExtentListItem, ExtentsItem, InodeItem, ItemHeader, RunItem, TargetItem, kind, run};
+use crate::format::{
+    EntryItem, ExtentListItem, ExtentsItem, InodeItem, ItemHeader, RecordHeader, RunItem, SegmentHeader, TargetItem,
+    kind, run,
+};
 use crate::types::{Kind, Time};
 
 /// What an [`InodeItem`] assigns.
@@ -24,18 +28,22 @@ pub(crate) struct Meta {
     pub(crate) ctime: Time,
 }
 
-/// The content of a record that is being made.
+/// The content of a record that is being made, with room for the record's header and a segment's in front: it is stored
+/// from where it was made.
 pub(crate) struct Payload {
     bytes: Vec<u8>,
     items: u32,
 }
 
+/// Where a record begins in the memory of its payload, behind the room for a segment's header, and its items.
+const RECORD: usize = size_of::<SegmentHeader>();
+const ITEMS: usize = RECORD + size_of::<RecordHeader>();
 /// Bytes that most records need no more than.
-const USUAL: usize = 256;
+const USUAL: usize = 512;
 
 impl Default for Payload {
     fn default() -> Self {
-        Self { bytes: Vec::with_capacity(USUAL), items: 0 }
+        Self::reusing(Vec::new())
     }
 }
 
@@ -51,7 +59,10 @@ fn header(kind: u16, text: usize, length: usize) -> ItemHeader {
 impl Payload {
     /// An empty one, in memory that an earlier one had.
     pub(crate) fn reusing(mut bytes: Vec<u8>) -> Self {
-        bytes.clear();
+        if bytes.capacity() < USUAL {
+            bytes.reserve(USUAL - bytes.len());
+        }
+        bytes.resize(ITEMS, 0);
         Self { bytes, items: 0 }
     }
 
@@ -62,6 +73,21 @@ impl Payload {
 
     /// The items' bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[ITEMS..]
+    }
+
+    /// The record of these items, whose header is `record` with its length, count and checksum; behind `segment`, the
+    /// header of the segment it begins.
+    pub(crate) fn seal(&mut self, mut record: RecordHeader, segment: Option<&SegmentHeader>, salt: Salt) -> &[u8] {
+        // Below a segment's length, as `Tail::reserve` saw to.
+        record.length = ((self.bytes.len() - RECORD) as u32).into();
+        record.items = self.items.into();
+        self.bytes[RECORD..ITEMS].copy_from_slice(record.as_bytes());
+        let crc = salt.crc_of(&self.bytes[RECORD..]);
+        let field = RECORD + offset_of!(RecordHeader, crc);
+        self.bytes[field..field + 4].copy_from_slice(&crc.to_le_bytes());
+        let Some(segment) = segment else { return &self.bytes[RECORD..] };
+        self.bytes[..RECORD].copy_from_slice(segment.as_bytes());
         &self.bytes
     }
 
@@ -143,10 +169,14 @@ impl Payload {
         self.push(item, &[]);
     }
 
+    #[inline]
     fn push(&mut self, item: &[u8], rest: &[u8]) {
         self.bytes.extend_from_slice(item);
-        self.bytes.extend_from_slice(rest);
-        self.bytes.resize(padded(self.bytes.len()), 0);
+        if !rest.is_empty() {
+            self.bytes.extend_from_slice(rest);
+            let end = padded(self.bytes.len());
+            self.bytes.resize(end, 0);
+        }
         self.items += 1;
     }
 }

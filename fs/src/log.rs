@@ -8,7 +8,6 @@
 //! Appends are serial: the caller holds the commit lock, and no store to record n+1 or its copy is made before the
 //! fence of n has completed on this CPU.
 
-use alloc::vec::Vec;
 use core::mem::size_of;
 
 use pmem::medium::Medium;
@@ -43,8 +42,6 @@ pub(crate) struct Tail {
     pub(crate) next: Copies,
     /// Bytes of the segment in use.
     pub(crate) used: usize,
-    /// The record being made; kept for its memory.
-    pub(crate) buffer: Vec<u8>,
 }
 
 /// A record that fits: all that could be refused has been.
@@ -69,11 +66,11 @@ impl Room {
 impl Tail {
     /// A log of generation `generation` in `segment`, behind which comes `next`; its first record will be number 1.
     pub(crate) fn new(salt: Salt, generation: u64, segment: Copies, next: Copies) -> Self {
-        Self { salt, generation, seq: 1, segment, index: 0, next, used: 0, buffer: Vec::new() }
+        Self { salt, generation, seq: 1, segment, index: 0, next, used: 0 }
     }
 
     /// Begins a log: the first segment, with its first record.
-    pub(crate) fn begin(&mut self, medium: &impl Medium, payload: &Payload) {
+    pub(crate) fn begin(&mut self, medium: &impl Medium, payload: &mut Payload) {
         let _ = order::fence(medium, self.open(medium));
         let length = footprint(payload.bytes().len());
         let _ = self.append(medium, payload, Room { turn: None, length }, &Batch::new().fence(medium));
@@ -114,7 +111,7 @@ impl Tail {
     pub(crate) fn append(
         &mut self,
         medium: &impl Medium,
-        payload: &Payload,
+        payload: &mut Payload,
         room: Room,
         _data: &Batch<Durable>,
     ) -> [Store<Durable>; 2] {
@@ -125,34 +122,26 @@ impl Tail {
 
     /// Stores the record behind the others, as [`Tail::append`] does, but waits for nothing: for a log that does not
     /// count yet.
-    pub(crate) fn prepare(&mut self, medium: &impl Medium, payload: &Payload, room: Room) -> [Store<Cleaned>; 2] {
-        let mut buffer = core::mem::take(&mut self.buffer);
-        buffer.clear();
-        if let Some(next) = room.turn {
+    pub(crate) fn prepare(&mut self, medium: &impl Medium, payload: &mut Payload, room: Room) -> [Store<Cleaned>; 2] {
+        let header = room.turn.map(|next| {
             (self.segment, self.next, self.index, self.used) = (self.next, next, self.index + 1, 0);
-            buffer.extend_from_slice(self.header().as_bytes());
-        }
-        let record = buffer.len();
-        let header = RecordHeader {
+            self.header()
+        });
+        let record = RecordHeader {
             magic: RECORD_MAGIC.into(),
             crc: 0.into(),
-            // Below a segment's length, as `reserve` saw to.
-            length: ((size_of::<RecordHeader>() + payload.bytes().len()) as u32).into(),
-            items: payload.items().into(),
+            length: 0.into(),
+            items: 0.into(),
             generation: self.generation.into(),
             seq: self.seq.into(),
         };
-        buffer.extend_from_slice(header.as_bytes());
-        buffer.extend_from_slice(payload.bytes());
-        let crc = self.salt.crc_of(&buffer[record..]);
-        buffer[record + 4..record + 8].copy_from_slice(&crc.to_le_bytes());
+        let bytes = payload.seal(record, header.as_ref(), self.salt);
         let stores = self.segment.map(|copy| {
             let at = PmOff::new(copy.base().get() + self.used as u64);
-            order::store(medium, at, &buffer).clean(medium)
+            order::store(medium, at, bytes).clean(medium)
         });
-        self.used += record + room.length;
+        self.used += if header.is_some() { FIRST_RECORD } else { 0 } + room.length;
         self.seq += 1;
-        self.buffer = buffer;
         stores
     }
 

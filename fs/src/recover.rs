@@ -25,10 +25,15 @@ pub(crate) struct Sorted {
     pub(crate) bad: Vec<Run>,
 }
 
+/// Whether no block of `runs` is bad, as far as is known.
+#[inline]
+pub(crate) fn are_good<M: Medium>(medium: &M, runs: &[Run]) -> bool {
+    runs.iter().all(|run| medium.check(run.start.base(), ByteLen::new(run.blocks * BLOCK)).is_ok())
+}
+
 /// Tells the blocks of `runs` that are bad, as far as is known, from the others.
 pub(crate) fn sort<M: Medium>(medium: &M, runs: Vec<Run>) -> Sorted {
-    let is_good = |run: &Run| medium.check(run.start.base(), ByteLen::new(run.blocks * BLOCK)).is_ok();
-    if runs.iter().all(is_good) {
+    if are_good(medium, &runs) {
         return Sorted { good: runs, bad: Vec::new() };
     }
     let mut sorted = Sorted { good: Vec::new(), bad: Vec::new() };

@@ -144,7 +144,6 @@ fn read_until(medium: &impl Medium, found: &Found, headers: Headers, end: u64) -
                 index: 0,
                 next: copies,
                 used: FIRST_RECORD,
-                buffer: Vec::new(),
             },
             inodes: BTreeMap::new(),
             log: SUPERBLOCKS.map(|block| Run { start: block, blocks: 1 }).to_vec(),

@@ -248,8 +248,17 @@ impl FreeSpace {
         }
     }
 
+    /// Notes blocks that only pins hold, and others that not even those do any more.
+    pub(crate) fn count_pinned(&mut self, more: u64, less: u64) {
+        // On two CPUs the end of a pin may get here before the change that retired what it saw.
+        self.pinned = self.pinned.wrapping_add(more).wrapping_sub(less);
+    }
+
     /// Gives blocks back that a large file may want again.
     pub(crate) fn give_homes(&mut self, runs: &[Run]) {
+        if runs.is_empty() {
+            return;
+        }
         self.give(runs);
         for run in runs {
             self.keep(run.first() / HUGE);

@@ -99,7 +99,7 @@ impl<M: Medium> Fs<M> {
         let superblock_len = ByteLen::new(size_of::<Superblock>() as u64);
         let blank = SUPERBLOCKS.map(|block| order::zero(medium, block.base(), superblock_len).clean(medium));
         let _ = order::fence(medium, blank);
-        tail.begin(medium, &payload);
+        tail.begin(medium, &mut payload);
         let mut superblock = Superblock::new_zeroed();
         superblock.magic = MAGIC;
         superblock.version = options.version.unwrap_or(VERSION).into();
@@ -355,7 +355,7 @@ impl<M: Medium> Volume<M> {
     pub(crate) fn record_data(
         &self,
         commit: &mut Commit,
-        payload: Payload,
+        mut payload: Payload,
         purpose: Purpose,
         data: Batch<Durable>,
     ) -> Result<(), Error> {
@@ -366,7 +366,7 @@ impl<M: Medium> Volume<M> {
             commit.tail.reserve(&payload, &mut self.space.lock(), purpose).map_err(|_| refused)
         })?;
         commit.upkeep.own_segment(room.taken());
-        let _ = commit.tail.append(&self.medium, &payload, room, &data);
+        let _ = commit.tail.append(&self.medium, &mut payload, room, &data);
         checkpoint::repeat(self, commit, &payload);
         commit.memory = payload.into_memory();
         Ok(())
@@ -382,12 +382,18 @@ impl<M: Medium> Volume<M> {
         if freed.runs.is_empty() && freed.homes.is_empty() && freed.pinned == 0 {
             return;
         }
-        let sorted = recover::sort(&self.medium, freed.runs);
-        let homes = recover::sort(&self.medium, freed.homes);
+        if recover::are_good(&self.medium, &freed.runs) && recover::are_good(&self.medium, &freed.homes) {
+            let mut space = self.space.lock();
+            space.count_pinned(freed.pinned, freed.unpinned);
+            space.give(&freed.runs);
+            space.give_homes(&freed.homes);
+            return;
+        }
+        let sorted = recover::sort(&self.medium, freed.runs.into_vec());
+        let homes = recover::sort(&self.medium, freed.homes.into_vec());
         {
             let mut space = self.space.lock();
-            // On two CPUs the end of a pin may get here before the change that retired what it saw.
-            space.pinned = space.pinned.wrapping_add(freed.pinned).wrapping_sub(freed.unpinned);
+            space.count_pinned(freed.pinned, freed.unpinned);
             space.give(&sorted.good);
             space.give_homes(&homes.good);
         }

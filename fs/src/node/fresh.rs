@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use pmem::medium::Medium;
 use pmem::order::{self, Batch, Cleaned};
+use smallvec::SmallVec;
 use units::{ByteLen, FileOff, Ino};
 
 use crate::error::Error;
@@ -21,13 +22,13 @@ const PIECE: usize = 512;
 /// Fresh blocks, which go back unless the change that wants them happens.
 pub(super) struct Fresh<'v, M: Medium> {
     volume: &'v Volume<M>,
-    extents: Vec<Extent>,
+    extents: SmallVec<[Extent; 1]>,
 }
 
 impl<M: Medium> Drop for Fresh<'_, M> {
     fn drop(&mut self) {
         if !self.extents.is_empty() {
-            let runs = self.runs();
+            let runs = self.runs().into();
             self.volume.give(Freed { runs, ..Freed::default() });
         }
     }
@@ -36,7 +37,7 @@ impl<M: Medium> Drop for Fresh<'_, M> {
 impl<'v, M: Medium> Fresh<'v, M> {
     /// No block at all.
     pub(super) fn none(volume: &'v Volume<M>) -> Self {
-        Self { volume, extents: Vec::new() }
+        Self { volume, extents: SmallVec::new() }
     }
 
     /// Takes blocks for the file blocks that `wish` says.
@@ -44,7 +45,7 @@ impl<'v, M: Medium> Fresh<'v, M> {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::NoMemory`].
     pub(super) fn take(volume: &'v Volume<M>, wish: Wish) -> Result<Self, Error> {
-        let mut fresh = Self { volume, extents: Vec::with_capacity(1) };
+        let mut fresh = Self::none(volume);
         fresh.add(wish, ExtentState::Written)?;
         Ok(fresh)
     }
@@ -80,7 +81,7 @@ impl<'v, M: Medium> Fresh<'v, M> {
     }
 
     /// The change has happened: the blocks belong to who asks here.
-    pub(super) fn keep(mut self) -> Vec<Extent> {
+    pub(super) fn keep(mut self) -> SmallVec<[Extent; 1]> {
         core::mem::take(&mut self.extents)
     }
 
@@ -103,6 +104,9 @@ impl<'v, M: Medium> Fresh<'v, M> {
         (old, size): (&Extents, u64),
         batch: &mut Batch<Cleaned>,
     ) -> Result<(), Error> {
+        if from >= to {
+            return Ok(());
+        }
         let medium = self.volume.medium();
         let ops = Unshare { fresh: self, old, size };
         let len = ByteLen::new(to.saturating_sub(from));

@@ -129,11 +129,15 @@ impl<M: Medium> Node<M> {
         now: Time,
     ) -> Result<(), Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
-        let (before, old) = self.mapping()?;
-        // Ragged edges only: a write of whole blocks copies nothing.
-        fresh.unshare(self.ino(), (first * BLOCK, start), (&old, before.size), &mut batch)?;
-        fresh.unshare(self.ino(), (end, last * BLOCK), (&old, before.size), &mut batch)?;
-        drop(old);
+        let before = if start.is_multiple_of(BLOCK) && end.is_multiple_of(BLOCK) {
+            // Whole blocks: nothing is copied.
+            self.inode.body.lock().meta
+        } else {
+            let (before, old) = self.mapping()?;
+            fresh.unshare(self.ino(), (first * BLOCK, start), (&old, before.size), &mut batch)?;
+            fresh.unshare(self.ino(), (end, last * BLOCK), (&old, before.size), &mut batch)?;
+            before
+        };
         let meta = Meta { size: before.size.max(end), mtime: now, ctime: now, ..before };
         self.remap(commit, fresh, batch, Mapping { range: (first, last), meta, purpose: Purpose::Grow })
     }
@@ -152,10 +156,14 @@ impl<M: Medium> Node<M> {
         batch: Batch<Cleaned>,
         Mapping { range, meta, purpose }: Mapping,
     ) -> Result<(), Error> {
-        // Each extent that goes may be cut in two for a pin, and becomes a run of free space.
-        let there = self.inode.body.lock().file()?.extents.count().min(range.1.saturating_sub(range.0));
-        let extents = there as usize + fresh.extents().len();
-        head_room::need(extents.saturating_mul(head_room::EXTENT))?;
+        // Each extent that goes may be cut in two for a pin, and becomes a run of free space. A few are in what every change
+        // asks for.
+        let blocks = range.1.saturating_sub(range.0);
+        if blocks > head_room::FEW {
+            let there = self.inode.body.lock().file()?.extents.count().min(blocks);
+            let extents = there as usize + fresh.extents().len();
+            head_room::need(extents.saturating_mul(head_room::EXTENT))?;
+        }
         let payload = commit.payload();
         self.record_mapping(commit, payload, fresh.extents(), batch, &Mapping { range, meta, purpose })?;
         let mut freed = Freed::default();
@@ -194,9 +202,11 @@ impl<M: Medium> Node<M> {
         let data = batch.fence(self.volume.medium());
         self.volume.record_data(commit, payload, *purpose, data)?;
         // The log names the list for as long as it is replayed.
-        let list = list.keep_runs();
-        self.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
-        commit.upkeep.own(list);
+        if !list.extents().is_empty() {
+            let list = list.keep_runs();
+            self.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
+            commit.upkeep.own(list);
+        }
         Ok(())
     }
 
