@@ -277,6 +277,39 @@ fn join(chunks: &mut Vec<Chunk>, low: usize, newest_pin: Option<u64>) {
     chunks.remove(low + 1);
 }
 
+/// [`edit`] for what most writes do: one extent takes the place of another, or comes behind the last. Answers whether it was
+/// one of these, and has happened.
+#[inline]
+fn edit_one(
+    list: &mut Vec<Extent>,
+    place: usize,
+    (from, to): (u64, u64),
+    one: &Extent,
+    newest_pin: Option<u64>,
+    removed: &mut impl FnMut(Extent),
+) -> bool {
+    let Some(old) = list.get(place) else {
+        match list.last_mut().map(|last| (last.merged(one, newest_pin), last)) {
+            Some((Some(both), last)) => *last = both,
+            _ => list.push(*one),
+        }
+        return true;
+    };
+    let adjoins = |other: Option<&Extent>, joined: fn(&Extent, &Extent, Option<u64>) -> Option<Extent>| {
+        other.is_some_and(|other| joined(other, one, newest_pin).is_some())
+    };
+    let before = place.checked_sub(1).and_then(|before| list.get(before));
+    let replaces = old.file == from
+        && old.end() == to
+        && !adjoins(before, Extent::merged)
+        && !adjoins(list.get(place + 1), |behind, one, pin| one.merged(behind, pin));
+    if replaces {
+        removed(*old);
+        list[place] = *one;
+    }
+    replaces
+}
+
 /// The part of [`Extents::replace`] that happens in one list.
 fn edit(
     list: &mut Vec<Extent>,
@@ -286,6 +319,11 @@ fn edit(
     removed: &mut impl FnMut(Extent),
 ) {
     let mut low = list.partition_point(|extent| extent.end() <= from);
+    if let [one] = new
+        && edit_one(list, low, (from, to), one, newest_pin, removed)
+    {
+        return;
+    }
     let mut high = list.partition_point(|extent| extent.file < to).max(low);
     // The most that one new extent makes of its neighbours and of what it cuts needs no heap.
     let mut fill: SmallVec<[Extent; 5]> = SmallVec::new();

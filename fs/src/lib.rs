@@ -4,7 +4,7 @@
 //! or symlink in it. Every changing call is one transaction: durable when it returns, and whole or not at all
 //! for readers and across a power cut. A [`Pin`] keeps blocks as they are while the file moves on.
 //!
-//! Read downwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `items` what a record says,
+//! Read downwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `items` what a record says and `payload` how it comes to be,
 //! `log` writes records and `replay` reads them back; `extents` are a file's blocks, `names` a directory's names, and
 //! `space` the blocks nobody has; `inode` ties these together, with the pins, and `tree` makes inodes of what was read.
 //! [`badlist`] keeps the medium's bad blocks, [`hurt`] tells whose they are, and `recover` heals those that are nobody's.
@@ -32,6 +32,7 @@ mod log;
 pub mod mend;
 mod names;
 pub mod node;
+mod payload;
 pub mod pin;
 mod recover;
 pub mod repair;

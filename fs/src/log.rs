@@ -17,10 +17,8 @@ use zerocopy::IntoBytes;
 
 use crate::crc::Salt;
 use crate::error::Error;
-use crate::format::{
-    RECORD_ALIGN, RECORD_MAGIC, RECORD_MAX, RecordHeader, SEGMENT_BYTES, SEGMENT_MAGIC, SegmentHeader,
-};
-use crate::items::Payload;
+use crate::format::{RECORD_ALIGN, RECORD_MAX, RecordHeader, SEGMENT_BYTES, SEGMENT_MAGIC, SegmentHeader};
+use crate::payload::Payload;
 use crate::space::{FreeSpace, Purpose};
 
 /// Where the first record of a segment lies.
@@ -127,15 +125,7 @@ impl Tail {
             (self.segment, self.next, self.index, self.used) = (self.next, next, self.index + 1, 0);
             self.header()
         });
-        let record = RecordHeader {
-            magic: RECORD_MAGIC.into(),
-            crc: 0.into(),
-            length: 0.into(),
-            items: 0.into(),
-            generation: self.generation.into(),
-            seq: self.seq.into(),
-        };
-        let bytes = payload.seal(record, header.as_ref(), self.salt);
+        let bytes = payload.seal((self.generation, self.seq), header.as_ref(), self.salt);
         let stores = self.segment.map(|copy| {
             let at = PmOff::new(copy.base().get() + self.used as u64);
             order::store(medium, at, bytes).clean(medium)

@@ -25,9 +25,10 @@ use crate::format::{
 };
 use crate::head_room;
 use crate::inode::{Freed, Inode};
-use crate::items::{Meta, Payload};
+use crate::items::Meta;
 use crate::log::Tail;
 use crate::node::Node;
+use crate::payload::Payload;
 use crate::recover::{self, Sorted};
 use crate::replay::{self, Replayed};
 use crate::space::{FreeSpace, Purpose, Run};
@@ -64,7 +65,7 @@ pub(crate) struct Commit {
     next_ino: u64,
     pub(crate) upkeep: Upkeep,
     /// The last record's, for the next.
-    memory: Vec<u8>,
+    memory: Vec<u64>,
 }
 
 impl<M: Medium> Fs<M> {

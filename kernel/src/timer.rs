@@ -120,8 +120,12 @@ pub(crate) fn frequency() -> u64 {
 /// How long so many counts are.
 pub(crate) fn duration(counts: u64) -> Duration {
     let frequency = frequency();
-    // The rest is below 2^32 on every real machine, so the product fits; the shorter way costs two divisions.
-    let nanos = u128::from(counts % frequency) * u128::from(NANOS) / u128::from(frequency);
+    let rest = counts % frequency;
+    // On every real machine the product fits: divisions of 128 bits are for others.
+    let nanos = match rest.checked_mul(NANOS) {
+        Some(product) => product / frequency,
+        None => (u128::from(rest) * u128::from(NANOS) / u128::from(frequency)) as u64,
+    };
     Duration::new(counts / frequency, nanos as u32)
 }
 
