@@ -16,6 +16,7 @@ while ((SECONDS < end)); do
     VITRINE_TREES=$trees cargo test --quiet -p platform -p machine-tests --test trees </dev/null ||
         { echo "soak: VITRINE_TREES=$trees"; exit 1; }
     cargo test --quiet -p machine-tests --test persistence -- --test-threads=2 </dev/null || exit 1
+    VITRINE_CUTS=100 cargo test --quiet -p machine-tests --test power -- --test-threads=2 </dev/null || exit 1
     rounds=$((rounds + 1))
 done
 echo "$rounds rounds without a failure"

@@ -21,11 +21,23 @@ impl Image {
     /// Where `make test` has not made that.
     #[must_use]
     pub fn fresh() -> Self {
+        Self::copied(&built("test.img"))
+    }
+
+    fn copied(from: &Path) -> Self {
         let image = Self::none();
-        let from = built("test.img");
-        let copied = Command::new("cp").arg("--sparse=always").arg(&from).arg(&image.path).status();
+        let copied = Command::new("cp").arg("--sparse=always").arg(from).arg(&image.path).status();
         assert!(copied.is_ok_and(|status| status.success()), "no copy of {from:?}: run `make test`");
         image
+    }
+
+    /// Another medium that holds the same.
+    ///
+    /// # Panics
+    /// Where the host cannot copy it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::copied(&self.path)
     }
 
     /// A medium of `size` zero bytes: no file system.

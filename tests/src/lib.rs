@@ -11,10 +11,12 @@ use std::process::{Command, Output, Stdio};
 
 mod debugger;
 mod image;
+mod listing;
 mod recording;
 mod running;
 
 pub use image::Image;
+pub use listing::{host_listing, sorted_listing};
 pub use recording::{Omission, Part, Recording};
 pub use running::Running;
 

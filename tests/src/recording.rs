@@ -73,7 +73,8 @@ impl Recording {
     pub fn of(machine: Machine, image: &Image) -> (Self, String) {
         let log = image.path().with_extension("log");
         let before = fs::read(image.path()).expect("the image can be read");
-        let ended = machine.recorder(image, &format!("log={}", log.display())).run();
+        // An input that ends is an interrupt, at a moment that the host chooses.
+        let ended = machine.recorder(image, &format!("log={}", log.display())).start().stays_open();
         ended.status(0);
         let recording = Self::read(&log);
         let _ = fs::remove_file(&log);
@@ -156,7 +157,8 @@ fn plugin() -> PathBuf {
 }
 
 impl Machine {
-    /// With the recorder on `image`, its first medium: every run the same, down to the instruction.
+    /// With the recorder on `image`, its first medium: every run is the same, down to the
+    /// instruction, as long as nothing is typed and the input stays open.
     #[must_use]
     pub fn recorder(self, image: &Image, what: &str) -> Self {
         let (plugin, medium) = (plugin(), image.path());

@@ -101,15 +101,16 @@ impl Running {
         self.wait()
     }
 
-    /// Cuts the power: SIGKILL to QEMU itself.
+    /// Cuts the power: SIGKILL to QEMU itself. The status is 137, but where it had ended by itself before.
     ///
     /// # Panics
-    /// Where there is no QEMU to kill.
+    /// Where the host has no `kill`.
     #[must_use]
     pub fn cut(mut self) -> Ended {
-        let qemu = qemu_under(self.child.id()).expect("QEMU runs");
-        let killed = Command::new("kill").args(["-KILL", &qemu.to_string()]).status();
-        assert!(killed.is_ok_and(|status| status.success()), "QEMU could not be killed");
+        if let Some(qemu) = self.qemu() {
+            let kill = Command::new("kill").args(["-KILL", &qemu.to_string()]).stderr(Stdio::null()).status();
+            kill.expect("kill");
+        }
         self.wait()
     }
 

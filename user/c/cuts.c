@@ -139,8 +139,9 @@ static const char *filled(int with)
 
 static void on_content(void)
 {
-    int a = open_file("a", O_CREAT | O_RDWR), log = open_file("log", O_CREAT | O_RDWR | O_APPEND);
     int64_t from = 0;
+    int a = DO("open a new file", open_file("a", O_CREAT | O_RDWR));
+    int log = DO("open another", open_file("log", O_CREAT | O_RDWR | O_APPEND));
     DO("write a new file", write_at(a, filled(1), 10000, 0));
     DO("overwrite a block", write_at(a, filled(2), BLOCK, 0));
     DO("overwrite inside a block", write_at(a, filled(3), 50, 100));
