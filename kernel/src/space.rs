@@ -270,11 +270,43 @@ impl Space {
     /// # Errors
     /// [`FaultError`] of the first page that cannot be had.
     pub(crate) fn populate(&self, range: VirtRange) -> Result<(), FaultError> {
+        self.populate_all(range).map_err(|(_, error)| error)
+    }
+
+    /// The same for calls that promise nothing: where a page cannot be had, the rest of its VMA is left to faults, and the
+    /// next one's turn comes (`mm_populate`).
+    pub(crate) fn populate_what_can_be(&self, range: VirtRange) {
+        let mut rest = range;
+        while let Err((at, _)) = self.populate_all(rest) {
+            let Some(behind) = self.lock().find_vma(at).map(|vma| vma.end()) else { return };
+            let Some(next) = VirtRange::new(behind, range.end()).filter(|next| !next.is_empty()) else { return };
+            rest = next;
+        }
+    }
+
+    /// The same for the VMAs of `range` that are locked and private.
+    pub(crate) fn populate_locked(&self, range: VirtRange) {
+        let mut start = range.start();
+        while let Some(rest) = VirtRange::new(start, range.end()).filter(|rest| !rest.is_empty()) {
+            let part = self.lock().find_vma(start).and_then(|vma| {
+                let private = vma.flags().contains(VmaFlags::LOCKED) && !vma.kind().is_shared();
+                vma.range().intersection(rest).map(|part| (part, private))
+            });
+            let Some((part, private)) = part else { return };
+            if private {
+                self.populate_what_can_be(part);
+            }
+            start = part.end();
+        }
+    }
+
+    /// Populates `range`, or says which page could not be had.
+    fn populate_all(&self, range: VirtRange) -> Result<(), (VirtAddr, FaultError)> {
         /// Bytes that are made with the lock held.
         const PIECE: u64 = 1 << 20;
         let mut start = range.start();
         while start < range.end() && !current().killed() {
-            heap::reserve(WORST_CASE).map_err(|OutOfMemory| FaultError::OutOfMemory)?;
+            heap::reserve(WORST_CASE).map_err(|OutOfMemory| (start, FaultError::OutOfMemory))?;
             let mut mappings = self.mappings.lock();
             // Where nothing is mapped, nothing is to be made.
             let Some(first) = mappings.find_vma(start).map(|vma| vma.start().max(start)) else { return Ok(()) };
@@ -285,10 +317,10 @@ impl Space {
                 Err((at, FaultError::Unprepared)) => {
                     let unprepared = mappings.unprepared(at);
                     drop(mappings);
-                    prepare(unprepared)?;
+                    prepare(unprepared).map_err(|error| (at, error))?;
                     at
                 }
-                Err((_, error)) => return Err(error),
+                Err(refused) => return Err(refused),
             };
         }
         Ok(())

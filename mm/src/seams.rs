@@ -250,6 +250,12 @@ pub trait Backing: Clone {
         let _ = mapper;
     }
 
+    /// Whether its pages are those of the medium itself (`vma_is_dax`): blocks are wanted for them (`VM_HUGEPAGE`), and they
+    /// are in memory already, so that locking them means nothing.
+    fn is_dax(&self) -> bool {
+        false
+    }
+
     /// Whether the program may store to page `index` of a shared mapping as things are. Where not, the store is
     /// [`FaultError::Unprepared`](crate::space::FaultError::Unprepared), and who serves it asks the file to make it so.
     fn writable(&self, index: u64) -> bool {

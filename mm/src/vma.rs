@@ -42,6 +42,8 @@ bitflags::bitflags! {
         const NEVER_WRITE = 1 << 12;
         /// `VM_SYNC`: a store is durable by the program's own cache maintenance, no call is needed (`MAP_SYNC`).
         const SYNC = 1 << 13;
+        /// `VM_LOCKED_MASK`: what locking sets.
+        const LOCKS = Self::LOCKED.bits() | Self::LOCK_ON_FAULT.bits();
     }
 }
 
@@ -73,6 +75,14 @@ impl<B> Kind<B> {
             Self::Anonymous => None,
             Self::File(backing) | Self::Shared(backing) | Self::Peek(backing, _) => Some(backing),
         }
+    }
+
+    /// `vma_is_dax`.
+    pub fn is_dax(&self) -> bool
+    where
+        B: Backing,
+    {
+        self.backing().is_some_and(B::is_dax)
     }
 
     /// `VM_SHARED`.

@@ -45,9 +45,12 @@ static void load_modules(void)
 /* The file system on persistent memory becomes the root. */
 static void change_root(void)
 {
-    for (int i = 0; i < 100 && access("/dev/pmem0", F_OK) != 0; i++)
+    int mounted = -1;
+    for (int i = 0; i < 100 && mounted != 0; i++) { /* until the driver has found the device */
+        mounted = mount("/dev/pmem0", "/root", "ext4", 0, "dax=always");
         usleep(50000);
-    if (mount("/dev/pmem0", "/root", "ext4", 0, "dax=always") != 0)
+    }
+    if (mounted != 0)
         perror("mount of /dev/pmem0 with DAX");
     mkdir("/root/dev", 0755);
     mkdir("/root/proc", 0755);

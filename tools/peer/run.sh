@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs our C programs on Linux and on Vitrine, in the same QEMU, and compares what they count.
+# Runs our C programs on Linux and on Vitrine, in the same QEMU, and compares what they count, or else all they say.
 #
-# `tools/peer/run.sh [PROGRAM...]`, after `make build rootfs test-image`. Linux is Debian's arm64 kernel; its root is ext4
+# `tools/peer/run.sh ['PROGRAM ARGUMENTS'...]`, after `make build rootfs test-image`. Linux is Debian's arm64 kernel; its root is ext4
 # with DAX on persistent memory, filled from target/rootfs. Nothing of it enters the repository: all lies in target/peer.
 # The status is 0 when no check fails on either.
 set -euo pipefail
@@ -9,11 +9,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export PATH=$PATH:/usr/sbin:/sbin
 
 dir=target/peer
-programs=("$@")
-((${#programs[@]})) || programs=(signals forks mmcalls features files tty libc fault)
-declare -A arguments=([mmcalls]=/data [files]=/tmp [libc]=/data)
-
-command_of() { echo "/bin/$1${arguments[$1]:+ ${arguments[$1]}}"; }
+commands=("$@")
+((${#commands[@]})) || commands=(signals forks mmcalls features files tty libc fault 'memcalls 1 5000' 'calls 1 5000')
+declare -A usual=([mmcalls]=' /data' [files]=' /tmp' [libc]=' /data')
+for i in "${!commands[@]}"; do commands[i]=/bin/${commands[i]}${usual[${commands[i]}]:-}; done
 
 # Nobody types, and nobody says so: input that ends would reach the programs as ^D.
 exec {quiet}<> <(:)
@@ -26,7 +25,7 @@ rm -rf "$dir/initramfs" "$dir/root.img"
 mkdir -p "$dir"/initramfs/{dev,proc,root}
 "${USER_CC:-aarch64-linux-gnu-gcc}" -O2 -static -Wall -Wextra -Werror -o "$dir/initramfs/init" tools/peer/init.c
 cp -r "$dir/modules" "$dir/modules.order" "$dir/initramfs/"
-for program in "${programs[@]}"; do command_of "$program"; done >"$dir/initramfs/commands"
+printf '%s\n' "${commands[@]}" >"$dir/initramfs/commands"
 (cd "$dir/initramfs" && find . | cpio -o -H newc --quiet) >"$dir/initrd"
 mkfs.ext4 -q -F -b 4096 -O ^has_journal -d target/rootfs "$dir/root.img" 256M >/dev/null
 ./qemu-run.sh --kernel "$dir/vmlinuz" --pmem "$dir/root.img" --carrier dt --mem 1G --el 1 --timeout 600 \
@@ -36,34 +35,41 @@ rm -f "$dir/root.img" "$dir/initrd"
 
 # --- Vitrine ---------------------------------------------------------------------------------------------------------
 
-for program in "${programs[@]}"; do
+for command in "${commands[@]}"; do
     cp --sparse=always target/test.img "$dir/test.img"
-    echo "peer: begin $(command_of "$program")"
-    ./qemu-run.sh --pmem "$dir/test.img" --timeout 300 --append "init=$(command_of "$program")" <&"$quiet" \
-        && status=0 || status=$?
+    echo "peer: begin $command"
+    ./qemu-run.sh --pmem "$dir/test.img" --timeout 300 --append "init=$command" <&"$quiet" && status=0 || status=$?
     echo "peer: end $status"
-done >"$dir/vitrine.log"
+done | tr -d '\0' >"$dir/vitrine.log"
 rm -f "$dir/test.img"
 
 # --- Both ------------------------------------------------------------------------------------------------------------
 
-# What PROGRAM said in LOG.
-said() { # PROGRAM LOG
-    sed -n "\\|^peer: begin /bin/$1\\b|,/^peer: end/p" "$dir/$2.log"
+# What COMMAND said in LOG.
+said() { # COMMAND LOG
+    awk -v begin="peer: begin $1" '/^peer: end/ { on = 0 } on; $0 == begin { on = 1 }' "$dir/$2.log"
 }
 counted() { said "$@" | grep -aE '^[0-9]+ passed, [0-9]+ failed$' | tail -n 1 || true; }
 
 bad=0
-printf '%-10s %-22s %s\n' program "Linux $(<"$dir/release")" Vitrine
-for program in "${programs[@]}"; do
-    on_linux=$(counted "$program" linux)
-    here=$(counted "$program" vitrine)
-    printf '%-10s %-22s %s\n' "$program" "${on_linux:-no count}" "${here:-no count}"
-    [[ $on_linux == *' 0 failed' && $here == *' 0 failed' ]] || bad=1
+printf '%-24s %-24s %s\n' program "Linux $(<"$dir/release")" Vitrine
+for command in "${commands[@]}"; do
+    on_linux=$(counted "$command" linux)
+    here=$(counted "$command" vitrine)
+    if [[ -n $on_linux$here ]]; then
+        [[ $on_linux == *' 0 failed' && $here == *' 0 failed' ]] || bad=1
+    elif diff -q <(said "$command" linux) <(said "$command" vitrine) >/dev/null; then
+        on_linux="$(said "$command" linux | wc -l) lines"
+        here='the same'
+    else
+        here=differs
+        bad=1
+    fi
+    printf '%-24s %-24s %s\n' "${command#/bin/}" "${on_linux:-no count}" "${here:-no count}"
 done
 for system in linux vitrine; do
-    for program in "${programs[@]}"; do
-        said "$program" "$system" | grep -a --no-group-separator -A1 'FAILED$' | sed "s/^/$system, $program: /" || true
+    for command in "${commands[@]}"; do
+        said "$command" "$system" | grep -a --no-group-separator -A1 'FAILED$' | sed "s|^|$system, $command: |" || true
     done
 done
 exit "$bad"

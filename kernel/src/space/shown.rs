@@ -1,5 +1,6 @@
 //! What a mapping shows besides memory of the program's own: a file as it was, or memory that programs share.
 
+use abi::Errno;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use units::{PAGE_SHIFT, PageCount, Pfn};
 use super::FilePin;
 use crate::heap::{self, OutOfMemory};
 use crate::mmu::{self, KernelFrames};
+use crate::task::current;
 
 /// What is behind a VMA.
 #[derive(Clone)]
@@ -52,6 +54,22 @@ impl Shown {
     }
 }
 
+impl Shown {
+    /// Pages `index` and what follows read as zeros from now on, for everybody who has them (`FALLOC_FL_PUNCH_HOLE`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` of what cannot be stored to.
+    pub(crate) fn remove(&self, index: u64, count: PageCount) -> Result<(), Errno> {
+        match self {
+            Self::Memory(memory) => {
+                memory.clear(index, count);
+                Ok(())
+            }
+            Self::File(_) | Self::Trampoline => Err(Errno::EOPNOTSUPP),
+        }
+    }
+}
+
 impl Backing for Shown {
     fn run(&self, index: u64, max: PageCount) -> Run {
         match self {
@@ -68,6 +86,10 @@ impl Backing for Shown {
             (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(&one.0, &other.0),
             _ => false,
         }
+    }
+
+    fn is_dax(&self) -> bool {
+        matches!(self, Self::File(_))
     }
 
     fn writable(&self, _: u64) -> bool {
@@ -118,6 +140,20 @@ impl SharedMemory {
             return PageOf::Beyond;
         }
         self.0.present.lock().get(&index).map_or(PageOf::Unprepared, |frame| PageOf::Frame(*frame))
+    }
+
+    /// Clears the pages that are there, where they are: who has them mapped sees zeros too.
+    fn clear(&self, index: u64, count: PageCount) {
+        let mut at = index;
+        while at - index < count.get() && !current().killed() {
+            let present = self.0.present.lock();
+            let Some((&page, &frame)) = present.range(at..).next().filter(|(page, _)| **page - index < count.get()) else {
+                return;
+            };
+            // What is memory of our own is never poisoned.
+            let _ = KernelFrames.copy(KernelFrames.zero_page(), frame);
+            at = page + 1;
+        }
     }
 
     fn prepare(&self, index: u64) -> Result<(), OutOfMemory> {

@@ -68,7 +68,7 @@ pub(crate) fn sys_brk(a: &Args) -> Result<u64, Errno> {
         && let Some(range) = VirtRange::new(before, end)
     {
         // Where `mlockall` has said so; what cannot be had now is left to a fault.
-        let _ = space.populate(range);
+        space.populate_what_can_be(range);
     }
     Ok(end.get())
 }
@@ -105,7 +105,8 @@ pub(crate) fn sys_mprotect(a: &Args) -> Result<u64, Errno> {
     let missing = if has(Feature::Bti) { Prot::MTE } else { Prot::MTE | Prot::BTI };
     let prot = Prot::from_bits(prot).filter(|prot| !prot.intersects(missing)).ok_or(Errno::EINVAL)?;
     let prot = protection(with_implied(prot));
-    let mut mappings = space()?.lock();
+    let space = space()?;
+    let mut mappings = space.lock();
     let range = match grows {
         Prot::GROWSDOWN => mappings.grows_down_range(range).map_err(protect_errno)?,
         // Nothing grows up on this architecture.
@@ -115,8 +116,13 @@ pub(crate) fn sys_mprotect(a: &Args) -> Result<u64, Errno> {
         }
         _ => range,
     };
-    mappings.protect(range, prot).map_err(protect_errno)?;
-    Ok(0)
+    let mut copies = None;
+    let protected = mappings.protect_noting(range, prot, &mut copies);
+    drop(mappings);
+    if let Some(copies) = copies {
+        space.populate_locked(copies);
+    }
+    protected.map(|()| 0).map_err(protect_errno)
 }
 
 /// `personality(persona)`: sets it, unless it is [`persona::QUERY`], and answers what it was. There is nobody to run the

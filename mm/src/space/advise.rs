@@ -3,6 +3,7 @@
 use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::{Access, AddressSpace, FaultError, page_align};
+use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
 use crate::tree::At;
 use crate::vma::{Kind, Look, Vma, VmaFlags};
@@ -26,8 +27,6 @@ pub enum Advice {
     DontNeedLocked,
     /// `MADV_FREE`: the pages may go. They go now.
     Free,
-    /// `MADV_REMOVE`: the file's blocks behind a shared writable mapping go. The file's work; here are only the refusals.
-    Remove,
     /// `MADV_DONTFORK`: a child does not have it.
     DontFork,
     /// `MADV_DOFORK`: it does.
@@ -53,7 +52,7 @@ pub enum AdviseError {
     Invalid,
     /// `ENOMEM`: something in the range is not mapped. All that is has taken the advice.
     Unmapped,
-    /// `EACCES`: not a shared writable mapping of a file.
+    /// `EACCES`: not a shared mapping of a file that may be written.
     Denied,
     /// `EAGAIN`: no memory to split a block or a VMA.
     OutOfMemory,
@@ -87,7 +86,10 @@ enum Effect {
 }
 
 /// The whole pages of `len` bytes from `start` on. `None`: no length, success.
-fn advise_range(start: VirtAddr, len: u64) -> Result<Option<VirtRange>, AdviseError> {
+///
+/// # Errors
+/// [`AdviseError::Invalid`].
+pub fn advise_range(start: VirtAddr, len: u64) -> Result<Option<VirtRange>, AdviseError> {
     if !start.is_aligned(PAGE_SIZE) {
         return Err(AdviseError::Invalid);
     }
@@ -115,6 +117,25 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if holes { Err(AdviseError::Unmapped) } else { Ok(()) }
     }
 
+    /// `MADV_REMOVE`: what the first VMA in `range` (of [`advise_range`]) would have its file lose, for which the caller
+    /// unlocks the space; then it comes again with what is left of the range. `None`: no VMA is left, which is `ENOMEM`.
+    ///
+    /// # Errors
+    /// [`AdviseError::Invalid`] for locked memory and what has no file, [`AdviseError::Denied`].
+    pub fn removal(&self, range: VirtRange) -> Result<Option<Removal<B>>, AdviseError> {
+        let Some(at) = self.first_in(range.start().get(), range.end().get()) else { return Ok(None) };
+        let vma = self.vmas.vma(at);
+        let part = vma.range().intersection(range).ok_or(AdviseError::Invalid)?;
+        match &vma.kind {
+            _ if vma.flags.contains(VmaFlags::LOCKED) => Err(AdviseError::Invalid),
+            Kind::Anonymous | Kind::Peek(..) => Err(AdviseError::Invalid),
+            Kind::Shared(file) if !vma.flags.contains(VmaFlags::NEVER_WRITE) => {
+                Ok(Some(Removal { range: part, file: file.clone(), index: vma.index(part.start()) }))
+            }
+            Kind::File(_) | Kind::Shared(_) => Err(AdviseError::Denied),
+        }
+    }
+
     fn take_advice(&mut self, at: At, part: VirtRange, advice: Advice) -> Result<(), AdviseError> {
         let vma = self.vmas.vma(at);
         match taken(vma, advice)? {
@@ -135,7 +156,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let mut page = range.start();
         while page < range.end() {
             let vma = self.find_vma(page).filter(|vma| vma.start() <= page).ok_or(PopulateError::Unmapped)?;
-            if !super::fault::allows(vma.prot(), access) {
+            // `check_vma_flags`: the right itself, also where this architecture grants it by another.
+            let right = if access == Access::Write { Prot::WRITE } else { Prot::READ };
+            if !vma.prot().contains(right) {
                 return Err(PopulateError::Invalid);
             }
             self.fault(page, access).map_err(|error| PopulateError::Fault(page, error))?;
@@ -143,6 +166,16 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         Ok(())
     }
+}
+
+/// What `MADV_REMOVE` takes out of a file for one VMA.
+pub struct Removal<B> {
+    /// The addresses that show it.
+    pub range: VirtRange,
+    /// The file.
+    pub file: B,
+    /// The first page of it.
+    pub index: u64,
 }
 
 fn taken<B>(vma: &Vma<B>, advice: Advice) -> Result<Effect, AdviseError> {
@@ -157,9 +190,6 @@ fn taken<B>(vma: &Vma<B>, advice: Advice) -> Result<Effect, AdviseError> {
         Advice::DontNeed | Advice::DontNeedLocked => Ok(Effect::Zap),
         Advice::Free if matches!(vma.kind, Kind::Anonymous) => Ok(Effect::Zap),
         Advice::Free => Err(AdviseError::Invalid),
-        Advice::Remove if peek || locked || vma.backing().is_none() => Err(AdviseError::Invalid),
-        Advice::Remove if vma.kind.is_shared() && vma.prot.contains(crate::desc::Prot::WRITE) => Ok(Effect::Nothing),
-        Advice::Remove => Err(AdviseError::Denied),
         // A peek is complete and never merged; a flag would only cut it into pieces.
         _ if peek && !matches!(advice, Advice::DontFork | Advice::DoFork | Advice::WipeOnFork) => Ok(Effect::Nothing),
         Advice::Normal => with(none, VmaFlags::RANDOM | VmaFlags::SEQUENTIAL),

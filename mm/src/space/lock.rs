@@ -57,13 +57,11 @@ pub enum LockAll {
     Both,
 }
 
-/// The flags that locking sets.
-const LOCKS: VmaFlags = VmaFlags::LOCKED.union(VmaFlags::LOCK_ON_FAULT);
-
 /// The whole pages that hold `len` bytes from `start` on; `None`: nothing to do, success.
 pub fn lock_range(start: VirtAddr, len: u64) -> Result<Option<VirtRange>, LockError> {
     let first = start.align_down(PAGE_SIZE);
-    let len = len.checked_add(start.page_offset()).and_then(page_align).ok_or(LockError::Invalid)?;
+    // Linux lets this sum begin at 0 again: a length that has no end locks nothing.
+    let len = page_align(len.wrapping_add(start.page_offset())).unwrap_or(0);
     let end = first.get().checked_add(len).ok_or(LockError::Invalid)?;
     Ok(VirtRange::new(first, VirtAddr::new(end)).filter(|range| !range.is_empty()))
 }
@@ -137,7 +135,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// `apply_vma_lock_flags`.
-    fn set_lock(&mut self, range: VirtRange, locks: VmaFlags) -> Result<(), LockError> {
+    pub(super) fn set_lock(&mut self, range: VirtRange, locks: VmaFlags) -> Result<(), LockError> {
         let mut start = range.start();
         while start < range.end() {
             let at = self.vmas.find(start.get()).filter(|at| self.vmas.vma(*at).start() <= start);
@@ -151,12 +149,13 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Ok(())
     }
 
-    /// `mlock_fixup`: `range` lies in the VMA at `at`. A peek is complete and cannot lose a page: it stays as it is.
+    /// `mlock_fixup`: `range` lies in the VMA at `at`. A peek is complete and cannot lose a page, and the
+    /// medium's own pages are in memory: they stay as they are.
     fn lock_piece(&mut self, at: crate::tree::At, range: VirtRange, locks: VmaFlags) -> Result<(), OutOfMemory> {
         let vma = self.vmas.vma(at);
         let old = vma.look();
-        let flags = (old.flags - LOCKS) | locks;
-        if flags == old.flags || vma.kind.is_peek() {
+        let flags = (old.flags - VmaFlags::LOCKS) | locks;
+        if flags == old.flags || vma.kind.is_peek() || vma.kind.is_dax() {
             return Ok(());
         }
         self.modify(at, range, Look { flags, ..old })?;

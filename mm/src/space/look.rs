@@ -51,7 +51,9 @@ pub fn sync_range(start: VirtAddr, len: u64) -> Result<Option<VirtRange>, SyncEr
     if !start.is_aligned(PAGE_SIZE) {
         return Err(SyncError::Invalid);
     }
-    let end = page_align(len).and_then(|len| start.get().checked_add(len)).ok_or(SyncError::Unmapped)?;
+    // Linux lets this sum begin at 0 again: a length that has no end is none.
+    let len = page_align(len).unwrap_or(0);
+    let end = start.get().checked_add(len).ok_or(SyncError::Unmapped)?;
     Ok(VirtRange::new(start, VirtAddr::new(end)).filter(|range| !range.is_empty()))
 }
 

@@ -119,7 +119,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             return Err(MapError::OutOfMemory);
         }
         let (range, behind) = self.place(request.place, len)?;
-        let flags = request.flags | self.new_flags;
+        let mut flags = request.flags | self.new_flags;
         self.may_lock(flags, pages)?;
         if flags.contains(VmaFlags::GROWS_DOWN) && !matches!(request.what, What::Anonymous) {
             return Err(MapError::Invalid);
@@ -136,6 +136,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             What::File { backing, pgoff } => (Kind::File(backing), bias(pgoff, range)),
             What::Shared { backing, pgoff } => (Kind::Shared(backing), bias(pgoff, range)),
         };
+        if kind.is_dax() {
+            flags = (flags - VmaFlags::LOCKS) | VmaFlags::HUGE_PAGE;
+        }
         self.map_region(range, Look { prot: request.prot, flags }, bias, kind, behind)?;
         Ok(Mapped { at: range.start(), released })
     }

@@ -6,7 +6,7 @@ use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 use super::AddressSpace;
 use super::map::{MapError, Mapped, Place, Request, What};
 use crate::seams::{Backing, Frames, Mmu};
-use crate::vma::Kind;
+use crate::vma::{Kind, VmaFlags};
 
 /// Why pages were not exchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +31,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if !self.one_file(range) {
             return Err(NonlinearError::Invalid);
         }
-        let flags = vma.flags() - crate::vma::VmaFlags::ACCOUNT;
+        // As Linux maps it anew: what it was advised is forgotten.
+        let flags = vma.flags() & VmaFlags::LOCKED;
         let what = What::Shared { backing: backing.clone(), pgoff };
         let request = Request { place: Place::Fixed(start), len: size, prot: vma.prot(), flags, what };
         self.map(request).map_err(NonlinearError::Map)

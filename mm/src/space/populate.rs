@@ -11,8 +11,8 @@ use crate::vma::VmaFlags;
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Touches every page of `range` that a VMA shows: with a store where it is private and may be written, else with a
-    /// load. Stops at the first that cannot be had; `MAP_POPULATE` ignores that. What no VMA shows, or may not be read, or
-    /// is locked only on faults, is passed over.
+    /// load. Stops at the first that cannot be had: `mlock` fails then, the other calls go on behind its VMA. What no VMA
+    /// shows, or is locked only on faults, is passed over. Memory without any right is [`FaultError::Denied`].
     ///
     /// # Errors
     /// Where it stopped, and why. Where the file has to be asked first, the caller does, and goes on from there.
@@ -29,8 +29,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `populate_vma_page_range`: `part` lies in the VMA at `at`.
     fn populate_part(&mut self, at: At, part: VirtRange) -> Result<(), (VirtAddr, FaultError)> {
         let vma = self.vmas.vma_mut(at);
-        if vma.prot.is_empty() || vma.flags.contains(VmaFlags::LOCK_ON_FAULT) {
+        if vma.flags.contains(VmaFlags::LOCK_ON_FAULT) {
             return Ok(());
+        }
+        if vma.prot.is_empty() {
+            return Err((part.start(), FaultError::Denied));
         }
         // A shared page is not made dirty before its time.
         let store = vma.prot.contains(Prot::WRITE) && !vma.kind.is_shared();

@@ -8,7 +8,7 @@ use crate::page;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
 use crate::table::Leaf;
 use crate::tree::At;
-use crate::vma::{Look, Vma, VmaFlags};
+use crate::vma::{Kind, Look, Vma, VmaFlags};
 
 /// Why rights were not changed, or not in all of the range: what lies before the fault has changed, as on Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +64,17 @@ pub(super) fn rights_of<F: Frames>(frames: &F, prot: Prot, leaf: &Leaf) -> Attri
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Gives the pages of `range`, which [`protect_range`] made, the rights `prot`.
     pub fn protect(&mut self, range: VirtRange, prot: Prot) -> Result<(), ProtectError> {
+        self.protect_noting(range, prot, &mut None)
+    }
+
+    /// The same, and says from where to where private memory lies that is locked and became writable: its pages are to be
+    /// copied now, not at a store ([`populate`](Self::populate), the caller's next call, also after an error).
+    pub fn protect_noting(
+        &mut self,
+        range: VirtRange,
+        prot: Prot,
+        copies: &mut Option<VirtRange>,
+    ) -> Result<(), ProtectError> {
         let mut start = range.start();
         while start < range.end() {
             let at = self.vmas.find(start.get()).filter(|at| self.vmas.vma(*at).start() <= start);
@@ -76,7 +87,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             if vma.prot != prot
                 && let Some(piece) = VirtRange::new(start, end)
             {
+                let locked = vma.flags.contains(VmaFlags::LOCKED) && !vma.kind.is_shared();
+                let becomes = prot.contains(Prot::WRITE) && !vma.prot.contains(Prot::WRITE);
                 self.protect_piece(at, piece, prot)?;
+                if locked && becomes {
+                    *copies = VirtRange::new(copies.map_or(start, |first| first.start()), end);
+                }
             }
             start = end;
         }
@@ -109,8 +125,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 self.charge(pages.get())?;
             }
             flags.insert(VmaFlags::ACCOUNT);
-        } else if !prot.contains(Prot::WRITE) && !anon {
-            // Nothing was written and nothing can be: the promise is not needed. (Linux sees this of anonymous VMAs only.)
+        } else if !prot.contains(Prot::WRITE) && !anon && matches!(vma.kind, Kind::Anonymous) {
+            // Nothing was written and nothing can be: the promise is not needed.
             flags.remove(VmaFlags::ACCOUNT);
         }
         let done = match if touched { self.tables.split_edges(range) } else { Ok(()) } {

@@ -18,9 +18,9 @@ pub enum RemapPlace {
     Anywhere,
     /// There; what is there goes (`MREMAP_FIXED`).
     Fixed(VirtAddr),
-    /// Anywhere; the old addresses stay mapped, without their pages (`MREMAP_DONTUNMAP`).
-    Twin,
-    /// Both of the last two.
+    /// There if there is room, else anywhere; the old addresses stay mapped, without their pages (`MREMAP_DONTUNMAP`).
+    Twin(VirtAddr),
+    /// There, and the old addresses stay mapped.
     FixedTwin(VirtAddr),
 }
 
@@ -65,7 +65,7 @@ enum Old {
 }
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
-    /// `mremap`. With [`RemapPlace::Twin`] both lengths are the same (`EINVAL` before anything else, for who reads the flags).
+    /// `mremap`. With [`RemapPlace::Twin`] and its kin both lengths are the same (`EINVAL` before anything else, for who reads the flags).
     pub fn remap(
         &mut self,
         start: VirtAddr,
@@ -85,7 +85,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         match place {
             RemapPlace::Fixed(to) => self.remap_to(start, old_len, new_len, Place::Fixed(to), Old::Unmapped),
             RemapPlace::FixedTwin(to) => self.remap_to(start, old_len, new_len, Place::Fixed(to), Old::Kept),
-            RemapPlace::Twin => self.remap_to(start, old_len, new_len, Place::ANYWHERE, Old::Kept),
+            RemapPlace::Twin(to) => self.remap_to(start, old_len, new_len, Place::Hint(to), Old::Kept),
             _ if old_len >= new_len => self.shorten(start, old_len, new_len),
             _ => self.lengthen(at, start, old_len, new_len, place),
         }
@@ -180,7 +180,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         place: Place,
         old: Old,
     ) -> Result<Remapped<B>, RemapError> {
-        if let Place::Fixed(to) = place {
+        if let Place::Fixed(to) | Place::Hint(to) = place {
             if !to.is_aligned(PAGE_SIZE) || new_len > TASK_SIZE || to.get() > TASK_SIZE - new_len {
                 return Err(RemapError::Invalid);
             }
@@ -229,9 +229,16 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Ok(moved)
     }
 
-    /// Where it goes: congruent to where it is, so that blocks can move whole.
+    /// Where it goes: as the caller wishes, else congruent to where it is, so that blocks can move whole.
     fn new_place(&self, at: At, start: VirtAddr, len: u64, place: Place) -> Result<VirtAddr, RemapError> {
         if let Place::Fixed(to) = place {
+            return Ok(to);
+        }
+        if let Place::Hint(to) = place
+            && to > VirtAddr::ZERO
+            && let Ok(range) = self.get_unmapped_area(place, len)
+            && range.start() == to
+        {
             return Ok(to);
         }
         let guard = if self.vmas.vma(at).kind.is_peek() { crate::vma::PEEK_GUARD_GAP } else { 0 };
@@ -295,6 +302,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     ) -> Result<Option<VirtRange>, OutOfMemory> {
         let from = VirtRange::new(start, VirtAddr::new(start.get() + old_len)).ok_or(OutOfMemory)?;
         let range = VirtRange::new(to, VirtAddr::new(to.get() + new_len)).ok_or(OutOfMemory)?;
+        let whole = self.vmas.vma(at).range();
         let at = if old_len == 0 { at } else { self.isolate(at, from)? };
         let result = self.show_at(at, start, from, range);
         if result.is_err() && old_len > 0 {
@@ -314,7 +322,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 }
             }
             Old::Unmapped => {}
-            Old::Kept => self.leave_empty(at, old_len),
+            Old::Kept => {
+                self.leave_empty(at, old_len);
+                // As on Linux, all of the VMA is unlocked, what stayed with its pages too. Nothing is split by that.
+                let _ = self.set_lock(whole, VmaFlags::empty());
+            }
         }
         Ok(flags.contains(VmaFlags::LOCKED).then_some(range))
     }

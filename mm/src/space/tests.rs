@@ -261,9 +261,10 @@ fn peek_is_complete_at_the_call_and_in_blocks_where_they_fit() {
     for prot in [Prot::RW, Prot::RX, Prot::WRITE] {
         assert_eq!(space.protect(range, prot), Err(ProtectError::Denied));
     }
-    for advice in [Advice::DontNeed, Advice::Free, Advice::Remove] {
+    for advice in [Advice::DontNeed, Advice::Free] {
         assert_eq!(space.advise(page(512), HUGE_SIZE, advice), Err(AdviseError::Invalid));
     }
+    assert_eq!(space.removal(range).err(), Some(AdviseError::Invalid));
     space.protect(range, Prot::empty()).unwrap();
     space.validate();
     assert_eq!(space.fault(page(600), Access::Read), Err(FaultError::Denied));
@@ -421,10 +422,10 @@ fn refusals_of_munmap_mprotect_and_madvise() {
     write(&machine, &mut space, at, 4).unwrap();
     assert_eq!(space.advise(va(at.get() - pages(1)), pages(4), Advice::DontNeed), Err(AdviseError::Unmapped));
     assert_eq!(read(&machine, &mut space, at), Ok(0));
-    assert_eq!(space.advise(at, 1, Advice::Remove), Err(AdviseError::Invalid));
     assert_eq!(space.advise(at, 1, Advice::Free), Ok(()));
     let text = map(&mut space, file(Place::ANYWHERE, 1, Prot::RX, &TestFile::new(0, 1, 0), 0)).unwrap();
-    assert_eq!(space.advise(text, 1, Advice::Remove), Err(AdviseError::Denied));
+    let one = VirtRange::new(text, va(text.get() + pages(1))).unwrap();
+    assert_eq!(space.removal(one).err(), Some(AdviseError::Denied));
     assert_eq!(space.advise(text, 1, Advice::Free), Err(AdviseError::Invalid));
     space.fault(text, Access::Exec).unwrap();
     end(&machine, space);
@@ -462,7 +463,9 @@ fn populate_touches_what_may_be_touched() {
     let page = |n| VirtAddr::new(at.get() + pages(n));
     space.protect(protect_range(page(2), pages(1)).unwrap().unwrap(), Prot::empty()).unwrap();
     space.protect(protect_range(page(3), pages(1)).unwrap().unwrap(), Prot::READ).unwrap();
-    space.populate(VirtRange::new(at, page(5)).unwrap()).unwrap();
+    let range = |first, end| VirtRange::new(page(first), page(end)).unwrap();
+    assert_eq!(space.populate(range(0, 5)), Err((page(2), FaultError::Denied)));
+    space.populate(range(3, 5)).unwrap();
     let owner = |n| space.leaf(page(n)).map(|leaf| leaf.desc.attributes().writable());
     assert_eq!([0, 1, 2, 3, 4, 5].map(owner), [Some(true), Some(true), None, Some(false), Some(true), None]);
     end(&machine, space);

@@ -2,8 +2,9 @@
 
 use abi::Errno;
 use abi::mem::{SyncFlags, madv};
-use mm::space::{Access, Advice, AdviseError, Cached, FaultError, PopulateError, ResidenceError, SyncError, sync_range};
-use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
+use mm::space::{Access, Advice, AdviseError, Cached, FaultError, PopulateError, Removal, ResidenceError, SyncError};
+use mm::space::{advise_range, sync_range};
+use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
 
 use super::space;
 use crate::layout::{USER_END, untagged};
@@ -20,7 +21,6 @@ fn advice(number: u64) -> Option<Advice> {
         madv::DONTNEED => Advice::DontNeed,
         madv::DONTNEED_LOCKED => Advice::DontNeedLocked,
         madv::FREE => Advice::Free,
-        madv::REMOVE => Advice::Remove,
         madv::DONTFORK => Advice::DontFork,
         madv::DOFORK => Advice::DoFork,
         madv::WIPEONFORK => Advice::WipeOnFork,
@@ -40,17 +40,37 @@ pub(crate) fn sys_madvise(a: &Args) -> Result<u64, Errno> {
     let start = VirtAddr::new(untagged(start));
     match number {
         madv::POPULATE_READ => return populate(start, len, Access::Read),
+        madv::REMOVE => return remove(start, len),
         madv::POPULATE_WRITE => return populate(start, len, Access::Write),
         _ => {}
     }
     let advice = advice(number).ok_or(Errno::EINVAL)?;
-    space()?.lock().advise(start, len, advice).map_err(|error| match error {
+    space()?.lock().advise(start, len, advice).map_err(advise_errno)?;
+    Ok(0)
+}
+
+fn advise_errno(error: AdviseError) -> Errno {
+    match error {
         AdviseError::Invalid => Errno::EINVAL,
         AdviseError::Unmapped => Errno::ENOMEM,
         AdviseError::Denied => Errno::EACCES,
         AdviseError::OutOfMemory => Errno::EAGAIN,
-    })?;
-    Ok(0)
+    }
+}
+
+/// `MADV_REMOVE`: what is behind shared mappings goes, for everybody who has it.
+fn remove(start: VirtAddr, len: u64) -> Result<u64, Errno> {
+    let Some(range) = advise_range(start, len).map_err(advise_errno)? else { return Ok(0) };
+    let mut at = range.start();
+    let mut holes = false;
+    while let Some(rest) = VirtRange::new(at, range.end()).filter(|rest| !rest.is_empty()) {
+        let part = space()?.lock().removal(rest).map_err(advise_errno)?;
+        let Some(Removal { range, file, index }) = part else { return Err(Errno::ENOMEM) };
+        holes |= range.start() > at;
+        file.remove(index, PageCount::new(range.len().get() >> PAGE_SHIFT))?;
+        at = range.end();
+    }
+    if holes { Err(Errno::ENOMEM) } else { Ok(0) }
 }
 
 /// `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`, some pages at a time.

@@ -20,8 +20,8 @@ fn lock_errno(error: LockError) -> Errno {
 fn lock(start: u64, len: u64, how: LockHow) -> Result<u64, Errno> {
     let space = space()?;
     let range = space.lock().lock(VirtAddr::new(untagged(start)), len, how).map_err(lock_errno)?;
-    if let (Some(range), LockHow::Now) = (range, how) {
-        // `__mlock_posix_error_return`.
+    if let Some(range) = range {
+        // What is locked on faults is passed over. `__mlock_posix_error_return`.
         space.populate(range).map_err(|error| match error {
             FaultError::OutOfMemory => Errno::EAGAIN,
             _ => Errno::ENOMEM,
@@ -63,7 +63,7 @@ pub(crate) fn sys_mlockall(a: &Args) -> Result<u64, Errno> {
     let range = space.lock().lock_all(what, how).map_err(lock_errno)?;
     if let Some(range) = range {
         // As on Linux, what cannot be had now is left to a fault.
-        let _ = space.populate(range);
+        space.populate_what_can_be(range);
     }
     Ok(0)
 }

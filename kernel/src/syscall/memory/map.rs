@@ -73,7 +73,7 @@ pub(crate) fn sys_mmap(a: &Args) -> Result<u64, Errno> {
         && let Some(range) = VirtRange::with_len(mapped.at, ByteLen::new(len))
     {
         // As on Linux, what cannot be had now is left to a fault.
-        let _ = space.populate(range);
+        space.populate_what_can_be(range);
     }
     Ok(mapped.at.get())
 }
@@ -96,6 +96,9 @@ fn vma_flags(flags: MapFlags) -> VmaFlags {
         (MapFlags::GROWSDOWN, VmaFlags::GROWS_DOWN),
         (MapFlags::LOCKED, VmaFlags::LOCKED),
         (MapFlags::NORESERVE, VmaFlags::NO_RESERVE),
+        (MapFlags::SYNC, VmaFlags::SYNC),
+        // A block would be there whole for the few pages that most stacks use.
+        (MapFlags::STACK, VmaFlags::NO_HUGE_PAGE),
     ];
     let asked = pairs.into_iter().filter(|(asked, _)| flags.contains(*asked));
     asked.map(|(_, given)| given).fold(VmaFlags::empty(), VmaFlags::union)
@@ -105,6 +108,10 @@ fn vma_flags(flags: MapFlags) -> VmaFlags {
 fn what(file: Option<&File>, len: u64, offset: u64, prot: Prot, flags: MapFlags) -> Result<What<Shown>, Errno> {
     let kind = (flags & MapFlags::TYPE).bits();
     let Some(file) = file else { return anonymous(kind, len, flags) };
+    // `file_mmap_ok`.
+    if file.regular().is_some() && offset > fs::MAX_FILE_SIZE - len.min(fs::MAX_FILE_SIZE) {
+        return Err(Errno::EOVERFLOW);
+    }
     if matches!(kind, MAP_SHARED | MAP_SHARED_VALIDATE) {
         if kind == MAP_SHARED_VALIDATE && !LEGACY.contains(flags) {
             return Err(Errno::EOPNOTSUPP);
@@ -169,7 +176,7 @@ pub(crate) fn sys_remap_file_pages(a: &Args) -> Result<u64, Errno> {
         && let Some(range) = VirtRange::with_len(mapped.at, ByteLen::new(size & !(PAGE_SIZE - 1)))
     {
         // What cannot be had now is left to a fault.
-        let _ = space.populate(range);
+        space.populate_what_can_be(range);
     }
     Ok(0)
 }

@@ -21,7 +21,7 @@ fn place(flags: u64, same_length: bool, to: u64) -> Option<RemapPlace> {
     Some(match (fixed, twin) {
         (true, true) => RemapPlace::FixedTwin(to),
         (true, false) => RemapPlace::Fixed(to),
-        (false, true) => RemapPlace::Twin,
+        (false, true) => RemapPlace::Twin(to),
         (false, false) if moves => RemapPlace::Anywhere,
         (false, false) => RemapPlace::Here,
     })
@@ -44,7 +44,7 @@ pub(crate) fn sys_mremap(a: &Args) -> Result<u64, Errno> {
     drop(remapped.replaced);
     if let Some(range) = remapped.populate {
         // What cannot be had now is left to a fault.
-        let _ = space.populate(range);
+        space.populate_what_can_be(range);
     }
     Ok(remapped.at.get())
 }

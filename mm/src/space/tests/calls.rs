@@ -69,10 +69,14 @@ fn the_twin_of_dontunmap_takes_the_pages_and_leaves_the_addresses() {
     map(&mut space, fixed(0, 2, Prot::RW)).unwrap();
     write(&machine, &mut space, AT, 7).unwrap();
     let before = space.total_vm();
-    let twin = space.remap(AT, pages(2), pages(2), RemapPlace::Twin).unwrap().at;
+    let twin = space.remap(AT, pages(2), pages(2), RemapPlace::Twin(VirtAddr::ZERO)).unwrap().at;
     assert_eq!(space.total_vm().get(), before.get() + 2);
     assert_eq!(read(&machine, &mut space, twin), Ok(7));
     assert_eq!(read(&machine, &mut space, AT), Ok(0));
+    let hint = |to| RemapPlace::Twin(to);
+    assert_eq!(space.remap(AT, pages(2), pages(2), hint(page(1))).err(), Some(RemapError::Invalid), "they overlap");
+    assert_eq!(space.remap(AT, pages(2), pages(2), hint(page(20))).unwrap().at, page(20), "there is room");
+    assert_ne!(space.remap(AT, pages(2), pages(2), hint(page(21))).unwrap().at, page(21), "something is there");
     end(&machine, space);
 }
 
@@ -179,11 +183,17 @@ fn locked_memory_has_a_limit_and_the_calls_their_errors() {
     assert_eq!(map(&mut space, locked.clone()), Err(MapError::LockForbidden));
     space.set_limits(Limits { locked: pages(4), ..Limits::default() });
     assert_eq!(space.lock(AT, pages(5), LockHow::Now), Err(LockError::Limit));
-    assert_eq!(space.lock(AT, u64::MAX, LockHow::Now), Err(LockError::Invalid));
+    assert_eq!(space.lock(AT, u64::MAX, LockHow::Now), Ok(None));
+    assert_eq!(space.lock(VirtAddr::new(u64::MAX - 4095), pages(2), LockHow::Now), Err(LockError::Invalid));
     assert_eq!(space.lock(page(9), 1, LockHow::Now), Err(LockError::Unmapped));
     let range = space.lock(VirtAddr::new(AT.get() + 5), pages(3) - 5, LockHow::Now).unwrap().unwrap();
     assert_eq!(range.len().get(), pages(3));
     space.populate(range).unwrap();
+    let mut copies = None;
+    space.protect_noting(range, Prot::READ, &mut copies).unwrap();
+    assert_eq!(copies, None);
+    space.protect_noting(range, Prot::RW, &mut copies).unwrap();
+    assert_eq!(copies, Some(range), "locked memory that became writable is populated anew");
     assert!(space.leaf(page(2)).is_some() && space.leaf(page(3)).is_none());
     assert_eq!(space.lock(AT, pages(4), LockHow::Now).map(|_| space.locked_vm().get()), Ok(4), "not counted twice");
     assert_eq!(map(&mut space, locked.clone()), Err(MapError::LockLimit));
@@ -300,7 +310,8 @@ fn mincore_and_msync_answer_as_linux_does() {
     assert_eq!(space.residence(AT, pages(6), |_| {}), Err(ResidenceError::Unmapped));
     assert_eq!(space.residence(AT, TASK_SIZE, |_| {}), Err(ResidenceError::Unmapped));
     assert_eq!(sync_range(VirtAddr::new(1), 1), Err(SyncError::Invalid));
-    assert_eq!(sync_range(AT, u64::MAX - 5), Err(SyncError::Unmapped));
+    assert_eq!(sync_range(AT, u64::MAX - 5), Ok(None));
+    assert_eq!(sync_range(AT, u64::MAX - pages(1)), Err(SyncError::Unmapped));
     assert_eq!(sync_range(AT, 0), Ok(None));
     let range = sync_range(page(1), pages(9)).unwrap().unwrap();
     let part = space.sync_part(range, Cached::Keep).unwrap().unwrap();
@@ -345,7 +356,11 @@ fn advice_that_does_not_fit_is_refused() {
     map(&mut space, fixed(0, 2, Prot::READ)).unwrap();
     map(&mut space, shared(2, 6, Prot::RW, &file, 0)).unwrap();
     assert_eq!(space.advise(page(2), 1, Advice::WipeOnFork), Err(AdviseError::Invalid));
-    assert_eq!(space.advise(page(2), 1, Advice::Remove), Ok(()), "the file's work");
+    let removal = |from, to| space.removal(VirtRange::new(page(from), page(to)).unwrap());
+    assert_eq!(removal(0, 2).err(), Some(AdviseError::Invalid), "no file");
+    let removed = removal(3, 9).unwrap().unwrap();
+    assert_eq!((removed.range, removed.index), (VirtRange::new(page(3), page(8)).unwrap(), 1));
+    assert!(removal(8, 9).unwrap().is_none(), "nothing is there");
     assert_eq!(space.populate_for(VirtAddr::new(1), 1, Access::Read), Err(PopulateError::Invalid));
     assert_eq!(space.populate_for(AT, 1, Access::Write), Err(PopulateError::Invalid), "no right");
     assert_eq!(space.populate_for(page(9), 1, Access::Read), Err(PopulateError::Unmapped));

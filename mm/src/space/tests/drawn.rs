@@ -1,5 +1,5 @@
-//! VMAs as pictures, a character a page: `r` read, `W` read and write, `x` read and execute, `-` nothing; `f` and `F`
-//! the same file at the page's own index, read and read-write; `.` unmapped. `|` stands between two VMAs that touch.
+//! VMAs as pictures, a character a page: `r` read, `W` read and write, `x` read and execute, `-` nothing; `f`, `F` and
+//! `e` the same file at the page's own index, read, read-write, read and execute; `.` unmapped. `|` stands between two VMAs that touch.
 
 use units::{ByteLen, PAGE_SIZE, VirtAddr, VirtRange};
 
@@ -44,6 +44,7 @@ impl Drawn<'_> {
             '-' => anon(Prot::empty()),
             'f' => file(place, PAGE_SIZE, Prot::READ, &self.backing, page),
             'F' => file(place, PAGE_SIZE, Prot::RW, &self.backing, page),
+            'e' => file(place, PAGE_SIZE, Prot::RX, &self.backing, page),
             other => panic!("no such page: {other}"),
         };
         map(&mut self.space, request).unwrap();
@@ -78,6 +79,7 @@ impl Drawn<'_> {
                 (Prot::RX, false) => 'x',
                 (Prot::READ, true) => 'f',
                 (Prot::RW, true) => 'F',
+                (Prot::RX, true) => 'e',
                 _ => '-',
             });
             page += 1;
@@ -133,19 +135,25 @@ fn case_3_more_before_the_next() {
 #[test]
 fn case_4_the_boundary_moves_down() {
     check_case("WWWWrr", |mm| mm.protect(2..4, Prot::READ), "WW|rrrr", MergeCase::Case4, Adjusted::BoundaryDown);
-    check_case("FFFFff", |mm| mm.protect(3..4, Prot::READ), "FFF|fff", MergeCase::Case4, Adjusted::BoundaryDown);
+    check_case("eeeeff", |mm| mm.protect(3..4, Prot::READ), "eee|fff", MergeCase::Case4, Adjusted::BoundaryDown);
 }
 
 #[test]
 fn case_5_the_boundary_moves_up() {
     check_case("rrWWWW", |mm| mm.protect(2..4, Prot::READ), "rrrr|WW", MergeCase::Case5, Adjusted::BoundaryUp);
-    check_case("ffFFFF", |mm| mm.protect(2..3, Prot::READ), "fff|FFF", MergeCase::Case5, Adjusted::BoundaryUp);
+    check_case("ffeeee", |mm| mm.protect(2..3, Prot::READ), "fff|eee", MergeCase::Case5, Adjusted::BoundaryUp);
 }
 
 #[test]
 fn case_6_both_neighbours_and_what_was_between() {
     check_case("rrWWrr", |mm| mm.protect(2..4, Prot::READ), "rrrrrr", MergeCase::Case6, Adjusted::RemovedTwo);
-    check_case("ffFFff", |mm| mm.protect(2..4, Prot::READ), "ffffff", MergeCase::Case6, Adjusted::RemovedTwo);
+    check_case("ffeeff", |mm| mm.protect(2..4, Prot::READ), "ffffff", MergeCase::Case6, Adjusted::RemovedTwo);
+}
+
+#[test]
+fn a_private_file_that_was_writable_keeps_its_promise_and_stays_apart() {
+    check("FFFFff", |mm| mm.protect(3..4, Prot::READ), "FFF|f|ff");
+    check("WWWWrr", |mm| mm.protect(3..4, Prot::READ), "WWW|rrr");
 }
 
 #[test]

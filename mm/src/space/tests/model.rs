@@ -215,17 +215,17 @@ impl Both<'_> {
             0 => RemapPlace::Here,
             1 => RemapPlace::Anywhere,
             2 => RemapPlace::Fixed(va(to)),
-            3 => RemapPlace::Twin,
+            3 => RemapPlace::Twin(va(to)),
             _ => RemapPlace::FixedTwin(va(to)),
         };
-        let twin = matches!(place, RemapPlace::Twin | RemapPlace::FixedTwin(_));
+        let twin = matches!(place, RemapPlace::Twin(_) | RemapPlace::FixedTwin(_));
         let old = if twin { new } else { old };
         let vma = self.space.find_vma(va(page)).filter(|vma| vma.start() <= va(page));
         let room = vma.map_or(0, |vma| (vma.end().get() / PAGE_SIZE) - page);
         let grows = vma.is_some_and(|vma| vma.kind().is_peek()) && new > old;
         let copies = old == 0 && !vma.is_some_and(|vma| vma.kind().is_shared());
         let fixed = matches!(place, RemapPlace::Fixed(_) | RemapPlace::FixedTwin(_));
-        let overlap = fixed && page < to + new && to < page + old;
+        let overlap = (fixed || twin) && page < to + new && to < page + old;
         if new == 0 || room == 0 || old.min(new) > room || grows || copies || overlap || (fixed && old > room) {
             let shrinks = old >= new && new > 0 && room > 0;
             if !fixed && !shrinks {
