@@ -10,6 +10,10 @@
 //! it as they are; one that grows raises them as far as they are lower. So a VMA that comes and goes at one place, which
 //! is most of what programs do, changes nothing above it. A search that was led astray lowers the bounds it went by: each
 //! is paid for once by the change that left it too high. [`gaps`] holds the searches for room.
+//!
+//! For the same reason the node of the VMA that was removed last rests where it stood: it is nobody's neighbour and has no
+//! addresses and no gap, but the tree is as balanced as before. Who comes to the same place gets it back; whatever else
+//! changes there takes it out of the tree first.
 
 mod gaps;
 
@@ -18,7 +22,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use units::VirtRange;
+use units::{ByteLen, VirtRange};
 
 use crate::seams::OutOfMemory;
 use crate::vma::{Kind, Vma};
@@ -81,6 +85,8 @@ pub(crate) struct Tree<B> {
     last: u32,
     free: u32,
     free_count: usize,
+    /// The node removed last, if it is still in the tree. It names the neighbours it had.
+    resting: u32,
     len: usize,
     /// The answer of the last search (`vmacache`): faults come in clusters. Of a node that is free by now nothing is
     /// found: its VMA is empty.
@@ -111,6 +117,7 @@ impl<B> Tree<B> {
             last: NIL,
             free: NIL,
             free_count: 0,
+            resting: NIL,
             len: 0,
             recent: Cell::new(NIL),
             hint: Cell::new(Hint::NONE),
@@ -227,62 +234,93 @@ impl<B> Tree<B> {
     pub(crate) fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> At {
         let behind = behind.map_or(NIL, |at| at.0);
         let before = if behind == NIL { self.last } else { self.node(behind).prev };
+        let rested = self.node(self.resting);
+        let n = if self.resting != NIL && (rested.prev, rested.next) == (before, behind) {
+            core::mem::replace(&mut self.resting, NIL)
+        } else {
+            self.plant(before, behind)
+        };
+        self.node_mut(n).vma = vma;
+        self.len += 1;
+        self.link(before, n);
+        self.link(n, behind);
+        self.recent.set(n);
+        self.measure(n);
+        self.measure(behind);
+        At(n)
+    }
+
+    /// Hangs a free node into the tree between two neighbours, either of which may be no node.
+    fn plant(&mut self, before: u32, behind: u32) -> u32 {
+        self.uproot_resting();
         let n = self.free;
         assert!(n != NIL, "no node was reserved");
         // One of the two neighbours has room for a child on the inner side.
         let (parent, side) =
             if behind != NIL && self.node(behind).left == NIL { (behind, Side::Left) } else { (before, Side::Right) };
         let node = self.node_mut(n);
-        let next_free = core::mem::replace(&mut node.next, behind);
-        node.vma = vma;
-        node.parent = parent;
-        node.prev = before;
+        let next_free = node.next;
+        node.next = NIL;
         node.height = 1;
         self.free = next_free;
         self.free_count -= 1;
-        self.len += 1;
         self.set_child(parent, side, n);
-        self.link(before, n);
-        self.link(n, behind);
-        self.recent.set(n);
-        self.measure(n);
-        self.measure(behind);
         self.rebalance(parent);
-        At(n)
+        n
     }
 
-    /// Takes a VMA out and answers what it showed.
+    /// Takes a VMA out and answers what it showed. Its node rests.
     pub(crate) fn remove(&mut self, at: At) -> Kind<B> {
+        self.uproot_resting();
         let n = at.0;
-        let Node { left, right, parent, prev, next, .. } = *self.node(n);
+        let node = self.node_mut(n);
+        let (prev, next) = (node.prev, node.next);
+        let kind = core::mem::replace(&mut node.vma.kind, Kind::Anonymous);
+        node.gap = 0;
+        // Where the gap of its neighbours begins: no search ends at it.
+        let end = self.node(prev).vma.end();
+        self.node_mut(n).vma.range = VirtRange::with_len(end, ByteLen::ZERO).unwrap_or(Vma::<B>::VACANT.range);
         self.link(prev, next);
-        let start = if left == NIL || right == NIL {
-            self.replace_child(parent, n, if left == NIL { right } else { left });
-            parent
-        } else {
-            self.lift(n, next)
-        };
         if self.hint.get().node == n {
             // Nothing above `n` has room, so nothing above the next one has.
             self.hint.set(Hint { node: next, ..self.hint.get() });
         }
         // The gap of the next one reaches further down now.
         self.measure(next);
-        self.rebalance(start);
+        self.len -= 1;
+        self.resting = n;
+        kind
+    }
 
+    /// Takes the node that rests, if one does, out of the tree.
+    fn uproot_resting(&mut self) {
+        let n = core::mem::replace(&mut self.resting, NIL);
+        if n == NIL {
+            return;
+        }
+        let Node { left, right, parent, next, .. } = *self.node(n);
+        let start = if left == NIL || right == NIL {
+            self.replace_child(parent, n, if left == NIL { right } else { left });
+            parent
+        } else {
+            self.lift(n, next)
+        };
+        self.rebalance(start);
         let free = core::mem::replace(&mut self.free, n);
         self.free_count += 1;
-        self.len -= 1;
         let node = self.node_mut(n);
         node.next = free;
-        (node.left, node.right, node.gap) = (NIL, NIL, 0);
+        (node.left, node.right) = (NIL, NIL);
         node.widest.set(0);
         node.vma.range = Vma::<B>::VACANT.range;
-        core::mem::replace(&mut node.vma.kind, Kind::Anonymous)
     }
 
     /// Moves a boundary. The VMA must keep its place in the order.
     pub(crate) fn set_range(&mut self, at: At, range: VirtRange) {
+        let Node { prev, next, .. } = *self.node(self.resting);
+        if at.0 == prev || at.0 == next {
+            self.uproot_resting();
+        }
         let node = self.node_mut(at.0);
         node.vma.range = range;
         let next = node.next;
@@ -475,13 +513,18 @@ impl<B> Tree<B> {
             assert_eq!(node.prev, prev);
             assert_eq!(node.gap, self.gap_below(n), "gap below {:?}", node.vma.range);
             assert_eq!(self.find(node.vma.start().get()), Some(At(n)));
+            assert_eq!(self.find(floor), Some(At(n)), "who ends above {floor:#x}");
             floor = node.vma.end().get();
             seen += 1;
             (prev, n) = (n, node.next);
         }
         assert_eq!((prev, seen), (self.last, self.len));
-        assert_eq!(self.validate_below(self.root, NIL).0, self.len);
-        assert_eq!(1 + self.len + self.free_count, self.chunks.len() * CHUNK);
+        let planted = self.len + usize::from(self.resting != NIL);
+        assert_eq!(self.validate_below(self.root, NIL).0, planted);
+        assert_eq!(1 + planted + self.free_count, self.chunks.len() * CHUNK);
+        let rested = self.node(self.resting);
+        assert!(rested.vma.range.is_empty() && rested.gap == 0 && rested.vma.backing().is_none());
+        assert!(self.resting == NIL || self.node(rested.prev).next == rested.next || rested.prev == NIL);
         let none = self.node(NIL);
         assert!(none.height == 0 && none.widest.get() == 0 && none.vma.range.is_empty());
         self.validate_hint();

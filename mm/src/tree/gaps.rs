@@ -248,6 +248,46 @@ mod tests {
         }
     }
 
+    /// Four pages at 100, 104, 108 and so on.
+    fn side_by_side(count: u64) -> (Tree<()>, Vec<At>) {
+        let mut tree = Tree::new().unwrap();
+        let all = (0..count).map(|n| {
+            tree.reserve(1).unwrap();
+            tree.insert(vma(100 + 4 * n, 4, 0), None)
+        });
+        let all = all.collect();
+        (tree, all)
+    }
+
+    #[test]
+    fn who_comes_to_where_one_went_gets_its_node() {
+        let (mut tree, all) = side_by_side(20);
+        for at in all.iter().copied() {
+            let (range, behind, root) = (tree.vma(at).range(), tree.next(at), tree.root);
+            tree.remove(at);
+            tree.validate();
+            assert_eq!(tree.find(range.start().get()), behind);
+            assert_eq!(tree.insert(vma(range.start().get() / PAGE_SIZE + 1, 2, 0), behind), at);
+            tree.validate();
+            assert_eq!(tree.root, root);
+        }
+    }
+
+    #[test]
+    fn neighbours_grow_over_one_that_went() {
+        for boundary in 104..=108 {
+            let (mut tree, all) = side_by_side(3);
+            let page = |n| VirtAddr::new(n * PAGE_SIZE);
+            tree.remove(all[1]);
+            tree.set_range(all[0], VirtRange::new(page(100), page(boundary)).unwrap());
+            tree.validate();
+            tree.set_range(all[2], VirtRange::new(page(boundary), page(112)).unwrap());
+            tree.validate();
+            let found = |n| tree.find(n * PAGE_SIZE);
+            assert_eq!((found(boundary - 1), found(boundary)), (Some(all[0]), Some(all[2])));
+        }
+    }
+
     #[test]
     fn sixty_five_thousand_vmas_are_searched_along_one_path() {
         let mut tree = Tree::new().unwrap();
