@@ -240,13 +240,29 @@ impl<B> Tree<B> {
         } else {
             self.plant(before, behind)
         };
-        self.node_mut(n).vma = vma;
         self.len += 1;
-        self.link(before, n);
-        self.link(n, behind);
         self.recent.set(n);
-        self.measure(n);
-        self.measure(behind);
+        let (start, end) = (vma.guarded_start(), vma.guarded_end());
+        let floor = self.node(before).vma.guarded_end();
+        match before {
+            NIL => self.first = n,
+            before => self.node_mut(before).next = n,
+        }
+        match behind {
+            NIL => self.last = n,
+            behind => {
+                // Its gap shrinks, which nobody above it needs to know.
+                let node = self.node_mut(behind);
+                node.prev = n;
+                node.gap = node.vma.guarded_start().saturating_sub(end);
+            }
+        }
+        let node = self.node_mut(n);
+        (node.prev, node.next) = (before, behind);
+        node.gap = start.saturating_sub(floor);
+        node.vma = vma;
+        let gap = node.gap;
+        self.raise(n, gap);
         At(n)
     }
 
@@ -273,22 +289,37 @@ impl<B> Tree<B> {
     pub(crate) fn remove(&mut self, at: At) -> Kind<B> {
         self.uproot_resting();
         let n = at.0;
+        let Node { prev, next, .. } = *self.node(n);
+        let before = &self.node(prev).vma;
+        let (end, floor) = (before.end(), before.guarded_end());
+        match prev {
+            NIL => self.first = next,
+            prev => self.node_mut(prev).next = next,
+        }
         let node = self.node_mut(n);
-        let (prev, next) = (node.prev, node.next);
         let kind = core::mem::replace(&mut node.vma.kind, Kind::Anonymous);
         node.gap = 0;
         // Where the gap of its neighbours begins: no search ends at it.
-        let end = self.node(prev).vma.end();
-        self.node_mut(n).vma.range = VirtRange::with_len(end, ByteLen::ZERO).unwrap_or(Vma::<B>::VACANT.range);
-        self.link(prev, next);
+        node.vma.range = VirtRange::with_len(end, ByteLen::ZERO).unwrap_or(Vma::<B>::VACANT.range);
+        self.len -= 1;
+        self.resting = n;
         if self.hint.get().node == n {
             // Nothing above `n` has room, so nothing above the next one has.
             self.hint.set(Hint { node: next, ..self.hint.get() });
         }
-        // The gap of the next one reaches further down now.
-        self.measure(next);
-        self.len -= 1;
-        self.resting = n;
+        match next {
+            NIL => {
+                self.last = prev;
+                self.hint.set(Hint::NONE);
+            }
+            next => {
+                // Its gap reaches further down now.
+                let node = self.node_mut(next);
+                node.prev = prev;
+                let gap = node.vma.guarded_start().saturating_sub(floor);
+                self.set_gap(next, gap);
+            }
+        }
         kind
     }
 
@@ -333,18 +364,22 @@ impl<B> Tree<B> {
         &mut self.node_mut(at.0).vma
     }
 
-    /// Measures the gap below `n` again, and raises the bounds above that have become too low. Where `n` is no node, the
-    /// room above all VMAs has changed.
+    /// Measures the gap below `n` again. Where `n` is no node, the room above all VMAs has changed.
     fn measure(&mut self, n: u32) {
-        if n == NIL {
-            return self.hint.set(Hint::NONE);
+        match n {
+            NIL => self.hint.set(Hint::NONE),
+            n => self.set_gap(n, self.gap_below(n)),
         }
-        let gap = self.gap_below(n);
+    }
+
+    /// The gap below `n` has so many bytes from now on: raises the bounds above that have become too low.
+    #[inline]
+    fn set_gap(&mut self, n: u32, gap: u64) {
         let node = self.node_mut(n);
-        let old = core::mem::replace(&mut node.gap, gap);
-        if gap > old {
+        let start = node.vma.start();
+        if gap > core::mem::replace(&mut node.gap, gap) {
             let Hint { node: at, need, .. } = self.hint.get();
-            if at != NIL && gap >= need && self.node(at).vma.start() < self.node(n).vma.start() {
+            if at != NIL && gap >= need && self.node(at).vma.start() < start {
                 self.hint.set(Hint { node: n, ..self.hint.get() });
             }
             self.raise(n, gap);
@@ -372,18 +407,6 @@ impl<B> Tree<B> {
     fn floor(&self, n: u32) -> u64 {
         // Node 0 ends at 0.
         self.node(self.node(n).prev).vma.guarded_end()
-    }
-
-    /// Makes `before` and `behind` neighbours; either may be no node.
-    fn link(&mut self, before: u32, behind: u32) {
-        match before {
-            NIL => self.first = behind,
-            n => self.node_mut(n).next = behind,
-        }
-        match behind {
-            NIL => self.last = before,
-            n => self.node_mut(n).prev = before,
-        }
     }
 
     fn set_child(&mut self, parent: u32, side: Side, child: u32) {
