@@ -125,6 +125,11 @@ impl<B> Released<B> {
         Self { first: None, more: Vec::new() }
     }
 
+    /// What one VMA showed, if it was anything.
+    pub(crate) const fn one(backing: Option<B>) -> Self {
+        Self { first: backing, more: Vec::new() }
+    }
+
     /// Makes room for `n`, so that [`push`](Self::push) does not allocate.
     pub(crate) fn with_room(n: usize) -> Result<Self, OutOfMemory> {
         let mut more = Vec::new();

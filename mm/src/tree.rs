@@ -231,18 +231,22 @@ impl<B> Tree<B> {
     }
 
     /// Puts a VMA that overlaps none before `behind`, or last, into a node that [`reserve`](Self::reserve) promised.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> At {
-        let behind = behind.map_or(NIL, |at| at.0);
+        let n = self.link(behind.map_or(NIL, |at| at.0), vma.guarded_start(), vma.guarded_end());
+        self.node_mut(n).vma = vma;
+        At(n)
+    }
+
+    /// Makes a node the neighbour of `behind`, or the last, with the gap that a VMA from `start` to `end` leaves.
+    fn link(&mut self, behind: u32, start: u64, end: u64) -> u32 {
         let before = if behind == NIL { self.last } else { self.node(behind).prev };
-        let rested = self.node(self.resting);
-        let n = if self.resting != NIL && (rested.prev, rested.next) == (before, behind) {
-            core::mem::replace(&mut self.resting, NIL)
-        } else {
-            self.plant(before, behind)
+        let n = match self.node(self.resting) {
+            rested if self.resting != NIL && (rested.prev, rested.next) == (before, behind) => {
+                core::mem::replace(&mut self.resting, NIL)
+            }
+            _ => self.plant(before, behind),
         };
-        self.len += 1;
-        self.recent.set(n);
-        let (start, end) = (vma.guarded_start(), vma.guarded_end());
         let floor = self.node(before).vma.guarded_end();
         match before {
             NIL => self.first = n,
@@ -257,13 +261,13 @@ impl<B> Tree<B> {
                 node.gap = node.vma.guarded_start().saturating_sub(end);
             }
         }
+        let gap = start.saturating_sub(floor);
         let node = self.node_mut(n);
-        (node.prev, node.next) = (before, behind);
-        node.gap = start.saturating_sub(floor);
-        node.vma = vma;
-        let gap = node.gap;
+        (node.prev, node.next, node.gap) = (before, behind, gap);
+        self.len += 1;
+        self.recent.set(n);
         self.raise(n, gap);
-        At(n)
+        n
     }
 
     /// Hangs a free node into the tree between two neighbours, either of which may be no node.
@@ -285,8 +289,8 @@ impl<B> Tree<B> {
         n
     }
 
-    /// Takes a VMA out and answers what it showed. Its node rests.
-    pub(crate) fn remove(&mut self, at: At) -> Kind<B> {
+    /// Takes a VMA out and answers the file it showed. Its node rests.
+    pub(crate) fn remove(&mut self, at: At) -> Option<B> {
         self.uproot_resting();
         let n = at.0;
         let Node { prev, next, .. } = *self.node(n);
@@ -297,7 +301,10 @@ impl<B> Tree<B> {
             prev => self.node_mut(prev).next = next,
         }
         let node = self.node_mut(n);
-        let kind = core::mem::replace(&mut node.vma.kind, Kind::Anonymous);
+        let backing = match node.vma.kind {
+            Kind::Anonymous => None,
+            _ => core::mem::replace(&mut node.vma.kind, Kind::Anonymous).into_backing(),
+        };
         node.gap = 0;
         // Where the gap of its neighbours begins: no search ends at it.
         node.vma.range = VirtRange::with_len(end, ByteLen::ZERO).unwrap_or(Vma::<B>::VACANT.range);
@@ -320,7 +327,7 @@ impl<B> Tree<B> {
                 self.set_gap(next, gap);
             }
         }
-        kind
+        backing
     }
 
     /// Takes the node that rests, if one does, out of the tree.

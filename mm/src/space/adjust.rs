@@ -90,22 +90,27 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// holds its beginning. Changes nothing.
     pub(super) fn can_merge(&self, prev: Option<At>, wanted: &Wanted<'_, B>) -> Option<Merge> {
         let (start, end) = (wanted.range.start(), wanted.range.end());
-        let area = match prev {
-            Some(prev) => self.vmas.next(prev),
-            None => self.vmas.first(),
+        let alike = |vma: &Vma<B>| vma.merges_with(wanted.look, wanted.bias, wanted.shift, wanted.kind);
+        let (area, overlapped, after) = match prev {
+            Some(prev) => {
+                let vma = self.vmas.vma(prev);
+                let after = vma.end() == start && alike(vma);
+                (self.vmas.next(prev), vma.end() > start, after.then_some(prev))
+            }
+            None => (self.vmas.first(), false, None),
         };
         // `X`: what the range takes the place of, as a whole or from its beginning on.
         let current = area.filter(|at| self.vmas.vma(*at).start() < end);
+        let whole = current.is_some_and(|at| self.vmas.vma(at).end() == end);
         let next = match current {
-            Some(current) if self.vmas.vma(current).end() == end => self.vmas.next(current),
+            Some(current) if whole => self.vmas.next(current),
             Some(_) => None,
             None => area,
         };
-        let alike = |at: &At| self.vmas.vma(*at).merges_with(wanted.look, wanted.bias, wanted.shift, wanted.kind);
-        let after = prev.filter(|at| self.vmas.vma(*at).end() == start && alike(at));
-        let before = next.filter(|at| self.vmas.vma(*at).start() == end && alike(at));
-        let whole = current.is_some_and(|at| self.vmas.vma(at).end() == end);
-        let overlapped = prev.is_some_and(|at| self.vmas.vma(at).end() > start);
+        let before = next.filter(|at| {
+            let vma = self.vmas.vma(*at);
+            vma.start() == end && alike(vma)
+        });
         let (into, case) = match (after, before) {
             (Some(prev), Some(_)) if whole => (prev, MergeCase::Case6),
             (Some(prev), Some(_)) => (prev, MergeCase::Case1),
@@ -255,12 +260,14 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// `vma_link`: adds a VMA where none is, before `behind`. A node was reserved.
+    #[inline]
     pub(super) fn vma_link(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<At, OutOfMemory> {
         self.index(&vma)?;
         Ok(self.vmas.insert(vma, behind))
     }
 
     /// Adds `vma` to its file's `i_mmap`, and to the index of what was moved.
+    #[inline]
     fn index(&mut self, vma: &Vma<B>) -> Result<(), OutOfMemory> {
         if vma.shift != 0 {
             self.moved.link(self.moved_mapper(vma))?;
@@ -272,8 +279,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         linked
     }
 
-    /// Takes a VMA out of the tree, out of its file's `i_mmap` and the index of what was moved.
-    pub(super) fn vma_unlink(&mut self, at: At) -> Kind<B> {
+    /// Takes a VMA out of the tree, out of its file's `i_mmap` and the index of what was moved. Answers the file.
+    pub(super) fn vma_unlink(&mut self, at: At) -> Option<B> {
         let vma = self.vmas.vma(at);
         if let Some(backing) = vma.backing() {
             backing.unlink(self.mapper(vma));

@@ -139,7 +139,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     fn take_advice(&mut self, at: At, part: VirtRange, advice: Advice) -> Result<(), AdviseError> {
         let vma = self.vmas.vma(at);
         match taken(vma, advice)? {
-            Effect::Zap if vma.touched => self.tables.unmap(part)?.flush(),
+            Effect::Zap if vma.touched => self.tables.zap(part)?,
             Effect::Flags(flags) if flags != vma.flags => {
                 let look = Look { flags, ..vma.look() };
                 self.modify(at, part, look)?;

@@ -181,11 +181,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// In the layout's order; where nothing is left below `mmap_base`, up from the legacy base.
     pub(super) fn search(&self, len: u64, align: u64, offset: u64) -> Result<Found, OutOfMemory> {
         let bases = self.layout.bases();
-        let down = Room { len, low: MMAP_MIN_ADDR, high: bases.top.get(), align, offset };
-        let up = Room { low: bases.legacy.get(), high: bases.end.get(), ..down };
+        let down = || Room { len, low: MMAP_MIN_ADDR, high: bases.top.get(), align, offset };
+        let up = || Room { len, low: bases.legacy.get(), high: bases.end.get(), align, offset };
         let found = match self.layout.order {
-            Order::TopDown => self.vmas.highest(&down).or_else(|| self.vmas.lowest(&up)),
-            Order::BottomUp => self.vmas.lowest(&up),
+            Order::TopDown => self.vmas.highest(&down()).or_else(|| self.vmas.lowest(&up())),
+            Order::BottomUp => self.vmas.lowest(&up()),
         };
         found.ok_or(OutOfMemory)
     }

@@ -204,6 +204,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is, before `behind`. A node was reserved.
+    #[inline]
     fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<(), OutOfMemory> {
         let prev = self.vmas.before(behind);
         let wanted = Wanted { range: vma.range(), look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };

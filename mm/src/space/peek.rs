@@ -48,7 +48,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let range = VirtRange::new(start, VirtAddr::new(start.get() + size)).ok_or(PeekError::OutOfMemory)?;
         let pgoff = first.get() >> PAGE_SHIFT;
         if self.map_runs(&backing, range, pgoff).is_err() {
-            self.tables.unmap(range)?.flush();
+            self.tables.zap(range)?;
             return Err(PeekError::OutOfMemory);
         }
         self.peeks += 1;
@@ -58,7 +58,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let kind = Kind::Peek(backing, peek);
         let vma = Vma { touched: true, ..Vma::new(range, Prot::READ, VmaFlags::empty(), bias, kind) };
         if self.vma_link(vma, behind).is_err() {
-            self.tables.unmap(range)?.flush();
+            self.tables.zap(range)?;
             return Err(PeekError::OutOfMemory);
         }
         self.count_in(VmaFlags::empty(), size >> PAGE_SHIFT);
@@ -107,13 +107,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 continue;
             }
             // Both ends of a VMA are ends of leaves: nothing is split, so nothing can fail.
-            if let Ok(stale) = self.tables.unmap(vma.range) {
-                stale.flush();
-            }
+            let _ = self.tables.zap(vma.range);
             let (flags, pages) = (vma.flags(), vma.pages());
             self.count_out(flags, pages.get());
             // All parts hold clones of one promise; one of them is enough to release it.
-            if let (Some(backing), true) = (self.vma_unlink(this).into_backing(), released.is_empty()) {
+            if let (Some(backing), true) = (self.vma_unlink(this), released.is_empty()) {
                 released.push(backing);
             }
         }

@@ -317,7 +317,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 // The promise has moved with the pages.
                 self.vmas.vma_mut(at).flags.remove(VmaFlags::ACCOUNT);
                 self.count_out(flags - VmaFlags::ACCOUNT, old_len >> PAGE_SHIFT);
-                if let Some(backing) = self.vma_unlink(at).into_backing() {
+                if let Some(backing) = self.vma_unlink(at) {
                     released.push(backing);
                 }
             }

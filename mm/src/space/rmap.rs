@@ -73,7 +73,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         let Some(range) = shown(vma, first, count) else { return Ok(()) };
         match what {
-            Revoke::Everything => self.tables.unmap(range)?.flush(),
+            Revoke::Everything => self.tables.zap(range)?,
             Revoke::Pages => self.zap_file_pages(range)?,
             Revoke::Stores => self.protect_from_stores(at, range)?,
             Revoke::OldFrames => self.exchange_frames(at, range)?,
@@ -91,7 +91,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 && let Some(run) = self.run_of_others(leaf, range.end())
             {
                 start = run.end();
-                self.tables.unmap(run)?.flush();
+                self.tables.zap(run)?;
             } else {
                 start = end;
             }
@@ -134,7 +134,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 PageOf::Frame(frame) => frame,
                 PageOf::Zero => self.tables.frames().zero_page(),
                 PageOf::Beyond | PageOf::Unprepared | PageOf::Poisoned => {
-                    self.tables.unmap(VirtRange::new(page, start).ok_or(OutOfMemory)?)?.flush();
+                    self.tables.zap(VirtRange::new(page, start).ok_or(OutOfMemory)?)?;
                     continue;
                 }
             };

@@ -46,6 +46,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let Some(first) = self.first_in(range.start().get(), range.end().get()) else {
             return Ok(Released::none());
         };
+        if self.vmas.vma(first).range() == range {
+            return self.remove_whole(first);
+        }
         let Found { backings, touched } = self.look_over(first, range);
         let mut released = Released::with_room(backings)?;
         let vma = self.vmas.vma(first).range();
@@ -58,7 +61,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             self.split_vma(first, range.end(), NewHalf::Above)?;
         }
         if touched {
-            self.tables.unmap(range)?.flush();
+            self.tables.zap(range)?;
         }
         let mut at = Some(first);
         while let Some(this) = at.filter(|at| self.vmas.vma(*at).start() < range.end()) {
@@ -66,6 +69,17 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             self.cut(this, range, &mut released);
         }
         Ok(released)
+    }
+
+    /// The same for one VMA as it is: most of what is unmapped.
+    fn remove_whole(&mut self, at: At) -> Result<Released<B>, OutOfMemory> {
+        let vma = self.vmas.vma(at);
+        let (range, flags) = (vma.range(), vma.flags());
+        if vma.touched {
+            self.tables.zap(range)?;
+        }
+        self.count_out(flags, range.len().get() >> PAGE_SHIFT);
+        Ok(Released::one(self.vma_unlink(at)))
     }
 
     fn look_over(&self, first: At, range: VirtRange) -> Found {
@@ -97,7 +111,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         match left {
             Some(left) => self.move_ends(at, left.start(), left.end()),
             None => {
-                if let Some(backing) = self.vma_unlink(at).into_backing() {
+                if let Some(backing) = self.vma_unlink(at) {
                     released.push(backing);
                 }
             }

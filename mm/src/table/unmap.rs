@@ -24,6 +24,7 @@ pub struct Stale<'t, F: Frames, U: Mmu> {
 
 impl<F: Frames, U: Mmu> Stale<'_, F, U> {
     /// Invalidates, then gives the tree's own frames and the emptied tables back.
+    #[inline(always)]
     pub fn flush(self) {
         self.finish(|tables, leaf| tables.free_leaf(leaf.level, leaf.desc));
     }
@@ -38,6 +39,7 @@ impl<F: Frames, U: Mmu> Stale<'_, F, U> {
         self.finish(each);
     }
 
+    #[inline(always)]
     fn finish(self, mut each: impl FnMut(&Tables<F, U>, Leaf)) {
         if self.found {
             self.tables.settle(&self.changed);
@@ -47,8 +49,16 @@ impl<F: Frames, U: Mmu> Stale<'_, F, U> {
 }
 
 impl<F: Frames, U: Mmu> Tables<F, U> {
+    /// `zap_page_range`: takes away every leaf in `range` and gives back what was the tree's, as [`unmap`](Self::unmap) and
+    /// [`Stale::flush`] do.
+    pub fn zap(&mut self, range: VirtRange) -> Result<(), OutOfMemory> {
+        self.unmap(range)?.flush();
+        Ok(())
+    }
+
     /// Takes away every leaf in `range`, whose ends are page-aligned. A block that reaches out of the range is split
     /// first, which is what can fail; then nothing has changed.
+    #[inline(always)]
     pub fn unmap(&mut self, range: VirtRange) -> Result<Stale<'_, F, U>, OutOfMemory> {
         let first = range.start().get();
         // An empty range is looked at as its first page, and nothing of it is found.
@@ -72,9 +82,13 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         tables.break_from(path, first, last)
     }
 
+    #[inline(always)]
     fn break_from<'t>(&'t self, path: Path<'t>, first: u64, last: u64) -> Stale<'t, F, U> {
         let mut pass = Break { changed: Changed::NOTHING, found: false };
-        let mut gone = self.break_table(path.table, path.level, first, last, &mut pass);
+        let mut gone = match path.level {
+            Level::Pte => self.break_pages(path.table, first, last, &mut pass),
+            level => self.break_table(path.table, level, first, last, &mut pass),
+        };
         for (level, entry) in path.upwards() {
             if !pass.dies(entry, gone, first, last, level) {
                 break;
@@ -117,6 +131,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// The same for a table of level 3.
+    #[inline]
     fn break_pages(&self, table: Pfn, first: u64, last: u64, pass: &mut Break) -> u64 {
         let mut gone = 0;
         for (va, entry) in self.pages_of(table, first, last) {
@@ -142,9 +157,13 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// The second pass over `first..=last`.
+    #[inline(always)]
     fn collect_all(&self, path: &Path<'_>, first: u64, last: u64, each: &mut impl FnMut(Leaf)) {
         let most = path.upwards().next().map_or(u64::MAX, |(_, entry)| most_below(load(entry)));
-        let mut gone = self.collect(path.table, path.level, first, last, most, each);
+        let mut gone = match path.level {
+            Level::Pte => self.collect_pages(path.table, first, last, most, each),
+            level => self.collect(path.table, level, first, last, most, each),
+        };
         for (_, entry) in path.upwards() {
             gone = self.discount(entry, gone);
         }
