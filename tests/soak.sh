@@ -17,6 +17,9 @@ while ((SECONDS < end)); do
         { echo "soak: VITRINE_TREES=$trees"; exit 1; }
     cargo test --quiet -p machine-tests --test persistence -- --test-threads=2 </dev/null || exit 1
     VITRINE_CUTS=100 cargo test --quiet -p machine-tests --test power -- --test-threads=2 </dev/null || exit 1
+    model=$RANDOM$RANDOM
+    VITRINE_MODEL=$model cargo test --quiet -p machine-tests --test model -- --test-threads=2 </dev/null ||
+        { echo "soak: VITRINE_MODEL=$model"; exit 1; }
     rounds=$((rounds + 1))
 done
 echo "$rounds rounds without a failure"

@@ -130,6 +130,15 @@ impl Image {
         output.stdout
     }
 
+    /// Copies a directory of the medium, with all it holds, to a folder of the host that is not there yet.
+    ///
+    /// # Panics
+    /// Where the tool cannot.
+    #[track_caller]
+    pub fn export(&self, from: &str, to: &Path) {
+        tool_output(&["cp", "-r", &format!("{}:{from}", self.path.display()), &to.to_string_lossy()]);
+    }
+
     /// Checks that a second person's medium is locked: nobody else may take it now.
     ///
     /// # Panics

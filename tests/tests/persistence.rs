@@ -1,6 +1,11 @@
 //! What is on the medium outlives the machine, however it ended.
 
-use machine_tests::{Image, Machine};
+use std::fs::{self, create_dir_all, write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use machine_tests::{Image, Machine, built};
 
 const NEW: &str = "4096 bytes of 0xab";
 
@@ -68,6 +73,48 @@ fn the_host_reads_what_the_kernel_wrote() {
     ended.status(0);
     assert_eq!(image.read("/data/from-kernel"), b"written in the machine\n");
     image.tool("fsck", &[]);
+}
+
+/// A tree of the host's with all that can be in one.
+fn make_tree(top: &Path) {
+    let made = || {
+        create_dir_all(top.join("deep/deeper/deepest"))?;
+        write(top.join("nothing"), "")?;
+        write(top.join("a line"), "from the host\n")?;
+        write(top.join("deep/ragged"), (0..3_000_001_u32).map(|at| (at / 7) as u8).collect::<Vec<u8>>())?;
+        write(top.join("deep/deeper/\u{e4}\u{f6}"), [0x5a; 8192])?;
+        write(top.join("deep/tool"), "not one\n")?;
+        fs::set_permissions(top.join("deep/tool"), PermissionsExt::from_mode(0o750))?;
+        symlink("deep/ragged", top.join("link"))
+    };
+    made().expect("a tree on the host");
+}
+
+/// Made by `vitrine mkfs`, changed by programs, taken apart by `vitrine cp`: what comes back is what went in and the
+/// changes, and nothing else.
+#[test]
+fn an_image_made_on_the_host_and_changed_in_the_kernel_comes_back() {
+    let folder = Image::none();
+    let (tree, back) = (folder.path().with_extension("tree"), folder.path().with_extension("back"));
+    make_tree(&tree);
+    create_dir_all(tree.join("bin")).expect("a folder");
+    for program in ["sh", "cat", "echo"] {
+        fs::copy(built("rootfs/bin").join(program), tree.join("bin").join(program)).expect("make test-image leaves it");
+    }
+    let image = Image::made(&["--size", "32M", "--from", &tree.to_string_lossy()]);
+    let typed = "cat /link >/deep/deeper/copy\necho from the kernel >'/a line'\necho new >/deep/deeper/deepest/new\n";
+    Machine::with(&image).init("/bin/sh").run_typing(typed).status(0);
+    image.tool("fsck", &[]);
+
+    let wrote = [("a line", "from the kernel\n"), ("deep/deeper/deepest/new", "new\n")];
+    let changed = wrote.iter().try_for_each(|(path, text)| write(tree.join(path), text));
+    let changed = changed.and_then(|()| fs::copy(tree.join("deep/ragged"), tree.join("deep/deeper/copy")));
+    changed.expect("the host's tree is changed likewise");
+    image.export("/", &back);
+    let compared = Command::new("diff").args(["-r", "--no-dereference"]).args([&tree, &back]).output().expect("diff");
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stdout));
+    let mode = fs::metadata(back.join("deep/tool")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o750);
 }
 
 #[test]
