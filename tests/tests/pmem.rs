@@ -68,7 +68,7 @@ fn a_hole_outlives_reboot_and_power_cut_until_it_is_written_over() {
     checked(&image).append("poison init=/bin/badblock keep /tmp/kept").run().status(0);
     image.tool("fsck", &[]);
     let list = image.tool("badblock", &["list"]);
-    assert!(list.ends_with("+8\n"), "{list:?}");
+    assert!(list.ends_with("+8 byte 4096 of /tmp/kept\n"), "{list:?}");
     let mut machine = checked(&image).append("poison init=/bin/sh").start();
     machine.expect("$ ");
     machine.types("cat /tmp/kept >/dev/null\n");

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use fs::{Access, Fs, MountError};
+use fs::{Access, Fs, Hurt, MountError, Report};
 use pmem::badblocks::BadblocksError;
 use pmem::medium::Medium;
 use units::{SECTOR_SIZE, Sector};
 
 use crate::cli::{Badblock, BadblockCommand, Sectors};
 use crate::image::{finish, open};
+use crate::json;
 use crate::medium::ImageMedium;
 
 /// `SECTOR[+N]`.
@@ -47,26 +48,39 @@ pub(crate) fn run(args: &Badblock) -> Result<()> {
             change(image, |medium| medium.clear_bad(Sector::new(sectors.start), sectors.count))
         }
         BadblockCommand::List(list) => {
-            let medium = ours(&list.image, Access::ReadOnly)?;
-            medium.each_bad(&mut |range| println!("{}+{}", range.start.get(), range.count));
+            let (medium, report) = ours(&list.image, Access::ReadOnly)?;
+            if list.json {
+                println!("{}", json::hurt(&report.hurt));
+            } else if report.refused.is_some() {
+                // Whose they are nobody can say.
+                medium.each_bad(&mut |range| println!("{}+{}", range.start.get(), range.count));
+            } else {
+                report.hurt.iter().for_each(|hurt| println!("{}", shown(hurt)));
+            }
             Ok(())
         }
     }
 }
 
+/// `SECTOR+N`, and whose that is.
+pub(crate) fn shown(hurt: &Hurt) -> String {
+    format!("{}+{} {}", hurt.range.start.get(), hurt.range.count, hurt.holder)
+}
+
 /// An image of ours: another file has no place for a list.
-fn ours(path: &Path, access: Access) -> Result<ImageMedium> {
+fn ours(path: &Path, access: Access) -> Result<(ImageMedium, Report)> {
     let medium = open(path, access)?;
-    match Fs::check(&medium).refused {
+    let report = Fs::check(&medium);
+    match report.refused {
         Some(refused @ (MountError::Foreign | MountError::Version { .. } | MountError::Features { .. })) => {
             Err(refused).with_context(|| path.display().to_string())
         }
-        _ => Ok(medium),
+        _ => Ok((medium, report)),
     }
 }
 
 fn change(path: &Path, change: impl Fn(&ImageMedium) -> Result<bool, BadblocksError>) -> Result<()> {
-    let medium = ours(path, Access::ReadWrite)?;
+    let (medium, _) = ours(path, Access::ReadWrite)?;
     let shown = path.display();
     match change(&medium) {
         Ok(true) => finish(path, &medium),

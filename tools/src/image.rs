@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(crate) type Mounted = Arc<Fs<ImageMedium>>;
 pub(crate) enum Place {
     /// A file of the host.
     Host(PathBuf),
+    /// `-`: standard input, or output.
+    Standard,
     /// `IMG:/path`.
     Image {
         /// The image file.
@@ -40,6 +43,7 @@ impl Place {
                 image: PathBuf::from(OsString::from_vec(bytes[..colon].to_vec())),
                 path: bytes[colon + 1..].to_vec(),
             },
+            _ if bytes == b"-" => Self::Standard,
             _ => Self::Host(PathBuf::from(word)),
         }
     }
@@ -49,6 +53,7 @@ impl Place {
         match Self::parse(word) {
             Self::Image { image, path } => Ok((image, path)),
             Self::Host(path) => bail!("{}: name a file in an image as IMG:/path", path.display()),
+            Self::Standard => bail!("-: name a file in an image as IMG:/path"),
         }
     }
 }
@@ -99,7 +104,12 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<ImageMedium> {
     if path.metadata().with_context(shown)?.is_dir() {
         bail!("{}: is a directory, not an image", path.display());
     }
-    let file = OpenOptions::new().read(true).write(write).open(path).with_context(shown)?;
+    let file = match OpenOptions::new().read(true).write(write).open(path) {
+        Err(error) if write && matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            return Err(error).with_context(|| format!("{}: cannot be changed", path.display()));
+        }
+        opened => opened.with_context(shown)?,
+    };
     lock(&file, path, access)?;
     let metadata = file.metadata().with_context(shown)?;
     if !metadata.is_file() {
@@ -119,7 +129,9 @@ pub(crate) fn lock(file: &File, path: &Path, access: Access) -> Result<()> {
     };
     match locked {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => bail!("{}: busy: a running machine or another tool has it", path.display()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("{}: busy: a running machine or another tool has it; end that first", path.display())
+        }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
     }
 }

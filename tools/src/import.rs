@@ -35,7 +35,7 @@ impl Import {
         Self { clock, keep_times: false, bar, links: HashMap::new() }
     }
 
-    /// Modification times are the host's from here on.
+    /// Modification times are the host's from here on, and modes of files that were there before.
     pub(crate) fn keep_times(&mut self) {
         self.keep_times = true;
     }
@@ -100,15 +100,43 @@ impl Import {
                 linked => return linked.with_context(shown),
             }
         }
-        let node = match dir.create(name, NewNode::File { mode: metadata.mode() & 0o7777 }, now) {
-            Err(Error::Exists) => self.emptied(dir, name, now).with_context(shown)?,
-            created => created.with_context(shown)?,
+        let (node, is_new) = match dir.create(name, NewNode::File { mode: metadata.mode() & 0o7777 }, now) {
+            Err(Error::Exists) => (self.emptied(dir, name, now).with_context(shown)?, false),
+            created => (created.with_context(shown)?, true),
         };
-        self.content(from, &file, metadata.len(), &node, now)?;
+        if let Err(error) = self.content(from, &file, metadata.len(), &node, now) {
+            // Half a copy is no copy.
+            if is_new {
+                let _ = dir.unlink(name, now);
+            }
+            return Err(error);
+        }
+        if self.keep_times && node.attr().mode != metadata.mode() & 0o7777 {
+            let set = SetAttr { mode: Some(metadata.mode() & 0o7777), mtime: Some(now), ..SetAttr::default() };
+            node.set_attr(set, now).with_context(shown)?;
+        }
         if metadata.nlink() > 1 {
             self.links.insert(identity, node);
         }
         Ok(())
+    }
+
+    /// Copies all that `from` gives to the name `name` in `dir`.
+    pub(crate) fn stream(&self, mut from: impl Read, dir: &Inside, name: &[u8]) -> Result<()> {
+        let now = self.clock.now();
+        let node = match dir.create(name, NewNode::File { mode: 0o644 }, now) {
+            Err(Error::Exists) => self.emptied(dir, name, now)?,
+            created => created?,
+        };
+        let mut bytes = Vec::with_capacity(CHUNK);
+        loop {
+            bytes.clear();
+            if from.by_ref().take(CHUNK as u64).read_to_end(&mut bytes).context("standard input")? == 0 {
+                return Ok(());
+            }
+            node.write(WriteAt::End, &mut &bytes[..], now)?;
+            self.bar.inc(bytes.len() as u64);
+        }
     }
 
     fn emptied(&self, dir: &Inside, name: &[u8], now: Time) -> Result<Inside> {

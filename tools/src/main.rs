@@ -1,23 +1,28 @@
 //! `vitrine`: the host tool that makes, fills, lists and checks images of the file system.
 //!
-//! [`cli`] is what can be asked, one file a group of commands answers it: [`mkfs`], [`copy`] with [`import`] and
-//! [`export`], [`names`], [`check`], [`badblock`]. [`image`] opens and locks an image, [`medium`] makes a medium of it, [`path`] finds
+//! [`cli`] is what can be asked, one file a group of commands answers it: [`mkfs`], [`copy`] with [`import`],
+//! [`export`] and [`within`], [`names`], [`fsck`], [`info`], [`badblock`]. [`image`] opens and locks an image, [`medium`] makes a medium of it, [`path`] finds
 //! things inside. Everything that knows a byte of the format is the crate `fs`.
 
 mod badblock;
-mod check;
 mod cli;
 mod clock;
+mod content;
 mod copy;
 mod export;
+mod fresh;
+mod fsck;
 mod image;
 mod import;
+mod info;
+mod json;
 mod medium;
 mod mkfs;
 mod names;
 mod path;
 mod progress;
 mod size;
+mod within;
 
 use std::process::ExitCode;
 
@@ -33,8 +38,8 @@ fn main() -> ExitCode {
         Command::Cat(args) => names::cat(&args).map(|()| ExitCode::SUCCESS),
         Command::Rm(args) => names::rm(&args).map(|()| ExitCode::SUCCESS),
         Command::Mkdir(args) => names::mkdir(&args).map(|()| ExitCode::SUCCESS),
-        Command::Fsck(args) => check::fsck(&args),
-        Command::Info(args) => check::info(&args),
+        Command::Fsck(args) => fsck::run(&args),
+        Command::Info(args) => info::run(&args),
         Command::Badblock(args) => badblock::run(&args).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

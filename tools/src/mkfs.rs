@@ -10,6 +10,7 @@ use fs::{Access, Error, Format, Fs, Mount};
 use units::{ByteLen, PAGE_SIZE};
 
 use crate::clock::Clock;
+use crate::fresh::Fresh;
 use crate::image::{self, finish};
 use crate::import::{Import, tree_size};
 use crate::medium::image_medium;
@@ -19,28 +20,25 @@ use crate::{cli, progress};
 /// Bytes 0 to 7 of every image.
 const MAGIC: &[u8; 8] = b"VITRINE\0";
 
-/// Makes the image; a file that was not there before goes away again where that fails.
+/// Makes the image. It has no name until it is whole: whatever ends this run before leaves what was there.
 pub(crate) fn run(args: &cli::Mkfs) -> Result<()> {
     let clock = Clock::new()?;
     if let Some(dir) = &args.from {
         let is_dir = dir.metadata().with_context(|| dir.display().to_string())?.is_dir();
         anyhow::ensure!(is_dir, "{}: --from takes a directory", dir.display());
     }
-    let (file, is_new) = create(&args.image, args.force)?;
-    let made = fill(args, clock, file);
-    if made.is_err() && is_new {
-        // The reason for the failure is what matters, not whether its traces could be removed.
-        _ = std::fs::remove_file(&args.image);
-    }
-    made
+    let older = older(&args.image, args.force)?;
+    let fresh = Fresh::new(&args.image, older)?;
+    fill(args, clock, &fresh.file)?;
+    fresh.name().with_context(|| args.image.display().to_string())
 }
 
-fn fill(args: &cli::Mkfs, clock: Clock, file: File) -> Result<()> {
+fn fill(args: &cli::Mkfs, clock: Clock, file: &File) -> Result<()> {
     let shown = || args.image.display().to_string();
     let size = args.size.0;
-    // Cut to nothing first: what then grows is all zeros, and sparse.
-    file.set_len(0).and_then(|()| file.set_len(size.get())).with_context(shown)?;
-    let medium = image_medium(file, size.get());
+    // All zeros, and sparse.
+    file.set_len(size.get()).with_context(shown)?;
+    let medium = image_medium(file.try_clone().with_context(shown)?, size.get());
     let (uuid, salt) = identity(clock, size)?;
     let now = clock.now();
     let options = Format { uuid, salt, version: args.as_version, now, ..Format::default() };
@@ -74,23 +72,15 @@ fn fill(args: &cli::Mkfs, clock: Clock, file: File) -> Result<()> {
     finish(&args.image, fs.medium())
 }
 
-/// Opens and locks the file an image is to be made in, and says whether it was made just now.
-fn create(path: &Path, force: bool) -> Result<(File, bool)> {
+/// Opens and locks what has the image's name, if that may be replaced.
+fn older(path: &Path, force: bool) -> Result<Option<File>> {
     let shown = || path.display().to_string();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            image::lock(&file, path, Access::ReadWrite)?;
-            return Ok((file, true));
-        }
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).with_context(shown),
-        Err(_) => {}
-    }
-    if path.metadata().with_context(shown)?.is_dir() {
-        bail!("{}: is a directory", path.display());
-    }
-    let file = options.open(path).with_context(shown)?;
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::IsADirectory => bail!("{}: is a directory", path.display()),
+        Err(error) => return Err(error).with_context(shown),
+    };
     if !file.metadata().with_context(shown)?.is_file() {
         bail!("{}: not a regular file", path.display());
     }
@@ -101,7 +91,7 @@ fn create(path: &Path, force: bool) -> Result<(File, bool)> {
     if !force && !first.starts_with(MAGIC) && first.iter().any(|&byte| byte != 0) {
         bail!("{}: holds something that is no image; --force overwrites it", path.display());
     }
-    Ok((file, false))
+    Ok(Some(file))
 }
 
 /// A uuid and a salt: random, or made from `SOURCE_DATE_EPOCH` and the size where the image is to be reproducible.

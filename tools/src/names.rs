@@ -5,15 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use fs::{Access, Attr, Error, Kind, NewNode};
-use units::FileOff;
 
-use crate::cli;
 use crate::clock::{Clock, calendar};
+use crate::export::stream;
 use crate::image::{Images, Mounted, Place};
 use crate::path::{self, Inside, shown};
-
-/// Bytes read at once.
-const CHUNK: usize = 1 << 20;
+use crate::{cli, json};
 
 /// Calls `each` for every `IMG:/path`, and names it where that fails.
 fn for_each(
@@ -35,6 +32,17 @@ pub(crate) fn ls(args: &cli::Ls) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let many = args.paths.len() > 1 || args.recursive;
     let mut first = true;
+    if args.json {
+        let mut all = Vec::new();
+        for_each(&args.paths, Access::ReadOnly, |fs, _, path| {
+            let node = path::find(fs, path).or_else(|_| path::find_link(fs, path))?;
+            match node.kind() {
+                Kind::Directory => list_json(args, &node, &[], &mut all),
+                _ => one_json(&path::find_link(fs, path)?, path, &mut all),
+            }
+        })?;
+        return Ok(writeln!(out, "{}", serde_json::Value::from(all)).and_then(|()| out.flush())?);
+    }
     for_each(&args.paths, Access::ReadOnly, |fs, image, path| {
         let node = path::find(fs, path).or_else(|_| path::find_link(fs, path))?;
         if node.kind() != Kind::Directory {
@@ -68,6 +76,24 @@ fn list(
             list(out, args, &entry.node, image, &below, true, first)?;
         }
     }
+    Ok(())
+}
+
+/// The entries of `dir`, with names that begin at the directory that was named, `above` it.
+fn list_json(args: &cli::Ls, dir: &Inside, above: &[u8], all: &mut Vec<serde_json::Value>) -> Result<()> {
+    for entry in path::entries(dir)? {
+        let name = [above, &entry.name].concat();
+        one_json(&entry.node, &name, all)?;
+        if args.recursive && entry.node.kind() == Kind::Directory {
+            list_json(args, &entry.node, &[&name, b"/".as_slice()].concat(), all)?;
+        }
+    }
+    Ok(())
+}
+
+fn one_json(node: &Inside, name: &[u8], all: &mut Vec<serde_json::Value>) -> Result<()> {
+    let target = if node.kind() == Kind::Symlink { Some(node.read_link()?) } else { None };
+    all.push(json::file(name, &node.attr(), target.as_deref()));
     Ok(())
 }
 
@@ -108,19 +134,10 @@ fn mode(attr: &Attr) -> String {
 
 /// Writes files to standard output.
 pub(crate) fn cat(args: &cli::Cat) -> Result<()> {
-    let mut out = io::stdout().lock();
-    let mut buffer = vec![0; CHUNK];
     for_each(&args.paths, Access::ReadOnly, |fs, _, path| {
         let node = path::find(fs, path)?;
-        let mut at = 0;
-        loop {
-            let len = node.read(FileOff::new(at), CHUNK, &mut &mut buffer[..])?;
-            if len == 0 {
-                return Ok(());
-            }
-            out.write_all(&buffer[..len])?;
-            at += len as u64;
-        }
+        ensure!(node.kind() == Kind::File, Error::IsDirectory);
+        stream(&node, io::stdout().lock())
     })
 }
 

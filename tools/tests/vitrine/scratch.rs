@@ -70,6 +70,11 @@ impl Ran {
         self.0.status.code().expect("died of a signal")
     }
 
+    /// What it complained of.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
     /// Everything it printed, after checking that it succeeded and complained of nothing.
     #[track_caller]
     pub(crate) fn ok(&self) -> String {
