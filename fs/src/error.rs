@@ -208,8 +208,6 @@ wrong! {
     WrongContent => "an inode holds what its kind cannot",
     /// A mapped block lies behind the end of its file.
     BeyondEnd => "blocks are mapped behind the end of a file",
-    /// A byte behind the end of a file, in its last block, is not zero.
-    TailNotZero => "bytes behind the end of a file are not zero",
 }
 
 /// Why a medium was not formatted.

@@ -3,6 +3,8 @@
 //! Pins follow by versions. Every change of a file's mapping makes a new version; an extent is born in one and dies
 //! in another, and a pin taken between the two still sees it. What no pin sees is free at once, the rest at the moment
 //! the last pin that sees it goes. Taking a pin is a snapshot of the extents, whatever their number.
+//!
+//! Programs that share a file store to its blocks in place, past every transaction. What that takes is in [`crate::mapped`].
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -10,6 +12,7 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use pmem::medium::Medium;
 use smallvec::SmallVec;
+use spin::Once;
 use sync::{Mutex, Rank};
 use units::{FileRange, Ino};
 
@@ -17,6 +20,7 @@ use crate::error::Error;
 use crate::extents::{Extent, Extents};
 use crate::format::BLOCK;
 use crate::items::Meta;
+use crate::mapped::{Mapped, Tail};
 use crate::names::Names;
 use crate::space::{HUGE, Run};
 use crate::types::{Attr, Kind, Linkable};
@@ -31,6 +35,8 @@ pub(crate) struct Inode<M: Medium> {
     writers: AtomicI32,
     /// [`crate::Node`]s that lead here.
     pub(crate) handles: AtomicUsize,
+    /// Whom to ask to let go of blocks, once a program has shared the file.
+    pub(crate) mapped: Once<Arc<dyn Mapped>>,
     volume: Weak<Volume<M>>,
 }
 
@@ -61,6 +67,7 @@ impl<M: Medium> Inode<M> {
             body: Mutex::new(rank, Body { meta, content }),
             writers: AtomicI32::new(0),
             handles: AtomicUsize::new(0),
+            mapped: Once::new(),
             volume,
         })
     }
@@ -89,14 +96,15 @@ impl<M: Medium> Inode<M> {
         }
     }
 
-    /// Pins the blocks of a file that hold `range`, or all; answers the pin's number, the mapping and the file's size.
+    /// Pins the blocks of a file that hold `range`, or all, for what `keeps` says; answers the pin's number, the mapping and
+    /// the file's size.
     #[inline]
-    pub(crate) fn pin(&self, range: Option<FileRange>) -> Option<(u64, Extents, u64)> {
+    pub(crate) fn pin(&self, range: Option<FileRange>, keeps: Keeps) -> Option<(u64, Extents, u64)> {
         let mut body = self.body.lock();
         let size = body.meta.size;
         let Content::File(file) = &mut body.content else { return None };
         let (from, to) = range.map_or((0, u64::MAX), blocks_of);
-        Some((file.pin(from, to), file.extents.clone(), size))
+        Some((file.pin(from, to, keeps), file.extents.clone(), size))
     }
 
     /// Ends a pin; what nobody sees any more is free when this returns.
@@ -187,6 +195,10 @@ pub(crate) struct FileBody {
     pub(crate) extents: Extents,
     /// Whether it may be given a name though it has none.
     pub(crate) linkable: Linkable,
+    /// What lies behind the end of the file in its last block.
+    pub(crate) tail: Tail,
+    /// The file blocks that a change under way is about to replace, half-open: no fault maps one of them.
+    pub(crate) frozen: (u64, u64),
     version: u64,
     /// In rising number and version.
     pins: Vec<PinEntry>,
@@ -201,6 +213,17 @@ struct PinEntry {
     /// File blocks, half-open.
     from: u64,
     to: u64,
+    keeps: Keeps,
+}
+
+/// What a pin is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Keeps {
+    /// The blocks are not used for anything else meanwhile: what is copied out of them may be stored to by those who share
+    /// the file.
+    Blocks,
+    /// What is in them stays as it is, too: who stores gets another block.
+    Content,
 }
 
 /// An extent that is not the file's any more.
@@ -250,7 +273,8 @@ impl FileBody {
     /// A file with this mapping.
     pub(crate) fn new(extents: Extents) -> Self {
         let (pins, retired) = (Vec::new(), Vec::new());
-        Self { extents, linkable: Linkable::No, version: 0, pins, retired, last_pin: 0 }
+        let (tail, frozen) = (Tail::Unknown, (0, 0));
+        Self { extents, linkable: Linkable::No, tail, frozen, version: 0, pins, retired, last_pin: 0 }
     }
 
     /// Makes `new` the mapping of the file blocks `range`.
@@ -296,10 +320,24 @@ impl FileBody {
         }
     }
 
-    /// Pins the file blocks `from..to` as they are; answers the pin's number.
-    pub(crate) fn pin(&mut self, from: u64, to: u64) -> u64 {
+    /// What was written never is written now: `extent` was mapped, unwritten, and holds zeros. Pins that saw it read zeros
+    /// without it, and keep no block.
+    pub(crate) fn convert(&mut self, mut extent: Extent) {
+        self.version += 1;
+        extent.birth = self.version;
+        let newest_pin = self.pins.last().map(|pin| pin.version);
+        self.extents.replace((extent.file, extent.end()), &[extent], newest_pin, |_| {});
+    }
+
+    /// Whether the blocks of `extent`, a part of the mapping as it is, may be stored to: no pin wants them to stay as they are.
+    pub(crate) fn is_unseen(&self, extent: &Extent) -> bool {
+        !self.pins.iter().any(|pin| pin.keeps == Keeps::Content && pin.sees(extent, u64::MAX))
+    }
+
+    /// Pins the file blocks `from..to`; answers the pin's number.
+    pub(crate) fn pin(&mut self, from: u64, to: u64, keeps: Keeps) -> u64 {
         self.last_pin += 1;
-        self.pins.push(PinEntry { id: self.last_pin, version: self.version, from, to });
+        self.pins.push(PinEntry { id: self.last_pin, version: self.version, from, to, keeps });
         self.last_pin
     }
 

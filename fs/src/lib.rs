@@ -29,6 +29,7 @@ pub mod iomap;
 mod items;
 mod lists;
 mod log;
+pub mod mapped;
 pub mod mend;
 mod names;
 pub mod node;
@@ -50,8 +51,9 @@ pub use error::{Damage, Error, FormatError, MountError, Wrong};
 pub use head_room::{HeadRoom, use_head_room};
 pub use hurt::{Holder, Hurt};
 pub use iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, iomap_iter};
+pub use mapped::{Away, Mapped};
 pub use mend::Mend;
-pub use node::{DenyWrite, Node, WriteAccess};
+pub use node::{DenyWrite, Faulted, Node, WeakNode, WriteAccess};
 pub use pin::Pin;
 pub use repair::RepairError;
 pub use types::{

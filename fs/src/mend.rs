@@ -53,8 +53,6 @@ pub enum Mend {
     Unwritten(Ino, u64),
     /// So many blocks with data behind the end of a file are free.
     Beyond(Ino, u64),
-    /// The bytes behind the end of a file, in its last block, are zeros.
-    Tail(Ino),
 }
 
 impl fmt::Display for Mend {
@@ -82,7 +80,6 @@ impl fmt::Display for Mend {
                 write!(f, "inode {}: {blocks} blocks of others, never written, are a hole now", ino.get())
             }
             Self::Beyond(ino, blocks) => write!(f, "inode {}: {blocks} blocks behind its end freed", ino.get()),
-            Self::Tail(ino) => write!(f, "inode {}: bytes behind its end made zeros", ino.get()),
         }
     }
 }

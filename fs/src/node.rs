@@ -3,21 +3,23 @@
 mod allocate;
 mod change;
 mod directory;
+mod fault;
 mod fresh;
 mod read;
 mod rename;
 mod truncate;
 mod write;
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use pmem::medium::Medium;
 use units::{FileRange, Ino};
 
+pub use self::fault::Faulted;
 use crate::error::Error;
-use crate::inode::{Content, Inode};
+use crate::inode::{Content, Inode, Keeps};
 use crate::pin::Pin;
 use crate::types::{Attr, Kind, Time};
 use crate::volume::Volume;
@@ -46,6 +48,19 @@ impl<M: Medium> Drop for Node<M> {
     }
 }
 
+/// A [`Node`] that keeps nothing.
+pub struct WeakNode<M: Medium> {
+    inode: Weak<Inode<M>>,
+    volume: Weak<Volume<M>>,
+}
+
+impl<M: Medium> WeakNode<M> {
+    /// A handle, where the inode is there: it has a name, or somebody has a handle to it.
+    pub fn upgrade(&self) -> Option<Node<M>> {
+        Some(Node::new(self.inode.upgrade()?, self.volume.upgrade()?))
+    }
+}
+
 /// Half a day, after which `relatime` notes an access whatever else happened.
 const RELATIME: i64 = 24 * 60 * 60;
 
@@ -54,6 +69,11 @@ impl<M: Medium> Node<M> {
     pub(crate) fn new(inode: Arc<Inode<M>>, volume: Arc<Volume<M>>) -> Self {
         inode.handles.fetch_add(1, Ordering::AcqRel);
         Self { inode, volume }
+    }
+
+    /// The same, without keeping it.
+    pub fn downgrade(&self) -> WeakNode<M> {
+        WeakNode { inode: Arc::downgrade(&self.inode), volume: Arc::downgrade(&self.volume) }
     }
 
     /// The inode's number.
@@ -102,13 +122,14 @@ impl<M: Medium> Node<M> {
         }
     }
 
-    /// Pins the blocks that hold `range`, as they are now.
+    /// Pins the blocks that hold `range`, and what is in them, as they are now. Those who share the file lose the right to store
+    /// to them; where there is any such program this takes the commit lock, and locks of address spaces.
     ///
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Invalid`] for a symlink.
     pub fn pin(&self, range: FileRange) -> Result<Pin<M>, Error> {
         self.file()?;
-        Pin::take(&self.inode, &self.volume, Some(range)).ok_or(Error::Invalid)
+        Pin::take(&self.inode, &self.volume, Some(range), Keeps::Content).ok_or(Error::Invalid)
     }
 
     /// Pins the whole file.
@@ -117,7 +138,7 @@ impl<M: Medium> Node<M> {
     /// As [`Node::pin`].
     pub fn pin_all(&self) -> Result<Pin<M>, Error> {
         self.file()?;
-        Pin::take(&self.inode, &self.volume, None).ok_or(Error::Invalid)
+        Pin::take(&self.inode, &self.volume, None, Keeps::Content).ok_or(Error::Invalid)
     }
 
     /// Keeps the file from being opened for writing while it is run (`deny_write_access`).

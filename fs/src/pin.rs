@@ -8,8 +8,9 @@ use units::{ByteLen, FileOff, FileRange};
 use crate::error::Error;
 use crate::extents::Extents;
 use crate::format::BLOCK;
-use crate::inode::{Inode, blocks_of};
+use crate::inode::{Inode, Keeps, blocks_of};
 use crate::iomap::{Iomap, IomapIter, IomapKind, IomapOps};
+use crate::mapped::Away;
 use crate::volume::Volume;
 
 /// The blocks of a file's range at one instant, kept until this is dropped, whatever becomes of the file.
@@ -23,15 +24,37 @@ pub struct Pin<M: Medium> {
     range: FileRange,
     size: u64,
     id: u64,
+    ragged: bool,
 }
 
 impl<M: Medium> Pin<M> {
     /// Pins `range` of `inode`, a file, or all of it.
-    pub(crate) fn take(inode: &Arc<Inode<M>>, volume: &Arc<Volume<M>>, range: Option<FileRange>) -> Option<Self> {
-        let (id, extents, size) = inode.pin(range)?;
+    pub(crate) fn take(
+        inode: &Arc<Inode<M>>,
+        volume: &Arc<Volume<M>>,
+        range: Option<FileRange>,
+        keeps: Keeps,
+    ) -> Option<Self> {
+        let still = keeps == Keeps::Content;
+        // No call changes the file while the stores of programs are stopped: one instant.
+        let quiet = inode.mapped.get().filter(|_| still).map(|_| volume.quiet());
+        let (id, extents, size) = inode.pin(range, keeps)?;
+        let blocks = range.map_or((0, u64::MAX), blocks_of);
+        if still && let Some(sharers) = inode.sharers() {
+            sharers.take_away(blocks, Away::Stores);
+        }
+        drop(quiet);
+        let shows_end = still && !size.is_multiple_of(BLOCK) && (blocks.0..blocks.1).contains(&(size / BLOCK));
+        let ragged = shows_end && inode.is_ragged(volume.medium());
         let (inode, volume) = (inode.clone(), volume.clone());
         let range = range.or_else(|| FileRange::with_len(FileOff::ZERO, ByteLen::new(size)))?;
-        Some(Self { inode, volume, extents, range, size, id })
+        Some(Self { inode, volume, extents, range, size, id, ragged })
+    }
+
+    /// Whether something lies behind the end of the file in the last block that is not zeros: a program stored there, and
+    /// nobody is to see it here.
+    pub fn is_ragged(&self) -> bool {
+        self.ragged
     }
 
     /// The file's size at that instant.

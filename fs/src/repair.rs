@@ -11,20 +11,18 @@ use core::fmt;
 
 use pmem::medium::Medium;
 use pmem::order::{self, Batch};
-use units::{BlockNr, ByteLen, FileOff, Ino};
+use units::{BlockNr, Ino};
 
-use crate::check;
 use crate::error::{Damage, Error, MountError, Wrong};
 use crate::extents::{Extent, ExtentState};
 use crate::format::{BLOCK, ROOT};
-use crate::iomap::IomapKind;
 use crate::mend::{self, Mend};
 use crate::recover;
 use crate::replay::{self, Headers, Replayed};
 use crate::space::{FreeSpace, Near, Purpose, Run, Wish};
 use crate::superblock::{self, Found};
 use crate::tree::{self, Claims};
-use crate::types::{Kind, Mount, Time};
+use crate::types::{Mount, Time};
 use crate::volume::{Fs, Log, State};
 
 /// Why a medium was not repaired; nothing has changed but for copies rewritten from their good twins.
@@ -76,7 +74,6 @@ impl<M: Medium> Fs<M> {
         mend::names(&mut replayed, now, &mut done);
         mend::ends(&mut replayed.inodes, &mut done);
         share_nothing(&medium, &mut replayed, &mut done)?;
-        zero_tails(&medium, &replayed, &mut done);
         let owned = Claims::of(&replayed.log, &replayed.inodes).into_owned();
         let reached = tree::survey(&replayed.inodes, |_, _| {});
         let log = if done.len() > copies { Log::IsReplaced } else { Log::GoesOn };
@@ -179,18 +176,4 @@ fn share_nothing<M: Medium>(medium: &M, replayed: &mut Replayed, done: &mut Vec<
     }
     let _ = stores.fence(medium);
     Ok(())
-}
-
-/// Makes the bytes behind the end of each file, in its last block, zeros: in place, for nobody sees them.
-fn zero_tails<M: Medium>(medium: &M, replayed: &Replayed, done: &mut Vec<Mend>) {
-    let mut stores = Batch::new();
-    for (&ino, loaded) in replayed.inodes.iter().filter(|(_, loaded)| loaded.meta.kind == Kind::File) {
-        if !check::tail_is_zero(medium, loaded) {
-            let (size, map) = (loaded.meta.size, loaded.extents.map(FileOff::new(loaded.meta.size)));
-            debug_assert!(map.kind == IomapKind::Mapped);
-            stores.add(order::zero(medium, map.addr, ByteLen::new(BLOCK - size % BLOCK)).clean(medium));
-            done.push(Mend::Tail(Ino::new(ino)));
-        }
-    }
-    let _ = stores.fence(medium);
 }

@@ -342,6 +342,11 @@ impl<M: Medium> Volume<M> {
         self.commit.lock().upkeep.each_run(each);
     }
 
+    /// No change is under way while this lives, and none begins.
+    pub(crate) fn quiet(&self) -> MutexGuard<'_, Commit> {
+        self.commit.lock()
+    }
+
     /// The first inode with this number or a higher one.
     pub(crate) fn inode_from(&self, ino: u64) -> Option<Arc<Inode<M>>> {
         self.nodes.lock().range(ino..).find_map(|(_, inode)| inode.upgrade())

@@ -84,7 +84,7 @@ impl Frames for KernelFrames {
     }
 
     fn page(&self, frame: Pfn) -> Option<&Page> {
-        frames::page(frame)
+        frames::page(frame).or_else(|| pmem::page(frame))
     }
 
     fn pages(&self, first: Pfn, count: PageCount) -> Option<&[Page]> {

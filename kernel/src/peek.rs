@@ -36,7 +36,7 @@ pub(crate) fn sys_peek(a: &Args) -> Result<u64, Errno> {
     if offset >= pin.size() {
         return Err(Errno::ENXIO);
     }
-    let backing = FilePin::new(pin, node.ino());
+    let backing = FilePin::new(pin, node.ino())?;
     if !backing.is_good(range) {
         return Err(Errno::EIO);
     }

@@ -1,6 +1,8 @@
 //! A program's address space in the kernel: the crate `mm` behind a lock, with a number in the TLB.
 
 pub(crate) mod maps;
+mod end_page;
+mod sharing;
 mod shown;
 
 use alloc::sync::Arc;
@@ -25,6 +27,9 @@ use crate::vfs::DenyWrite;
 use crate::task::current;
 use crate::task::limits::Limits;
 use crate::{features, layout, paging};
+use end_page::EndPage;
+use sharing::Shares;
+pub(crate) use sharing::{SharedFile, sync as sync_stores, sync_all as sync_all_stores};
 pub(crate) use shown::{Promise, SharedMemory, Shown, pages_of};
 
 /// Heap that a fault or a call on a space takes at most, in pieces.
@@ -44,17 +49,30 @@ struct Pinned {
     inode: Ino,
     /// Held by the mappings of a program's own file: it is not written while it runs (`ETXTBSY`).
     text: Option<DenyWrite>,
+    /// What stands for the last page, where its block holds something behind the end of the file.
+    end: Option<EndPage>,
 }
 
 impl FilePin {
     /// A mapping of data.
-    pub(crate) fn new(pin: fs::Pin<PmemMedium>, inode: Ino) -> Self {
-        Self(Arc::new(Pinned { pin, inode, text: None }))
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(crate) fn new(pin: fs::Pin<PmemMedium>, inode: Ino) -> Result<Self, OutOfMemory> {
+        Self::make(pin, inode, None)
     }
 
     /// A mapping of a program.
-    pub(crate) fn of_program(pin: fs::Pin<PmemMedium>, inode: Ino, text: DenyWrite) -> Self {
-        Self(Arc::new(Pinned { pin, inode, text: Some(text) }))
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(crate) fn of_program(pin: fs::Pin<PmemMedium>, inode: Ino, text: DenyWrite) -> Result<Self, OutOfMemory> {
+        Self::make(pin, inode, Some(text))
+    }
+
+    fn make(pin: fs::Pin<PmemMedium>, inode: Ino, text: Option<DenyWrite>) -> Result<Self, OutOfMemory> {
+        let end = if pin.is_ragged() { EndPage::of(&pin, inode)? } else { None };
+        Ok(Self(Arc::new(Pinned { pin, inode, text, end })))
     }
 
     /// The number of the file.
@@ -80,22 +98,6 @@ pub(crate) fn page_range(offset: FileOff, len: u64) -> Option<FileRange> {
 }
 
 impl FilePin {
-    /// The pages at the start of a mapping, as far as they lie one behind the other and none is bad; `None` where the
-    /// first one is.
-    fn shown(&self, map: &Iomap, pages: u64) -> Option<Run> {
-        if map.kind != IomapKind::Mapped {
-            return Some(Run { page: PageOf::Zero, count: PageCount::new(pages.max(1)) });
-        }
-        let dax = self.0.pin.fs().medium().device().dax();
-        let access = |count: u64| dax.direct_access(map.addr.block(), PageCount::new(count), DaxMode::Normal);
-        let found = access(pages.max(1)).or_else(|error| match error {
-            // As far as the page before the bad one.
-            DaxError::Media(bad, ..) => access(bad.at.block().get().saturating_sub(map.addr.block().get())),
-            error => Err(error),
-        });
-        found.ok().map(|(_, frame, count)| Run { page: PageOf::Frame(frame), count })
-    }
-
     /// Whether every block behind `range` of the file can be read, as far as is known.
     pub(crate) fn is_good(&self, range: FileRange) -> bool {
         // Behind the end of the file is nothing that could be bad, and there may be much of it.
@@ -114,20 +116,47 @@ impl FilePin {
     }
 }
 
+/// The pages that `map` begins with, as far as they lie one behind the other and none is bad.
+fn shown_by(medium: &PmemMedium, map: &Iomap) -> Run {
+    let pages = map.length.get().div_ceil(PAGE_SIZE).max(1);
+    if map.kind != IomapKind::Mapped {
+        return Run { page: PageOf::Zero, count: PageCount::new(pages) };
+    }
+    let dax = medium.device().dax();
+    let access = |count: u64| dax.direct_access(map.addr.block(), PageCount::new(count), DaxMode::Normal);
+    let found = access(pages).or_else(|error| match error {
+        // As far as the page before the bad one.
+        DaxError::Media(bad, ..) => access(bad.at.block().get().saturating_sub(map.addr.block().get())),
+        error => Err(error),
+    });
+    match found {
+        Ok((_, frame, count)) => Run { page: PageOf::Frame(frame), count },
+        Err(_) => Run { page: PageOf::Poisoned, count: PageCount::new(1) },
+    }
+}
+
 impl Backing for FilePin {
     fn run(&self, index: u64, max: PageCount) -> Run {
         let pages = self.0.pin.size().div_ceil(PAGE_SIZE);
         if index >= pages {
             return Run { page: PageOf::Beyond, count: max };
         }
-        let max = PageCount::new(max.get().min(pages - index));
+        let mut max = PageCount::new(max.get().min(pages - index));
+        if let Some(end) = &self.0.end {
+            match pages - 1 - index {
+                0 => return Run { page: PageOf::Frame(end.frame()), count: PageCount::new(1) },
+                before => max = max.min(PageCount::new(before)),
+            }
+        }
         let at = FileOff::new(index << PAGE_SHIFT);
         let len = max.bytes().unwrap_or(ByteLen::ZERO);
         let mut walk = IomapIter::new(self.0.inode, at, len, IomapOp::FAULT | IomapOp::DAX, ());
-        let poisoned = Run { page: PageOf::Poisoned, count: PageCount::new(1) };
         match iomap_iter(&mut walk, &self.0.pin) {
-            Ok(true) => self.shown(&walk.iomap, walk.length().div_ceil(PAGE_SIZE)).unwrap_or(poisoned),
-            _ => poisoned,
+            Ok(true) => {
+                walk.iomap.length = ByteLen::new(walk.length());
+                shown_by(self.0.pin.fs().medium(), &walk.iomap)
+            }
+            _ => Run { page: PageOf::Poisoned, count: PageCount::new(1) },
         }
     }
 
@@ -152,6 +181,16 @@ pub(crate) struct Space {
     trampoline: AtomicU64,
     /// The space's number in the TLB.
     context: Arc<Context>,
+    /// Whether files know it whose blocks may have to be taken away from it.
+    shares: Shares,
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        if *self.shares.get_mut() {
+            sharing::forget(self.mappings.get_mut().id());
+        }
+    }
 }
 
 impl Space {
@@ -169,7 +208,8 @@ impl Space {
     fn of(mappings: Mappings, context: Arc<Context>, trampoline: u64) -> Arc<Self> {
         let root = mappings.root().base().get();
         let trampoline = AtomicU64::new(trampoline);
-        Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, trampoline, context })
+        let shares = Shares::new(false);
+        Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, trampoline, context, shares })
     }
 
     /// A copy for a child, page by page as either writes (`dup_mm`).
@@ -181,7 +221,11 @@ impl Space {
         heap::reserve(WORST_CASE + vmas * VMA)?;
         let context = Arc::new(Context::new());
         let copy = self.mappings.lock().fork(context.clone()).map_err(|mm::OutOfMemory| OutOfMemory)?;
-        Ok(Self::of(copy, context, self.trampoline()))
+        let copy = Self::of(copy, context, self.trampoline());
+        if self.shares.load(Ordering::Acquire) {
+            copy.begin_sharing()?;
+        }
+        Ok(copy)
     }
 
     /// Maps the page that handlers of signals return to.
@@ -207,8 +251,8 @@ impl Space {
         let mappings = self.mappings.lock();
         let vma = mappings.find_vma(va).filter(|vma| vma.start() <= va)?;
         match vma.kind() {
-            Kind::Shared(Shown::Memory(memory)) => {
-                Some((memory.identity(), (vma.pgoff() << PAGE_SHIFT) + (va.get() - vma.start().get())))
+            Kind::Shared(shown) => {
+                Some((shown.identity()?, (vma.pgoff() << PAGE_SHIFT) + (va.get() - vma.start().get())))
             }
             _ => None,
         }
@@ -257,7 +301,7 @@ impl Space {
                 Err(FaultError::Unprepared) => {
                     let unprepared = mappings.unprepared(va);
                     drop(mappings);
-                    prepare(unprepared)?;
+                    prepare(unprepared, access)?;
                 }
                 done => return done,
             }
@@ -317,7 +361,7 @@ impl Space {
                 Err((at, FaultError::Unprepared)) => {
                     let unprepared = mappings.unprepared(at);
                     drop(mappings);
-                    prepare(unprepared).map_err(|error| (at, error))?;
+                    prepare(unprepared, Access::Read).map_err(|error| (at, error))?;
                     at
                 }
                 Err(refused) => return Err(refused),
@@ -328,10 +372,10 @@ impl Space {
 }
 
 /// Lets what is behind a mapping make the page that a fault has found missing; no lock is held.
-fn prepare(page: Option<(Shown, u64)>) -> Result<(), FaultError> {
+fn prepare(page: Option<(Shown, u64)>, access: Access) -> Result<(), FaultError> {
     // Where the mapping has gone meanwhile, the next try finds out.
     let Some((shown, index)) = page else { return Ok(()) };
-    shown.prepare(index).map_err(|OutOfMemory| FaultError::OutOfMemory)
+    shown.prepare(index, access)
 }
 
 /// The value of TTBR0_EL1 for tables with their root at `root`, under a number that is theirs on every CPU.

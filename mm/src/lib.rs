@@ -15,6 +15,7 @@ pub mod desc;
 pub mod imap;
 pub mod interval;
 pub mod page;
+pub mod ranges;
 pub mod seams;
 pub mod space;
 pub mod table;
@@ -28,6 +29,7 @@ pub use self::commit::{Commit, Overcommit};
 pub use self::desc::Prot;
 pub use self::imap::IMmap;
 pub use self::page::{Page, PageRef};
+pub use self::ranges::PageRanges;
 pub use self::seams::{
     Asid, Backing, Frames, Mapper, Mmu, OutOfMemory, PageOf, Poisoned, Reach, Run, SpaceId, TableMemory, Whose,
 };

@@ -113,6 +113,14 @@ impl Page {
         };
     }
 
+    /// A block of the file `number`, found at `index` in it. Blocks change hands without a word to their descriptors, which learn
+    /// whose they are from who looks at them.
+    pub(crate) fn show_in(&self, number: u64, index: u64) {
+        if number != 0 && (self.mapping(), self.index()) != (Mapping::File(number), index) {
+            self.set_mapping(Mapping::File(number), index);
+        }
+    }
+
     /// A frame fresh from [`Frames`], for one leaf of a program's.
     pub(crate) fn born(&self, mapping: Mapping, index: u64) {
         let Mapping::Anon(family) = mapping else { return self.set_mapping(mapping, index) };

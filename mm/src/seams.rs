@@ -88,17 +88,23 @@ impl SpaceId {
     }
 }
 
-/// Where a space shows pages of a file: one entry of the file's `i_mmap`, for one VMA.
+/// Where a space shows pages of a file: one entry of the file's `i_mmap`, for one VMA. Ordered by the pages, as an index of
+/// intervals wants it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Mapper {
-    /// The space.
-    pub space: SpaceId,
-    /// Where the VMA begins.
-    pub start: VirtAddr,
     /// The page of the file that it shows first.
     pub first: u64,
     /// How many pages it shows.
     pub count: u64,
+    /// The space.
+    pub space: SpaceId,
+    /// Where the VMA begins.
+    pub start: VirtAddr,
+}
+
+impl Mapper {
+    /// None that there is.
+    pub const NONE: Self = Self { space: SpaceId(0), start: VirtAddr::ZERO, first: 0, count: 1 };
 }
 
 /// Whose entries of a TLB are meant.
@@ -196,7 +202,8 @@ pub enum PageOf {
     Zero,
     /// Past the end of the file: a touch is SIGBUS.
     Beyond,
-    /// The file has to do something first, which may wait: shared memory without its page.
+    /// The file has to do something first, which may wait: shared memory without its page, or a file that is about to replace
+    /// the block.
     Unprepared,
     /// A block that cannot be read: a touch is SIGBUS, of the kind that says so.
     Poisoned,
@@ -256,11 +263,18 @@ pub trait Backing: Clone {
         false
     }
 
-    /// Whether the program may store to page `index` of a shared mapping as things are. Where not, the store is
-    /// [`FaultError::Unprepared`](crate::space::FaultError::Unprepared), and who serves it asks the file to make it so.
-    fn writable(&self, index: u64) -> bool {
-        let _ = index;
+    /// A program is about to store to pages `index` and the `count - 1` behind it of a shared mapping (`page_mkwrite`): whether it
+    /// may, as things are; to all of them, or not. Where not to one, the store is
+    /// [`FaultError::Unprepared`](crate::space::FaultError::Unprepared), and who serves it asks the file to make it so. The pages may
+    /// be stored to from now on, until they are revoked.
+    fn may_store(&self, index: u64, count: PageCount) -> bool {
+        let _ = (index, count);
         false
+    }
+
+    /// What the file is called in the descriptors of its pages ([`Mapping::File`](crate::page::Mapping::File)); 0 where it has none.
+    fn number(&self) -> u64 {
+        0
     }
 }
 

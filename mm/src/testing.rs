@@ -566,8 +566,8 @@ impl Backing for TestFile {
         assert!(self.promise.links.borrow_mut().remove(&mapper), "{mapper:?} was not linked");
     }
 
-    fn writable(&self, index: u64) -> bool {
-        self.is_prepared(index)
+    fn may_store(&self, index: u64, count: PageCount) -> bool {
+        (index..index + count.get()).all(|index| self.is_prepared(index))
     }
 }
 

@@ -82,6 +82,11 @@ pub fn zero(medium: &impl Medium, at: PmOff, len: ByteLen) -> Store<Dirty> {
     Store::mint(at, len)
 }
 
+/// What somebody else stored at `at`: a program, by a mapping of its own.
+pub fn stored(at: PmOff, len: ByteLen) -> Store<Dirty> {
+    Store::mint(at, len)
+}
+
 impl Store<Dirty> {
     /// Starts the write-back of every line.
     pub fn clean(self, medium: &impl Medium) -> Store<Cleaned> {

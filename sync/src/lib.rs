@@ -32,14 +32,18 @@ ranks! {
     Files,
     /// A program's working directory.
     WorkingDirectory,
+    /// Every change of a file system, from its checks to its effect, the tail of the record log with it.
+    FsCommit,
+    /// Which address spaces share files.
+    Spaces,
     /// One address space: a fault asks the file behind a mapping, and no file system call touches user memory locked.
     Space,
     /// Which spaces may share pages after a fork.
     AnonVma,
     /// The pages of memory that programs share.
     SharedMemory,
-    /// Every change of a file system, from its checks to its effect, the tail of the record log with it.
-    FsCommit,
+    /// Who shows which pages of a file that programs share.
+    IMmap,
     /// A directory; only who holds `FsCommit` takes a second one, so their order is free.
     FsDirectory,
     /// A file's extents, size and pins.

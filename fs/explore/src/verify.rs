@@ -31,6 +31,9 @@ pub fn verify(medium: SimMedium, depth: Depth) -> Result<(Tree, u64), String> {
     if report.has_errors() {
         return Err(format!("fsck: {:?} {:?}", report.refused, report.findings));
     }
+    if report.ragged > 0 {
+        return Err("something behind the end of a file, in its last block, that no program has stored".to_owned());
+    }
     let limit = if let Depth::CutAgain(limit) = depth { limit } else { 0 };
     let (mounted, cuts) = cut_at_fences(&medium, limit, || Fs::mount(medium.clone(), Mount::default()));
     let fs = mounted.map_err(|error| format!("mount: {error}"))?;

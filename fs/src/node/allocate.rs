@@ -15,6 +15,7 @@ use crate::format::BLOCK;
 use crate::head_room;
 use crate::inode::Freed;
 use crate::items::Meta;
+use crate::mapped::{Frozen, Tail};
 use crate::space::{Purpose, Wish};
 use crate::types::{Fallocate, MAX_FILE_SIZE, Time};
 use crate::volume::Commit;
@@ -44,7 +45,7 @@ impl<M: Medium> Node<M> {
         let meta = Meta { size, mtime: now, ctime: now, ..before };
         match how {
             Fallocate::Allocate | Fallocate::AllocateKeepSize => {
-                self.fill_holes(&mut commit, (start / BLOCK, end.div_ceil(BLOCK)), &old, meta)
+                self.fill_holes(&mut commit, (start / BLOCK, end.div_ceil(BLOCK)), (&old, before.size), meta)
             }
             Fallocate::Punch => self.clear(&mut commit, Cleared::Hole, (start, end), (old, before.size), meta),
             Fallocate::Zero | Fallocate::ZeroKeepSize => {
@@ -58,7 +59,7 @@ impl<M: Medium> Node<M> {
         &self,
         commit: &mut Commit,
         (first, last): (u64, u64),
-        old: &Extents,
+        (old, before): (&Extents, u64),
         meta: Meta,
     ) -> Result<(), Error> {
         // Each extent that is there may have a hole before it, which gets one more.
@@ -80,11 +81,19 @@ impl<M: Medium> Node<M> {
         mapping.extend_from_slice(fresh.extents());
         mapping.sort_unstable_by_key(|extent| extent.file);
         let change = Mapping { range: (first, last), meta, purpose: Purpose::Grow };
+        let mut batch = Batch::new();
+        let _frozen = self.freeze_tail(commit, before, meta.size);
+        if meta.size > before {
+            self.clear_tail((old, before), &mut batch)?;
+        }
         let payload = commit.payload();
-        self.record_mapping(commit, payload, &mapping, Batch::new(), &change)?;
+        self.record_mapping(commit, payload, &mapping, batch, &change)?;
 
         let mut freed = Freed::default();
         let mut body = self.inode.body.lock();
+        if meta.size != before {
+            body.file()?.tail = Tail::Zeros;
+        }
         body.meta = meta;
         let mut fresh = fresh.keep();
         let mut rest = fresh.as_mut_slice();
@@ -94,6 +103,12 @@ impl<M: Medium> Node<M> {
             rest = behind;
         }
         Ok(())
+    }
+
+    /// Freezes the last block where the file is to grow beyond it.
+    fn freeze_tail(&self, commit: &Commit, before: u64, size: u64) -> Option<Frozen<'_, M>> {
+        let last = before / BLOCK;
+        (size > before).then(|| self.inode.freeze(commit, (last, last + 1)))?
     }
 
     /// Makes the bytes `start..end` zeros: whole blocks of them as `cleared` says, a part of a block with data by a copy
@@ -143,6 +158,12 @@ impl<M: Medium> Node<M> {
         }
 
         let mut batch = Batch::new();
+        let grows = meta.size > size;
+        let low = if grows { first.min(size / BLOCK) } else { first };
+        let _frozen = self.inode.freeze(commit, (low, last.max(low + u64::from(grows))));
+        if grows && size / BLOCK < first {
+            self.clear_tail((&old, size), &mut batch)?;
+        }
         for block in left.into_iter().chain(right) {
             let (low, high) = (block * BLOCK, (block + 1) * BLOCK);
             let (from, to) = (start.clamp(low, high), end.clamp(low, high));

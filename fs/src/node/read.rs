@@ -6,11 +6,13 @@ use units::{ByteLen, FileOff, FileRange};
 use super::Node;
 use crate::error::Error;
 use crate::extents::Extents;
+use crate::format::BLOCK;
+use crate::inode::Keeps;
 use crate::iomap::{IomapIter, IomapKind, IomapOp, iomap_iter};
 use crate::types::MAX_TRANSFER;
 
 /// A pin for the time of one call: the node holds all it needs.
-struct Held<'a, M: Medium> {
+pub(super) struct Held<'a, M: Medium> {
     node: &'a Node<M>,
     extents: Extents,
     size: u64,
@@ -20,8 +22,19 @@ struct Held<'a, M: Medium> {
 impl<'a, M: Medium> Held<'a, M> {
     #[inline]
     fn take(node: &'a Node<M>, range: FileRange) -> Result<Self, Error> {
-        let (id, extents, size) = node.inode.pin(Some(range)).ok_or(Error::Invalid)?;
+        let (id, extents, size) = node.inode.pin(Some(range), Keeps::Blocks).ok_or(Error::Invalid)?;
         Ok(Self { node, extents, size, id })
+    }
+
+    /// Of the file blocks `first..last`.
+    pub(super) fn take_blocks(node: &'a Node<M>, (first, last): (u64, u64)) -> Result<Self, Error> {
+        let at = |block: u64| FileOff::new(block.saturating_mul(BLOCK));
+        Self::take(node, FileRange::new(at(first), at(last)).ok_or(Error::Invalid)?)
+    }
+
+    /// The mapping as it was.
+    pub(super) fn extents(&self) -> &Extents {
+        &self.extents
     }
 }
 

@@ -33,14 +33,20 @@ impl<M: Medium> Node<M> {
         let end = old.end();
         if size.is_multiple_of(BLOCK) || size >= before.size || !written {
             let first = size.div_ceil(BLOCK);
-            let none = Fresh::none(&self.volume);
+            let grows = size > before.size;
+            let _frozen = self.inode.freeze(&commit, (if grows { before.size / BLOCK } else { first }, u64::MAX));
+            let (none, mut batch) = (Fresh::none(&self.volume), Batch::new());
+            if grows {
+                self.clear_tail((&old, before.size), &mut batch)?;
+            }
             drop(old);
             let mapping = Mapping { range: (first, end.max(first)), meta, purpose };
-            return self.remap(&mut commit, none, Batch::new(), mapping);
+            return self.remap(&mut commit, none, batch, mapping);
         }
         // The block that holds the new end is replaced by one that is zero behind it.
         let fresh = Fresh::take(&self.volume, Wish { blocks: 1, file: edge, near: old.near(edge), purpose })?;
         let mut batch = Batch::new();
+        let _frozen = self.inode.freeze(&commit, (edge, u64::MAX));
         fresh.unshare(self.ino(), (edge * BLOCK, (edge + 1) * BLOCK), (&old, size), &mut batch)?;
         drop(old);
         self.remap(&mut commit, fresh, batch, Mapping { range: (edge, end.max(edge + 1)), meta, purpose })

@@ -17,6 +17,7 @@ use crate::inode::{Body, Content, FileBody, Freed};
 use crate::iomap::{IomapIter, IomapOp, iomap_iter};
 use crate::items::Meta;
 use crate::lists;
+use crate::mapped::{self, Tail};
 use crate::payload::{Payload, runs_of};
 use crate::space::{Near, Purpose, Wish};
 use crate::types::{Linkable, MAX_FILE_SIZE, MAX_TRANSFER, Time, WriteAt, Written};
@@ -130,17 +131,29 @@ impl<M: Medium> Node<M> {
         now: Time,
     ) -> Result<(), Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
-        let before = if start.is_multiple_of(BLOCK) && end.is_multiple_of(BLOCK) {
-            // Whole blocks: nothing is copied.
-            self.inode.body.lock().meta
-        } else {
-            let (before, old) = self.mapping()?;
+        let before = self.inode.body.lock().meta;
+        // What lies behind the end of the file is to be a part of it, and its block stays.
+        let grows = end > before.size && before.size < first * BLOCK && !before.size.is_multiple_of(BLOCK);
+        let _frozen = self.inode.freeze(commit, (if grows { before.size / BLOCK } else { first }, last));
+        if grows || !(start.is_multiple_of(BLOCK) && end.is_multiple_of(BLOCK)) {
+            let (_, old) = self.mapping()?;
+            if grows {
+                self.clear_tail((&old, before.size), &mut batch)?;
+            }
+            // Ragged edges only: a write of whole blocks copies nothing.
             fresh.unshare(self.ino(), (first * BLOCK, start), (&old, before.size), &mut batch)?;
             fresh.unshare(self.ino(), (end, last * BLOCK), (&old, before.size), &mut batch)?;
-            before
-        };
+        }
         let meta = Meta { size: before.size.max(end), mtime: now, ctime: now, ..before };
         self.remap(commit, fresh, batch, Mapping { range: (first, last), meta, purpose: Purpose::Grow })
+    }
+
+    /// What lies behind the end of the file in its last block, which stays, is about to be a part of it: zeros.
+    pub(super) fn clear_tail(&self, old: (&Extents, u64), batch: &mut Batch<Cleaned>) -> Result<(), Error> {
+        if self.inode.body.lock().file()?.tail == Tail::Unknown {
+            mapped::clear_tail(self.volume.medium(), old, batch);
+        }
+        Ok(())
     }
 
     /// Attributes and a snapshot of the mapping. Under the commit lock they stay what they are.
@@ -170,6 +183,10 @@ impl<M: Medium> Node<M> {
         let mut freed = Freed::default();
         {
             let mut body = self.inode.body.lock();
+            let last = body.meta.size / BLOCK;
+            if meta.size != body.meta.size || range.0 <= last && last < range.1 {
+                body.file()?.tail = Tail::Zeros;
+            }
             body.meta = meta;
             let mut extents = fresh.keep();
             if range.0 < range.1 {

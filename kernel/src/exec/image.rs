@@ -56,7 +56,7 @@ impl Image {
     /// `ENOEXEC` for anything but a whole static aarch64 program; `ENOMEM`; `EIO`.
     pub(super) fn map(node: &Node, text: DenyWrite, space: &Space) -> Result<Self, Errno> {
         let header = Header::read(node)?;
-        let backing = FilePin::of_program(node.pin_all().map_err(vfs::error::errno)?, node.ino(), text);
+        let backing = FilePin::of_program(node.pin_all().map_err(vfs::error::errno)?, node.ino(), text)?;
         let size = backing.size();
         let mut image = Self {
             entry: header.base.checked_add(header.entry).ok_or(Errno::ENOEXEC)?,

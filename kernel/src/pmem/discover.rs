@@ -12,6 +12,7 @@ use units::{ByteLen, PAGE_SIZE, PageCount, PhysRange, VirtAddr};
 
 use super::cells::LinearCells;
 use super::namespaces::{self, Nvdimm, Nvdimms};
+use super::pages::Pages;
 use super::{Carrier, DEVICES, Device, MAX_DEVICES, dsm, ivshmem};
 use platform::cmdline::{CommandLine, MAX_PMEM, Recorder};
 use platform::fdt::Platform;
@@ -184,7 +185,8 @@ impl Found<'_> {
         heap::reserve(BAD_LIST).map_err(|_| Refusal::OutOfMemory)?;
         let known = fs::badlist::read(&cells);
         let device = PmemDevice::new(geometry, flags, cells, &known).map_err(|_| Refusal::Unaligned)?;
-        let device = Device { number: self.all.len(), carrier, namespace, dax: DaxDevice::new(device) };
+        let pages = Pages::new(device.range());
+        let device = Device { number: self.all.len(), carrier, namespace, dax: DaxDevice::new(device), pages };
         self.all.try_push(device).map_err(|_| Refusal::TooMany)
     }
 

@@ -14,6 +14,7 @@ mod inject;
 mod ivshmem;
 mod medium;
 mod namespaces;
+mod pages;
 pub(crate) mod poison;
 mod root;
 
@@ -25,9 +26,10 @@ use pmem::device::{DeviceFlags, PmemDevice};
 use spin::Once;
 use pmem::label::Namespace;
 use pmem::medium::Medium;
-use units::{PhysAddr, PmOff, VirtAddr};
+use units::{Pfn, PhysAddr, PmOff, VirtAddr};
 
 use cells::LinearCells;
+use pages::Pages;
 pub(crate) use cells::WriteBack;
 pub(crate) use discover::{claim, discover, look_for_nvdimms};
 pub(crate) use forget::{describe_forgotten, forget};
@@ -85,6 +87,7 @@ pub(crate) struct Device {
     /// The part of an NVDIMM that it is, where labels say so.
     namespace: Option<Namespace>,
     dax: DaxDevice<PmemDevice<LinearCells>>,
+    pages: Pages,
 }
 
 impl Device {
@@ -152,6 +155,16 @@ pub(crate) fn fixup(elr: u64) -> Option<u64> {
     let external = arch::esr::Esr::new(arch::cpu::esr()).is_external_abort();
     let linear = (layout::LINEAR_BASE..layout::LINEAR_END).contains(&VirtAddr::new(arch::cpu::far()).get());
     (external && linear).then(|| arch::user::fixup(elr)).flatten()
+}
+
+/// The descriptor of a block of a device; `None` for what is none, and where there is no memory for it.
+pub(crate) fn page(frame: Pfn) -> Option<&'static mm::Page> {
+    devices().iter().find_map(|device| device.pages.get(frame))
+}
+
+/// Whether programs have stored to a block since this was asked last, as far as their tables have told.
+pub(crate) fn take_dirty(frame: Pfn) -> bool {
+    devices().iter().find_map(|device| device.pages.take_dirty(frame)).unwrap_or(false)
 }
 
 /// The device that holds the byte at a physical address, and where on it that is.

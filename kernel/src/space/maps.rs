@@ -81,7 +81,7 @@ fn write_line(to: &mut dyn Write, mappings: &Mappings, vma: &Vma<Shown>, exe: &[
     let shared = if vma.kind().is_shared() { 's' } else { 'p' };
     let (start, end) = (vma.start().get(), vma.end().get());
     let (offset, device, inode) = match vma.backing() {
-        Some(shown @ Shown::File(_)) => (vma.pgoff() << PAGE_SHIFT, DISK, shown.inode()),
+        Some(shown @ (Shown::File(_) | Shown::Shared(_))) => (vma.pgoff() << PAGE_SHIFT, DISK, shown.inode()),
         Some(shown @ Shown::Memory(_)) => (vma.pgoff() << PAGE_SHIFT, MEMORY, shown.inode()),
         Some(Shown::Trampoline) | None => (0, "00:00", 0),
     };

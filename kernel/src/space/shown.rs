@@ -6,11 +6,13 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use mm::page::{self, Mapping};
+use mm::seams::Mapper;
+use mm::space::{Access, FaultError};
 use mm::{Backing, Frames, PageOf, Run};
 use sync::{Mutex, Rank};
 use units::{PAGE_SHIFT, PageCount, Pfn};
 
-use super::FilePin;
+use super::{FilePin, SharedFile};
 use crate::heap::{self, OutOfMemory};
 use crate::mmu::{self, KernelFrames};
 use crate::task::current;
@@ -20,6 +22,8 @@ use crate::task::current;
 pub(crate) enum Shown {
     /// A file, as it was when the mapping was made.
     File(FilePin),
+    /// A file as it is: `MAP_SHARED`.
+    Shared(SharedFile),
     /// `MAP_SHARED | MAP_ANONYMOUS`.
     Memory(SharedMemory),
     /// The page that handlers of signals return to.
@@ -32,24 +36,41 @@ impl From<FilePin> for Shown {
     }
 }
 
+impl From<SharedFile> for Shown {
+    fn from(file: SharedFile) -> Self {
+        Self::Shared(file)
+    }
+}
+
 impl Shown {
+    /// What tells it from all other memory that programs share; `None` where none is shared.
+    pub(super) fn identity(&self) -> Option<usize> {
+        match self {
+            Self::Shared(file) => Some(file.identity()),
+            Self::Memory(memory) => Some(Arc::as_ptr(&memory.0).addr()),
+            Self::File(_) | Self::Trampoline => None,
+        }
+    }
+
     /// The number of the file.
     pub(super) fn inode(&self) -> u64 {
         match self {
             Self::File(file) => file.inode(),
+            Self::Shared(file) => file.inode(),
             Self::Memory(memory) => memory.0.number,
             Self::Trampoline => 0,
         }
     }
 
-    /// Makes page `index` ready, which [`Backing::page`] said is not.
+    /// Makes page `index` ready for an access, which [`Backing::page`] or [`Backing::may_store`] said it is not.
     ///
     /// # Errors
-    /// [`OutOfMemory`].
-    pub(super) fn prepare(&self, index: u64) -> Result<(), OutOfMemory> {
+    /// [`FaultError`]: what the fault comes to.
+    pub(super) fn prepare(&self, index: u64, access: Access) -> Result<(), FaultError> {
         match self {
             Self::File(_) | Self::Trampoline => Ok(()),
-            Self::Memory(memory) => memory.prepare(index),
+            Self::Shared(file) => file.prepare(index, access),
+            Self::Memory(memory) => memory.prepare(index).map_err(|OutOfMemory| FaultError::OutOfMemory),
         }
     }
 }
@@ -58,13 +79,14 @@ impl Shown {
     /// Pages `index` and what follows read as zeros from now on, for everybody who has them (`FALLOC_FL_PUNCH_HOLE`).
     ///
     /// # Errors
-    /// `EOPNOTSUPP` of what cannot be stored to.
+    /// `EOPNOTSUPP` of what cannot be stored to; of a file what `fallocate` refuses.
     pub(crate) fn remove(&self, index: u64, count: PageCount) -> Result<(), Errno> {
         match self {
             Self::Memory(memory) => {
                 memory.clear(index, count);
                 Ok(())
             }
+            Self::Shared(file) => file.punch(index, count),
             Self::File(_) | Self::Trampoline => Err(Errno::EOPNOTSUPP),
         }
     }
@@ -74,6 +96,7 @@ impl Backing for Shown {
     fn run(&self, index: u64, max: PageCount) -> Run {
         match self {
             Self::File(file) => file.run(index, max),
+            Self::Shared(file) => file.run(index, max),
             Self::Memory(memory) => Run { page: memory.page(index), count: PageCount::new(1) },
             Self::Trampoline if index == 0 => Run { page: PageOf::Frame(mmu::trampoline()), count: PageCount::new(1) },
             Self::Trampoline => Run { page: PageOf::Beyond, count: max },
@@ -83,18 +106,47 @@ impl Backing for Shown {
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File(one), Self::File(other)) => one.same(other),
+            (Self::Shared(one), Self::Shared(other)) => one.same(other),
             (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(&one.0, &other.0),
             _ => false,
         }
     }
 
     fn is_dax(&self) -> bool {
-        matches!(self, Self::File(_))
+        matches!(self, Self::File(_) | Self::Shared(_))
     }
 
-    fn writable(&self, _: u64) -> bool {
-        // Asked of pages that are there.
-        matches!(self, Self::Memory(_))
+    fn link(&self, mapper: Mapper) -> Result<(), mm::OutOfMemory> {
+        if let Self::Shared(file) = self { file.link(mapper) } else { Ok(()) }
+    }
+
+    fn relink(&self, old: Mapper, new: Mapper) {
+        if let Self::Shared(file) = self {
+            file.relink(old, new);
+        }
+    }
+
+    fn unlink(&self, mapper: Mapper) {
+        if let Self::Shared(file) = self {
+            file.unlink(mapper);
+        }
+    }
+
+    fn may_store(&self, index: u64, count: PageCount) -> bool {
+        match self {
+            Self::Shared(file) => file.may_store(index, count),
+            // Asked of pages that are there.
+            Self::Memory(_) => true,
+            Self::File(_) | Self::Trampoline => false,
+        }
+    }
+
+    fn number(&self) -> u64 {
+        match self {
+            Self::File(_) | Self::Shared(_) => self.inode(),
+            // The pages know whose they are since they were made.
+            Self::Memory(_) | Self::Trampoline => 0,
+        }
     }
 }
 
@@ -113,11 +165,6 @@ struct Pages {
 }
 
 impl SharedMemory {
-    /// What tells it from all other memory that is mapped anywhere.
-    pub(super) fn identity(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
-    }
-
     /// Heap that a page takes at most in the table of pages.
     const WORST_CASE: usize = 4 << 10;
 

@@ -29,6 +29,8 @@ use spin::Once;
 
 /// A file, directory or symbolic link of the mounted file system.
 pub(crate) type Node = fs::Node<crate::pmem::PmemMedium>;
+/// The same, without keeping it.
+pub(crate) type WeakNode = fs::WeakNode<crate::pmem::PmemMedium>;
 /// Proof that a program's file is not open for writing, and will not be while this lives.
 pub(crate) type DenyWrite = fs::DenyWrite<crate::pmem::PmemMedium>;
 /// Held by an open file that may write; a file so held is not executed.

@@ -1,6 +1,6 @@
 //! Page faults: a touched address gets its page, or the program its signal.
 
-use units::{ByteLen, PAGE_SIZE, Pfn, PhysAddr, VirtAddr, VirtRange};
+use units::{ByteLen, PAGE_SIZE, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
 
 use super::protect::{rights, rights_of};
 use super::{AddressSpace, MMAP_MIN_ADDR};
@@ -253,7 +253,7 @@ fn shared<F: Frames, B: Backing>(
     match (backing.page(index), access) {
         (PageOf::Beyond, _) => Err(FaultError::Beyond),
         (PageOf::Poisoned, _) => Err(FaultError::Poisoned),
-        (PageOf::Frame(frame), Access::Write) if backing.writable(index) => {
+        (PageOf::Frame(frame), Access::Write) if backing.may_store(index, PageCount::new(1)) => {
             Ok(Found { frame, owner: Owner::Other, rights: Attributes::shared(vma.prot) })
         }
         (PageOf::Frame(frame), Access::Read | Access::Exec) => Ok(Found::new(frame, Owner::Other, vma.prot)),
@@ -293,6 +293,9 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
             tables.protect(leaf_range(&leaf)?, |_, _| Some(whole))?;
             return Ok(Owner::Tree);
         }
+    }
+    if super::huge::store_to_block(tables, vma, &leaf)? {
+        return Ok(Owner::Other);
     }
     let frames = tables.frames();
     let old = leaf.translate(page).pfn();

@@ -50,6 +50,7 @@ impl<F: Frames + Clone, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     pub fn follow_page(&mut self, va: VirtAddr, flags: Follow) -> Result<Option<Followed<F>>, NoPage> {
         let Some(vma) = self.find_vma(va).filter(|vma| vma.start() <= va) else { return Ok(None) };
         let (locked, anonymous) = (vma.flags().contains(VmaFlags::LOCKED), vma.backing().is_none());
+        let (number, index) = (vma.backing().map_or(0, Backing::number), vma.index(va));
         if flags.contains(Follow::SPLIT) && self.tables.split_to_page(va).is_err() {
             return Ok(None);
         }
@@ -66,6 +67,9 @@ impl<F: Frames + Clone, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             return Err(NoPage);
         }
         let page = frames.page(frame).ok_or(NoPage)?;
+        if leaf.desc.owner() == Owner::Other {
+            page.show_in(number, index);
+        }
         mark(page, flags, locked);
         let page = if flags.contains(Follow::GET) { PageRef::get(frames.clone(), frame) } else { None };
         Ok(Some(Followed { frame, level: leaf.level, page }))
@@ -90,7 +94,10 @@ fn mark(page: &Page, flags: Follow, locked: bool) {
 /// memory has no descriptors.
 pub fn find_get_page<F: Frames, B: Backing>(frames: F, file: &B, index: u64) -> Option<PageRef<F>> {
     match file.page(index) {
-        crate::seams::PageOf::Frame(frame) => PageRef::get(frames, frame),
+        crate::seams::PageOf::Frame(frame) => {
+            frames.page(frame)?.show_in(file.number(), index);
+            PageRef::get(frames, frame)
+        }
         _ => None,
     }
 }

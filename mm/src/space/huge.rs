@@ -5,9 +5,9 @@ use units::{ByteLen, HUGE_SIZE, PhysAddr, VirtAddr, VirtRange};
 use super::Access;
 use super::fault::Faulting;
 use super::protect::rights;
-use crate::desc::{Level, Owner, Prot};
-use crate::seams::{Backing, Frames, Mmu, PageOf};
-use crate::table::Tables;
+use crate::desc::{Attributes, Level, Owner, Prot};
+use crate::seams::{Backing, Frames, Mmu, OutOfMemory, PageOf};
+use crate::table::{Leaf, Tables};
 use crate::vma::{Kind, Vma, VmaFlags};
 
 /// Maps a block where one fits and nothing is yet. `None`: none does, or no memory is left for one, and the page at `page` is
@@ -24,7 +24,14 @@ pub(super) fn touch_block<F: Frames, U: Mmu, B: Backing>(
     }
     match (&at.vma.kind, access) {
         (Kind::Anonymous, Access::Write) => anonymous(tables, at, range),
-        (Kind::File(file) | Kind::Shared(file), Access::Read) => of_file(tables, at.vma, file, range),
+        (Kind::File(file) | Kind::Shared(file), Access::Read) => {
+            of_file(tables, at.vma, file, range, rights(at.vma.prot, Owner::Other))
+        }
+        (Kind::Shared(file), Access::Write) => {
+            let first = block_behind(at.vma, file, range)?;
+            let may = file.may_store(at.vma.index(range.start()), Level::Pmd.pages());
+            may.then(|| map_block(tables, range, first, Attributes::shared(at.vma.prot)))?
+        }
         _ => None,
     }
 }
@@ -54,20 +61,52 @@ fn anonymous<F: Frames, U: Mmu, B: Backing>(
     Some(Owner::Tree)
 }
 
-/// Read-only: the first store splits it, and asks the file about one page.
+/// Read-only: the first store splits it and asks the file about one page, unless the file allows stores to all of it.
 fn of_file<F: Frames, U: Mmu, B: Backing>(
     tables: &mut Tables<F, U>,
     vma: &Vma<B>,
     file: &B,
     range: VirtRange,
+    rights: Attributes,
 ) -> Option<Owner> {
+    let first = block_behind(vma, file, range)?;
+    map_block(tables, range, first, rights)
+}
+
+/// Where the file lies behind all of `range`, if it does so in one block.
+fn block_behind<B: Backing>(vma: &Vma<B>, file: &B, range: VirtRange) -> Option<PhysAddr> {
     let run = file.run(vma.index(range.start()), Level::Pmd.pages());
     let PageOf::Frame(frame) = run.page else { return None };
-    let at: PhysAddr = frame.base();
-    if run.count < Level::Pmd.pages() || !at.is_aligned(HUGE_SIZE) {
-        return None;
-    }
-    let rights = rights(vma.prot, Owner::Other);
+    (run.count >= Level::Pmd.pages()).then_some(frame.base()).filter(|at| at.is_aligned(HUGE_SIZE))
+}
+
+fn map_block<F: Frames, U: Mmu>(
+    tables: &mut Tables<F, U>,
+    range: VirtRange,
+    at: PhysAddr,
+    rights: Attributes,
+) -> Option<Owner> {
     tables.map(range, at, rights, Owner::Other, Level::Pmd).ok()?;
     Some(Owner::Other)
+}
+
+/// The first store to a block that a shared mapping shows read-only (`dax_insert_pfn_mkwrite`): all of it may be stored to from
+/// now on, if the file allows that. Else, and where it is no such block, `false`.
+pub(super) fn store_to_block<F: Frames, U: Mmu, B: Backing>(
+    tables: &mut Tables<F, U>,
+    vma: &Vma<B>,
+    leaf: &Leaf,
+) -> Result<bool, OutOfMemory> {
+    let Kind::Shared(file) = &vma.kind else { return Ok(false) };
+    let Some(range) = VirtRange::with_len(leaf.va, ByteLen::new(HUGE_SIZE)) else { return Ok(false) };
+    if leaf.level != Level::Pmd || !vma.range().covers(range) {
+        return Ok(false);
+    }
+    // The file may have replaced a block of it meanwhile; then what is there is about to be taken away.
+    let same = block_behind(vma, file, range) == Some(leaf.desc.address());
+    if !same || !file.may_store(vma.index(leaf.va), Level::Pmd.pages()) {
+        return Ok(false);
+    }
+    tables.protect(range, |_, _| Some(Attributes::shared(vma.prot)))?;
+    Ok(true)
 }

@@ -1,7 +1,7 @@
 //! The reverse maps of one space: where it shows a page of a program's own (`rmap_walk_anon`), and taking pages of a file
 //! away or exchanging them under it (`unmap_mapping_range`, `pfn_mkclean_range`).
 
-use units::{PAGE_SHIFT, PAGE_SIZE, Pfn, VirtAddr, VirtRange};
+use units::{HUGE_SIZE, PAGE_SHIFT, PAGE_SIZE, Pfn, VirtAddr, VirtRange};
 
 use super::AddressSpace;
 use super::protect::rights_of;
@@ -21,6 +21,9 @@ pub enum Revoke {
     Everything,
     /// The right to store: the next store asks the file again.
     Stores,
+    /// That they were stored to: the pages are clean, and their descriptors know which were not (`pfn_mkclean_range`). Blocks of
+    /// which that is a part become clean as a whole. In shared mappings.
+    Dirt,
     /// Nothing but the place: each page that is mapped shows the frame that the file has for it now.
     OldFrames,
 }
@@ -52,31 +55,58 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         });
     }
 
-    /// Takes `what` away from the pages of `file` that lie at `first..first + count` in it, in the VMA that `mapper` says, if
-    /// it still is there and shows them. They are out of every TLB when this returns.
+    /// Takes `what` away from the pages of a file that lie at `first..first + count` in it, in the VMA that `mapper` says, if
+    /// it still is there and shows them; `is_file` knows the file. They are out of every TLB when this returns.
     ///
     /// # Errors
-    /// [`OutOfMemory`] to split a block, or for the tables of an exchange; what lies before has changed.
+    /// [`OutOfMemory`] to split a block, or for the tables of an exchange; what lies before has changed. Never where pages, or
+    /// stores to them, are taken away from a shared mapping: it loses all of a block that cannot be split.
     pub fn revoke(
         &mut self,
         mapper: Mapper,
-        file: &B,
+        is_file: impl Fn(&B) -> bool,
         first: u64,
         count: u64,
         what: Revoke,
     ) -> Result<(), OutOfMemory> {
         let Some(at) = self.vmas.find(mapper.start.get()) else { return Ok(()) };
         let vma = self.vmas.vma(at);
-        let same = vma.start() == mapper.start && vma.backing().is_some_and(|backing| backing.same(file));
+        let same = vma.start() == mapper.start && vma.backing().is_some_and(is_file);
         if mapper.space != self.id || !same || vma.kind.is_peek() || !vma.touched {
             return Ok(());
         }
-        let Some(range) = shown(vma, first, count) else { return Ok(()) };
+        let Some(mut range) = shown(vma, first, count) else { return Ok(()) };
+        let whole = if vma.kind.is_shared() { in_blocks(vma, range) } else { range };
+        if matches!(what, Revoke::Pages | Revoke::Stores) && self.tables.split_edges(range).is_err() {
+            range = whole;
+        }
         match what {
             Revoke::Everything => self.tables.zap(range)?,
             Revoke::Pages => self.zap_file_pages(range)?,
             Revoke::Stores => self.protect_from_stores(at, range)?,
+            // No block reaches out of these, so nothing is split.
+            Revoke::Dirt => self.clean(whole, |_, _, _| {})?,
             Revoke::OldFrames => self.exchange_frames(at, range)?,
+        }
+        Ok(())
+    }
+
+    /// [`revoke`](Self::revoke) for every VMA that shows the file: where there are more than the file cares to name.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn revoke_everywhere(
+        &mut self,
+        is_file: impl Fn(&B) -> bool,
+        first: u64,
+        count: u64,
+        what: Revoke,
+    ) -> Result<(), OutOfMemory> {
+        let mut next = self.vmas.first();
+        while let Some(at) = next {
+            next = self.vmas.next(at);
+            let mapper = self.mapper(self.vmas.vma(at));
+            self.revoke(mapper, &is_file, first, count, what)?;
         }
         Ok(())
     }
@@ -145,6 +175,13 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         Ok(())
     }
+}
+
+/// `range` of `vma`, and the blocks of 2 MiB in it that it cuts: no larger one is ever shared.
+fn in_blocks<B>(vma: &Vma<B>, range: VirtRange) -> VirtRange {
+    let start = range.start().align_down(HUGE_SIZE).max(vma.start());
+    let end = range.end().align_up(HUGE_SIZE).map_or(vma.end(), |end| end.min(vma.end()));
+    VirtRange::new(start, end).unwrap_or(range)
 }
 
 /// The addresses at which `vma` shows pages `first..first + count` of its file.

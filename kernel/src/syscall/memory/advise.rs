@@ -8,6 +8,7 @@ use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
 
 use super::space;
 use crate::layout::{USER_END, untagged};
+use crate::space::{Shown, sync_stores};
 use crate::syscall::Args;
 use crate::task::current;
 use crate::uaccess::{UserPtr, copy_to_user};
@@ -146,7 +147,7 @@ pub(crate) fn sys_mincore(a: &Args) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// `msync(address, len, flags)`. Nothing that can be mapped today is written back later, so what is left are the refusals.
+/// `msync(address, len, flags)`: with `MS_SYNC`, what was stored to shared files there is durable.
 pub(crate) fn sys_msync(a: &Args) -> Result<u64, Errno> {
     let [start, len, flags, ..] = a.a;
     let flags = SyncFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
@@ -171,6 +172,12 @@ pub(crate) fn sys_msync(a: &Args) -> Result<u64, Errno> {
             break;
         }
         at = part.range.end();
+        if flags.contains(SyncFlags::SYNC)
+            && let Some((Shown::Shared(file), first)) = &part.file
+        {
+            let pages = part.range.len().get() >> PAGE_SHIFT;
+            sync_stores(file.node(), (*first, first.saturating_add(pages))).map_err(crate::vfs::error::errno)?;
+        }
     }
     if holes { Err(Errno::ENOMEM) } else { Ok(0) }
 }

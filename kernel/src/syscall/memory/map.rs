@@ -1,13 +1,15 @@
 //! `mmap` and `remap_file_pages`.
 
+use alloc::sync::Arc;
+
 use abi::Errno;
 use abi::mem::{MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MapFlags, Prot};
 use mm::VmaFlags;
 use mm::space::{MapError, NonlinearError, Place, Request, What};
-use units::{ByteLen, FileOff, PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
+use units::{ByteLen, FileOff, HUGE_SIZE, PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::{protection, space, with_implied};
-use crate::space::{FilePin, Mappings, Promise, SharedMemory, Shown, pages_of, page_range};
+use crate::space::{FilePin, Mappings, Promise, SharedFile, SharedMemory, Shown, Space, page_range, pages_of};
 use crate::syscall::Args;
 use crate::task::current;
 use crate::vfs::special::Special;
@@ -40,8 +42,7 @@ fn map_errno(error: MapError) -> Errno {
     }
 }
 
-/// `mmap(address, len, prot, flags, fd, offset)`: memory, or a file as it is now (`MAP_PRIVATE`). A mapping that follows
-/// a file (`MAP_SHARED`) is refused with `ENODEV`, as by a Linux file system that cannot do it.
+/// `mmap(address, len, prot, flags, fd, offset)`: memory, a file as it is now (`MAP_PRIVATE`), or the file itself (`MAP_SHARED`).
 pub(crate) fn sys_mmap(a: &Args) -> Result<u64, Errno> {
     let [address, len, prot, flags, fd, offset] = a.a;
     if !offset.is_multiple_of(PAGE_SIZE) {
@@ -55,13 +56,19 @@ pub(crate) fn sys_mmap(a: &Args) -> Result<u64, Errno> {
     let space = space()?;
     let prot = with_implied(Prot::from_bits_truncate(prot));
     let place = place(address, flags);
-    let what = match what(file.as_deref(), len, offset, prot, flags) {
+    let what = match what(file.as_ref(), len, offset, prot, flags) {
         Ok(what) => what,
         // Linux looks for room before it looks at the file.
         Err(error) => return Err(refused_before(&space.lock(), place, len, offset).unwrap_or(error)),
     };
-    let request = Request { place, len, prot: protection(prot), flags: vma_flags(flags), what };
+    let mut asked = vma_flags(flags);
+    if let What::Shared { backing: Shown::Shared(_), .. } = &what {
+        current().space().map_or(Ok(()), Space::begin_sharing)?;
+        asked |= shared_flags(file.as_deref(), flags);
+    }
     let mut mappings = space.lock();
+    let place = in_step(&mappings, place, len, &what);
+    let request = Request { place, len, prot: protection(prot), flags: asked, what };
     let mapped = mappings.map(request).map_err(map_errno)?;
     // Also where `mlockall` has said so of all that comes.
     let locked = mappings.locked_vm().get() > 0
@@ -91,6 +98,19 @@ fn place(address: u64, flags: MapFlags) -> Place {
     }
 }
 
+/// For a file that may lie in blocks of 2 MiB, an address that agrees with its offset (`thp_get_unmapped_area`), if there is room.
+fn in_step(mappings: &Mappings, place: Place, len: u64, what: &What<Shown>) -> Place {
+    match what {
+        What::File { pgoff, .. } | What::Shared { backing: Shown::Shared(_), pgoff }
+            if place == Place::ANYWHERE && len >= HUGE_SIZE =>
+        {
+            let stepped = Place::Anywhere { align: HUGE_SIZE, offset: (pgoff << PAGE_SHIFT) & (HUGE_SIZE - 1) };
+            if mappings.get_unmapped_area(stepped, len).is_ok() { stepped } else { place }
+        }
+        _ => place,
+    }
+}
+
 fn vma_flags(flags: MapFlags) -> VmaFlags {
     let pairs = [
         (MapFlags::GROWSDOWN, VmaFlags::GROWS_DOWN),
@@ -104,16 +124,29 @@ fn vma_flags(flags: MapFlags) -> VmaFlags {
     asked.map(|(_, given)| given).fold(VmaFlags::empty(), VmaFlags::union)
 }
 
+/// What the VMA of a shared file is besides: never written where the file was opened for reading alone (`VM_MAYWRITE`), and
+/// synchronous where that was asked for in the way that cannot be overheard.
+fn shared_flags(file: Option<&File>, flags: MapFlags) -> VmaFlags {
+    let mut answer = VmaFlags::empty();
+    answer.set(VmaFlags::NEVER_WRITE, file.is_some_and(|file| !file.writable()));
+    let validated = (flags & MapFlags::TYPE).bits() == MAP_SHARED_VALIDATE;
+    answer.set(VmaFlags::SYNC, validated && flags.contains(MapFlags::SYNC));
+    answer
+}
+
 /// What the mapping is to show; the refusals that come after the search for room, in Linux's order.
-fn what(file: Option<&File>, len: u64, offset: u64, prot: Prot, flags: MapFlags) -> Result<What<Shown>, Errno> {
+fn what(file: Option<&Arc<File>>, len: u64, offset: u64, prot: Prot, flags: MapFlags) -> Result<What<Shown>, Errno> {
     let kind = (flags & MapFlags::TYPE).bits();
     let Some(file) = file else { return anonymous(kind, len, flags) };
     // `file_mmap_ok`.
     if file.regular().is_some() && offset > fs::MAX_FILE_SIZE - len.min(fs::MAX_FILE_SIZE) {
         return Err(Errno::EOVERFLOW);
     }
-    if matches!(kind, MAP_SHARED | MAP_SHARED_VALIDATE) {
-        if kind == MAP_SHARED_VALIDATE && !LEGACY.contains(flags) {
+    let is_shared = matches!(kind, MAP_SHARED | MAP_SHARED_VALIDATE);
+    if is_shared {
+        // Every file on the medium can do what `MAP_SYNC` promises, and nothing else can.
+        let known = if file.regular().is_some() { LEGACY.union(MapFlags::SYNC) } else { LEGACY };
+        if kind == MAP_SHARED_VALIDATE && !known.contains(flags) {
             return Err(Errno::EOPNOTSUPP);
         }
         if prot.contains(Prot::WRITE) && !file.writable() {
@@ -128,13 +161,16 @@ fn what(file: Option<&File>, len: u64, offset: u64, prot: Prot, flags: MapFlags)
     if matches!(file.vnode(), Vnode::Kernel(Special::Zero)) {
         return anonymous(if kind == MAP_PRIVATE { MAP_PRIVATE } else { MAP_SHARED }, len, flags);
     }
-    let node = file.regular().filter(|_| kind == MAP_PRIVATE).ok_or(Errno::ENODEV)?;
+    let node = file.regular().ok_or(Errno::ENODEV)?;
     if flags.contains(MapFlags::GROWSDOWN) {
         return Err(Errno::EINVAL);
     }
     let range = page_range(FileOff::new(offset), len).ok_or(Errno::EOVERFLOW)?;
+    if is_shared {
+        return Ok(What::Shared { backing: SharedFile::new(file.clone(), node).into(), pgoff: offset >> PAGE_SHIFT });
+    }
     let pin = node.pin(range).map_err(crate::vfs::error::errno)?;
-    Ok(What::File { backing: FilePin::new(pin, node.ino()).into(), pgoff: offset >> PAGE_SHIFT })
+    Ok(What::File { backing: FilePin::new(pin, node.ino())?.into(), pgoff: offset >> PAGE_SHIFT })
 }
 
 fn anonymous(kind: u64, len: u64, flags: MapFlags) -> Result<What<Shown>, Errno> {

@@ -205,7 +205,7 @@ fn a_file_takes_back_what_it_showed() {
     let mappers: Vec<Mapper> = backing.promise.links.borrow().iter().copied().collect();
     let revoke = |parent: &mut Space<'_>, what| {
         for mapper in &mappers {
-            parent.revoke(*mapper, &backing, 3, 2, what).unwrap();
+            parent.revoke(*mapper, |file| file.same(&backing), 3, 2, what).unwrap();
         }
         parent.validate();
         machine.settled();
@@ -221,7 +221,7 @@ fn a_file_takes_back_what_it_showed() {
     revoke(&mut parent, Revoke::Everything);
     assert_eq!(there(&parent), [None; 4]);
     let stale = Mapper { start: page(99), ..mappers[0] };
-    parent.revoke(stale, &backing, 0, 20, Revoke::Everything).unwrap();
+    parent.revoke(stale, |file| file.same(&backing), 0, 20, Revoke::Everything).unwrap();
     end(&machine, parent);
 }
 
@@ -236,7 +236,7 @@ fn a_block_that_moves_in_its_file_moves_in_every_mapping() {
     }
     backing.promise.moved.borrow_mut().insert(1, 500);
     let mapper = *backing.promise.links.borrow().first().unwrap();
-    space.revoke(mapper, &backing, 0, 8, Revoke::OldFrames).unwrap();
+    space.revoke(mapper, |file| file.same(&backing), 0, 8, Revoke::OldFrames).unwrap();
     machine.settled();
     assert_eq!([0, 1, 2].map(|n| frame(&space, page(n)).get()), [PMEM, PMEM + 500, PMEM + 2]);
     end(&machine, space);

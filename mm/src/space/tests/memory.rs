@@ -231,3 +231,59 @@ fn counts_say_what_the_pages_are() {
     drop(child);
     end(&machine, space);
 }
+
+#[test]
+fn a_shared_file_that_lies_in_blocks_is_stored_to_in_blocks_where_it_allows_that() {
+    for loaded_first in [false, true] {
+        let machine = Machine::new(64);
+        let mut space = space(&machine);
+        let backing = TestFile::new(512 * 3, 1024, 0);
+        map(&mut space, shared(0, 1024, &backing)).unwrap();
+        (512..1024).for_each(|index| backing.prepare(index));
+        if loaded_first {
+            read(&machine, &mut space, page(700)).unwrap();
+            assert!(!space.leaf(page(700)).unwrap().desc.attributes().writable());
+        }
+        write(&machine, &mut space, page(600), 8).unwrap();
+        let leaf = space.leaf(page(600)).unwrap();
+        assert_eq!((leaf.level, leaf.desc.attributes().is_dirty()), (Level::Pmd, true));
+        assert_eq!(space.counts(VirtRange::new(AT, page(1024)).unwrap()).huge, 512);
+        // Of this one a page is not to be stored to.
+        (0..511).for_each(|index| backing.prepare(index));
+        if loaded_first {
+            read(&machine, &mut space, page(3)).unwrap();
+        }
+        write(&machine, &mut space, page(5), 9).unwrap();
+        assert_eq!(level(&space, page(5)), Some(Level::Pte));
+        assert_eq!(write(&machine, &mut space, page(511), 1), Err(FaultError::Unprepared));
+        machine.settled();
+        end(&machine, space);
+    }
+}
+
+#[test]
+fn a_block_that_cannot_be_split_is_taken_away_as_a_whole() {
+    for what in [Revoke::Pages, Revoke::Stores, Revoke::Dirt] {
+        let machine = Machine::new(64);
+        let mut space = space(&machine);
+        let backing = TestFile::new(512 * 3, 1024, 0);
+        (0..1024).for_each(|index| backing.prepare(index));
+        map(&mut space, shared(0, 1024, &backing)).unwrap();
+        write(&machine, &mut space, page(600), 8).unwrap();
+        let mapper = *backing.promise.links.borrow().first().unwrap();
+        machine.allowance.set(Some(0));
+        space.revoke(mapper, |file| file.same(&backing), 700, 1, what).unwrap();
+        machine.settled();
+        machine.allowance.set(None);
+        let left = space.leaf(page(600)).map(|leaf| leaf.desc.attributes());
+        match what {
+            Revoke::Pages => assert_eq!(left, None),
+            Revoke::Dirt => assert!(left.is_some_and(|left| left.may_store() && !left.is_dirty())),
+            _ => assert!(left.is_some_and(|left| !left.may_store())),
+        }
+        write(&machine, &mut space, page(700), 9).unwrap();
+        space.revoke_everywhere(|file| file.same(&backing), 0, 1024, Revoke::Pages).unwrap();
+        assert_eq!(space.leaf(page(700)), None);
+        end(&machine, space);
+    }
+}
