@@ -4,7 +4,7 @@
 //! rebuilt on the simulated medium, and judged by the crate that judges the file system alone (`fs/explore/`).
 //! `VITRINE_CRASH=full` looks at more states than `make test` has time for.
 
-use std::fs::read;
+use std::fs::{read, write};
 
 use fs::{Fs, Mount};
 use fs_explore::{Cut, Effort, Numbers, Tree, Violation, judge};
@@ -120,7 +120,8 @@ fn effort() -> Effort {
 #[test]
 fn every_call_of_the_kernel_is_before_or_after() {
     let image = medium();
-    let run = Run::of(Machine::with(&image), &image, "");
+    // Every CPU's barriers are its own.
+    let run = Run::of(Machine::with(&image).word("--smp", "2"), &image, "");
     let mut numbers = Numbers::default();
     let (mut calls, mut most_fences, mut violations) = (0, 0, Vec::new());
     for call in run.calls() {
@@ -134,6 +135,33 @@ fn every_call_of_the_kernel_is_before_or_after() {
     println!("the kernel: {calls} calls, {} fences in them, {numbers}", numbers.moments - calls);
     assert!(violations.is_empty(), "{} of {calls}:\n{}", violations.len(), violations.join("\n"));
     assert!(most_fences >= 3, "at most {most_fences} fences in a call: no checkpoint among them");
+}
+
+/// Media with a record good in one copy, which the kernel mends when it mounts them; cut at every fence while it does.
+#[test]
+fn a_mount_of_the_kernel_that_is_cut_is_mended_by_the_next() {
+    let image = medium();
+    let run = Run::of(Machine::with(&image), &image, "");
+    let torn = run.calls().flat_map(|call| {
+        let mut states = Vec::new();
+        call.parts[0].play(&call.medium.fork(), Omission::Nothing, |medium| states.extend(medium.crash_states(8, 0)));
+        let mut torn = states.into_iter().map(|state| (Fs::check(&state), state));
+        torn.find(|(report, _)| !report.is_clean() && !report.has_errors())
+    });
+    let step = if Effort::is_full() { 2 } else { 32 };
+    let mut numbers = Numbers::default();
+    for (report, state) in torn.step_by(step) {
+        write(image.path(), state.bytes()).expect("the image can be written");
+        let machine = Machine::with(&image).append("record init=/bin/cuts nothing");
+        let (recording, _) = Recording::of(machine, &image);
+        let boot = recording.parts().next().expect("a run has a beginning");
+        let found = explore(boot, &state, Omission::Nothing, effort());
+        let boots = found.unwrap_or_else(|violation| panic!("{:?}: {violation}", report.findings));
+        assert!(boots.moments > 1, "{:?}: nothing was mended", report.findings);
+        numbers.add(boots);
+    }
+    println!("mounts of the kernel: {numbers}");
+    assert!(numbers.moments > 3, "only {numbers}");
 }
 
 /// A kernel that forgets one step of one call, by `/proc/vitrine/forget`.

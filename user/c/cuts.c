@@ -1,7 +1,8 @@
 /*
  * cuts: changes files call by call, each between two marks, for who pulls the plug.
  *
- *   cuts [acks] [forget STEP N CALL]    in a working directory with nothing in it
+ *   cuts [acks] [forget STEP N CALL]    in /data with nothing in it
+ *   cuts nothing                        leaves everything as it is
  *
  * The marks are hints that do nothing: `hint #0x60` before a call, `hint #0x61` behind it. tests/recorder/ writes them
  * down between the stores to persistent memory, and tests/tests/cuts.rs looks at what a power cut in between would leave.
@@ -220,6 +221,8 @@ static void on_and_on(void)
 __attribute__((used)) static void run(long argc, char **argv)
 {
     for (long i = 1; i < argc; i++) {
+        if (same(argv[i], "nothing"))
+            leave(0);
         if (same(argv[i], "acks"))
             acks = 1;
         else if (same(argv[i], "forget") && i + 3 < argc) {
