@@ -252,29 +252,36 @@ pub(crate) struct TargetItem {
     pub(crate) ino: U64,
 }
 
-macro_rules! layout {
-    ($type:ident, $size:literal, $($field:ident @ $offset:literal),*) => {
-        const _: () = {
+/// A structure as it lies on the medium: its name, its bytes, and where each field begins.
+#[cfg(test)]
+pub(crate) type Layout = (&'static str, usize, &'static [(&'static str, usize)]);
+
+macro_rules! layouts {
+    ($($type:ident, $size:literal, $($field:ident @ $offset:literal),*;)*) => {
+        $(const _: () = {
             assert!(size_of::<$type>() == $size);
             $(assert!(offset_of!($type, $field) == $offset);)*
-        };
+        };)*
+
+        /// What `docs/FORMAT.md` is held against.
+        #[cfg(test)]
+        pub(crate) const LAYOUTS: &[Layout] =
+            &[$((stringify!($type), $size, &[$((stringify!($field), $offset)),*])),*];
     };
 }
 
-layout!(Superblock, 512, magic @ 0, version @ 8, incompat @ 12, crc @ 16, block_size @ 20, uuid @ 24, blocks @ 40,
-    serial @ 48, salt @ 56, generation @ 64, first_segment @ 72, first_seq @ 88, created_secs @ 96,
-    created_nanos @ 104, segment_blocks @ 108, next_ino @ 112, generations @ 120, reserved @ 128);
-layout!(BadListHeader, 32, magic @ 0, crc @ 4, serial @ 8, count @ 16, reserved @ 20);
-layout!(SegmentHeader, 64, magic @ 0, crc @ 4, generation @ 8, index @ 16, first_seq @ 24, next @ 32, reserved @ 48);
-layout!(RecordHeader, 32, magic @ 0, crc @ 4, length @ 8, items @ 12, generation @ 16, seq @ 24);
-layout!(ItemHeader, 8, kind @ 0, text @ 2, length @ 4);
-layout!(InodeItem, 80, header @ 0, ino @ 8, size @ 16, mode @ 24, nlink @ 28, uid @ 32, gid @ 36, atime_secs @ 40,
-    mtime_secs @ 48, ctime_secs @ 56, atime_nanos @ 64, mtime_nanos @ 68, ctime_nanos @ 72, flags @ 76);
-layout!(ExtentsItem, 24, header @ 0, ino @ 8, first @ 16);
-layout!(ExtentListItem, 48, header @ 0, ino @ 8, first @ 16, list @ 24, runs @ 40);
-layout!(RunItem, 16, start @ 0, blocks @ 8, state @ 12);
-layout!(ExtentBlockHeader, 64, magic @ 0, crc @ 4, generation @ 8, ino @ 16, index @ 24, count @ 28, next @ 32,
-    reserved @ 48);
-layout!(EntryItem, 24, header @ 0, dir @ 8, ino @ 16);
-layout!(TargetItem, 16, header @ 0, ino @ 8);
+layouts! {
+    Superblock, 512, magic @ 0, version @ 8, incompat @ 12, crc @ 16, block_size @ 20, uuid @ 24, blocks @ 40, serial @ 48, salt @ 56, generation @ 64, first_segment @ 72, first_seq @ 88, created_secs @ 96, created_nanos @ 104, segment_blocks @ 108, next_ino @ 112, generations @ 120, reserved @ 128;
+    BadListHeader, 32, magic @ 0, crc @ 4, serial @ 8, count @ 16, reserved @ 20;
+    SegmentHeader, 64, magic @ 0, crc @ 4, generation @ 8, index @ 16, first_seq @ 24, next @ 32, reserved @ 48;
+    RecordHeader, 32, magic @ 0, crc @ 4, length @ 8, items @ 12, generation @ 16, seq @ 24;
+    ItemHeader, 8, kind @ 0, text @ 2, length @ 4;
+    InodeItem, 80, header @ 0, ino @ 8, size @ 16, mode @ 24, nlink @ 28, uid @ 32, gid @ 36, atime_secs @ 40, mtime_secs @ 48, ctime_secs @ 56, atime_nanos @ 64, mtime_nanos @ 68, ctime_nanos @ 72, flags @ 76;
+    ExtentsItem, 24, header @ 0, ino @ 8, first @ 16;
+    ExtentListItem, 48, header @ 0, ino @ 8, first @ 16, list @ 24, runs @ 40;
+    RunItem, 16, start @ 0, blocks @ 8, state @ 12;
+    ExtentBlockHeader, 64, magic @ 0, crc @ 4, generation @ 8, ino @ 16, index @ 24, count @ 28, next @ 32, reserved @ 48;
+    EntryItem, 24, header @ 0, dir @ 8, ino @ 16;
+    TargetItem, 16, header @ 0, ino @ 8;
+}
 const _: () = assert!(RUNS_PER_BLOCK == 252 && BAD_ENTRIES == 444);

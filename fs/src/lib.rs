@@ -22,6 +22,8 @@ mod crc;
 pub mod error;
 mod extents;
 mod format;
+#[cfg(test)]
+mod format_page;
 mod head_room;
 pub mod hurt;
 mod inode;

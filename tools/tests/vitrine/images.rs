@@ -142,3 +142,25 @@ fn info_tells_people_and_programs() {
     let text = dir.run(["info", "a.img"]).ok();
     assert!(text.contains("size         8 MiB (8388608)"), "{text}");
 }
+
+#[test]
+fn the_commands_of_the_format_page_make_the_image_it_shows() {
+    let page = include_str!("../../../docs/FORMAT.md");
+    let dir = Scratch::new("worked-example");
+    dir.write("note.txt", "a look, not a touch\n");
+    std::fs::set_permissions(dir.path("note.txt"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    for command in ["mkfs --size 2M small.img", "cp note.txt small.img:/note.txt"] {
+        assert!(page.contains(&format!("vitrine {command}`")), "{command}");
+        dir.run_at(Some("1700000000"), command.split(' ')).ok();
+    }
+    let image = dir.read("small.img");
+    let mut lines = 0;
+    for (at, rest) in page.lines().filter_map(|line| line.split_once(": ")).filter(|(at, _)| at.len() == 8) {
+        let Ok(at) = usize::from_str_radix(at, 16) else { continue };
+        let pairs: Vec<String> =
+            image[at..at + 16].chunks(2).map(|pair| format!("{:02x}{:02x}", pair[0], pair[1])).collect();
+        assert!(rest.starts_with(&pairs.join(" ")), "byte {at:#x}: {}", pairs.join(" "));
+        lines += 1;
+    }
+    assert!(lines >= 40, "{lines}");
+}
