@@ -197,7 +197,7 @@ ktest: checked test-image
 
 crash: build checked test-image target/recorder.so
 	@tools/setup.sh rust cc qemu
-	VITRINE_CRASH=full cargo test --release -p fs --test crash -- --nocapture
+	@tests/crash.sh
 	VITRINE_CRASH=full cargo test --release -p machine-tests --test cuts -- --nocapture
 
 soak: build checked test-image target/recorder.so
@@ -211,6 +211,7 @@ check:
 	@tools/setup.sh rust cc lint
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy -p fs --all-targets --features seeded-bugs -- -D warnings
 	cargo clippy -p machine-tests --all-targets -- -D warnings
 	cargo clippy -p user --target $(USER_TARGET) --profile user -- -D warnings
 	cargo clippy -p kernel --target $(KERNEL_TARGET) --profile kernel -- -D warnings

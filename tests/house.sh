@@ -24,6 +24,10 @@ ranks=$(sed -n '/^ranks! {/,/^}/s/^    \([A-Z][A-Za-z]*\),$/\1/p' sync/src/lib.r
 listed=$(sed -n 's/^| `\([A-Za-z]*\)` |.*/\1/p' docs/LOCKS.md)
 [[ $ranks == "$listed" ]] || complain "docs/LOCKS.md and sync::Rank do not list the same: $(diff <(echo "$ranks") <(echo "$listed"))"
 
+# Seeded bugs are for the file system's own tests: nobody else turns the feature on, and its default does not.
+seeded=$(git grep -n 'seeded-bugs' -- '*.toml')
+[[ $seeded == fs/Cargo.toml:*:'seeded-bugs = []' ]] || complain "only fs/Cargo.toml may name the feature seeded-bugs, once: $seeded"
+
 # The tour leads to places that exist.
 while IFS= read -r path; do
     [[ -e $path ]] || complain "docs/TOUR.md leads to $path, which is not there"

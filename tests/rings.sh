@@ -55,7 +55,12 @@ for ring in "$@"; do
     echo
     echo "=== $ring tests"
     case $ring in
-    host) cargo_ring --workspace --exclude kernel --exclude boot --exclude machine-tests -- ;;
+    host)
+        cargo_ring --workspace --exclude kernel --exclude boot --exclude machine-tests --
+        # Built once more, with its switches: bugs put in on purpose.
+        [[ -n $filter && $filter != *seeded* ]] ||
+            filter=${filter:-seeded::} cargo_ring -p fs --features seeded-bugs --test crash --
+        ;;
     kernel)
         for cpu in ${CPU:-max,pauth-impdef=on cortex-a72 cortex-a76 neoverse-n1}; do
             # A machine of one CPU must do as well as one of several.

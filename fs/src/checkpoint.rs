@@ -27,6 +27,7 @@ use crate::log::{Copies, Tail};
 use crate::names::Names;
 use crate::payload::{Payload, runs_of};
 use crate::replay::Loaded;
+use crate::seeded::{Bug, seeded};
 use crate::space::{Purpose, Run};
 use crate::superblock;
 use crate::types::MAX_FILE_SIZE;
@@ -209,6 +210,9 @@ pub(crate) fn begin<M: Medium>(volume: &Volume<M>, commit: &mut Commit) {
     if upkeep.running.is_some() {
         return;
     }
+    if seeded(Bug::LogFreedEarly) {
+        volume.give_log(core::mem::take(&mut upkeep.blocks));
+    }
     let generation = upkeep.superblock.fresh_generation();
     let fits = generation < MAX_COUNT && fits(volume, commit.tail.bytes());
     let taken = if fits { take_two(volume) } else { Err(Error::NoSpace) };
@@ -216,7 +220,9 @@ pub(crate) fn begin<M: Medium>(volume: &Volume<M>, commit: &mut Commit) {
         upkeep.wait_until = commit.tail.bytes() + NEARLY_FULL / 2;
         return;
     };
-    upkeep.superblock.generations = (generation + 1).into();
+    if !seeded(Bug::GenerationUsedAgain) {
+        upkeep.superblock.generations = (generation + 1).into();
+    }
     let nothing = Batch::new().fence(volume.medium());
     superblock::publish(volume.medium(), &mut upkeep.superblock, &nothing);
     volume.count_upkeep(2);
@@ -268,7 +274,7 @@ pub(crate) fn advance<M: Medium>(volume: &Volume<M>, commit: &mut Commit) -> Pro
     let Some(running) = &mut commit.upkeep.running else { return Progress::Done };
     let mut payload = Payload::default();
     running.collect(volume, &mut payload);
-    if payload.items() == 0 {
+    if payload.items() == 0 || seeded(Bug::FlipTooEarly) {
         change_over(volume, commit);
         return Progress::Done;
     }
@@ -283,7 +289,7 @@ pub(crate) fn advance<M: Medium>(volume: &Volume<M>, commit: &mut Commit) -> Pro
 pub(crate) fn repeat<M: Medium>(volume: &Volume<M>, commit: &mut Commit, payload: &Payload) {
     let Some(running) = &mut commit.upkeep.running else { return };
     let mut repeated = running.repeated(payload);
-    if repeated.items() > 0 && running.put(volume, &mut repeated).is_err() {
+    if repeated.items() > 0 && !seeded(Bug::NotRepeated) && running.put(volume, &mut repeated).is_err() {
         abandon(volume, commit);
     }
 }
@@ -300,7 +306,7 @@ fn change_over<M: Medium>(volume: &Volume<M>, commit: &mut Commit) {
     let next_ino = commit.next_ino();
     let upkeep = &mut commit.upkeep;
     let Some(Checkpoint { tail, first, blocks, stores, .. }) = upkeep.running.take() else { return };
-    let log = stores.fence(volume.medium());
+    let log = if seeded(Bug::FlipBeforeLog) { Batch::new() } else { stores }.fence(volume.medium());
     let superblock = &mut upkeep.superblock;
     superblock.generation = tail.generation.into();
     superblock.first_segment = first.map(|copy| copy.get().into());

@@ -10,7 +10,7 @@
 //! [`badlist`] keeps the medium's bad blocks, [`hurt`] tells whose they are, and `recover` heals those that are nobody's.
 //! [`check`] says what is wrong with a medium, [`repair`] puts it right as [`mend`] decides.
 //! [`node`] is what callers do, one file a kind of call. Page tables, paths, permissions and errno are left to others.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "seeded-bugs")), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -40,6 +40,7 @@ pub mod pin;
 mod recover;
 pub mod repair;
 mod replay;
+pub mod seeded;
 mod space;
 mod superblock;
 mod torn;

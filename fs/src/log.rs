@@ -19,6 +19,7 @@ use crate::crc::Salt;
 use crate::error::Error;
 use crate::format::{RECORD_ALIGN, RECORD_MAX, RecordHeader, SEGMENT_BYTES, SEGMENT_MAGIC, SegmentHeader};
 use crate::payload::Payload;
+use crate::seeded::{Bug, seeded};
 use crate::space::{FreeSpace, Purpose};
 
 /// Where the first record of a segment lies.
@@ -123,10 +124,15 @@ impl Tail {
     pub(crate) fn prepare(&mut self, medium: &impl Medium, payload: &mut Payload, room: Room) -> [Store<Cleaned>; 2] {
         let header = room.turn.map(|next| {
             (self.segment, self.next, self.index, self.used) = (self.next, next, self.index + 1, 0);
-            self.header()
+            if seeded(Bug::TurnWithoutHeader) {
+                SegmentHeader { magic: 0.into(), ..self.header() }
+            } else {
+                self.header()
+            }
         });
         let bytes = payload.seal((self.generation, self.seq), header.as_ref(), self.salt);
-        let stores = self.segment.map(|copy| {
+        let copies = if seeded(Bug::OneCopyOfRecord) { [self.segment[0]; 2] } else { self.segment };
+        let stores = copies.map(|copy| {
             let at = PmOff::new(copy.base().get() + self.used as u64);
             order::store(medium, at, bytes).clean(medium)
         });

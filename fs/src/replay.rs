@@ -26,6 +26,7 @@ use crate::items::{self, Item, Meta};
 use crate::lists;
 use crate::log::{Copies, FIRST_RECORD, Tail};
 use crate::names::Names;
+use crate::seeded::{Bug, seeded};
 use crate::space::Run;
 use crate::superblock::{self, Found};
 use crate::types::{Kind, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET};
@@ -367,19 +368,25 @@ impl<M: Medium> Reader<'_, M> {
         let bytes = bytes.get(at..)?;
         let (header, _) = RecordHeader::ref_from_prefix(bytes).ok()?;
         let length = header.length.get() as usize;
-        if header.magic.get() != RECORD_MAGIC || header.generation.get() != self.generation {
+        if header.magic.get() != RECORD_MAGIC
+            || header.generation.get() != self.generation && !seeded(Bug::GenerationNotChecked)
+        {
             return None;
         }
         if length < size_of::<RecordHeader>() || !length.is_multiple_of(8) {
             return None;
         }
         let record = bytes.get(..length)?;
-        (self.salt.crc_of(record) == header.crc.get()).then_some((header.seq.get(), length))
+        (self.salt.crc_of(record) == header.crc.get() || seeded(Bug::CrcNotChecked))
+            .then_some((header.seq.get(), length))
     }
 
     fn record_at(&self, segment: &Segment, at: usize, seq: u64) -> Place {
         let good = |copy: usize| {
-            let length = self.good_record(&segment.bytes[copy], at).filter(|found| found.0 == seq)?.1;
+            let length = self
+                .good_record(&segment.bytes[copy], at)
+                .filter(|found| found.0 == seq || seeded(Bug::SeqNotChecked))?
+                .1;
             Some(&segment.bytes[copy][at..at + length])
         };
         // Of two good copies that differ the first counts, and the second is rewritten as a bad one is: so it need
@@ -388,7 +395,9 @@ impl<M: Medium> Reader<'_, M> {
             let same = segment.bytes[1].get(at..at + first.len()) == Some(first);
             return Place::Good([true, same], first.len());
         }
-        good(1).map_or(Place::Bad, |second| Place::Good([false, true], second.len()))
+        good(1)
+            .filter(|_| !seeded(Bug::SecondCopyIgnored))
+            .map_or(Place::Bad, |second| Place::Good([false, true], second.len()))
     }
 
     /// The numbers of good records above `seq` that lie behind `at`, twice where both copies are good.
@@ -495,9 +504,10 @@ impl<M: Medium> Reader<'_, M> {
                 if loaded.meta.kind != meta.kind {
                     return Err(Wrong::WrongContent);
                 }
-                loaded.meta = *meta;
+                let links = if seeded(Bug::ReplayAdds) { loaded.meta.nlink } else { 0 };
+                loaded.meta = Meta { nlink: meta.nlink.wrapping_add(links), ..*meta };
                 // Nothing is open after a cut: what has no name is gone, and its blocks are free.
-                if meta.nlink == 0 {
+                if meta.nlink == 0 && !seeded(Bug::UnlinkedKept) {
                     self.replayed.inodes.remove(ino);
                 }
                 Ok(())

@@ -12,6 +12,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::crc;
 use crate::error::{Damage, MountError, Wrong};
 use crate::format::{BLOCK, FEATURES, MAGIC, MAX_COUNT, MIN_BLOCKS, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION};
+use crate::seeded::{Bug, seeded};
 
 const SIZE: usize = size_of::<Superblock>();
 /// Generations left out where it is not known which were begun.
@@ -38,7 +39,9 @@ pub(crate) fn publish(medium: &impl Medium, superblock: &mut Superblock, _log: &
     superblock.crc = superblock.checksum().into();
     for block in [SUPERBLOCKS[1], SUPERBLOCKS[0]] {
         let copy = order::store(medium, block.base(), superblock.as_bytes()).clean(medium);
-        let _ = order::fence(medium, [copy]);
+        if !seeded(Bug::SuperblocksAtOnce) || block == SUPERBLOCKS[0] {
+            let _ = order::fence(medium, [copy]);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::head_room;
 use crate::inode::Freed;
 use crate::items::Meta;
 use crate::mapped::{Frozen, Tail};
+use crate::seeded::{Bug, seeded};
 use crate::space::{Purpose, Wish};
 use crate::types::{Fallocate, MAX_FILE_SIZE, Time};
 use crate::volume::Commit;
@@ -72,7 +73,8 @@ impl<M: Medium> Node<M> {
             let hole = (at, there.map_or(last, |there| there.file));
             if hole.0 < hole.1 {
                 let wish = Wish { blocks: hole.1 - at, file: at, near: old.near(at), purpose: Purpose::Grow };
-                fresh.add(wish, ExtentState::Unwritten)?;
+                let state = ExtentState::Unwritten;
+                fresh.add(wish, if seeded(Bug::AllocatedAsWritten) { ExtentState::Written } else { state })?;
                 holes.push(hole);
             }
             at = there.map_or(last, |there| there.end());

@@ -16,6 +16,7 @@ use crate::inode::{Body, Content, FileBody, Inode};
 use crate::items::Meta;
 use crate::names::{self, Names};
 use crate::payload::Payload;
+use crate::seeded::{Bug, seeded};
 use crate::space::Purpose;
 use crate::types::{Kind, Linkable, MAX_TARGET, NewNode, SetAttr, Time};
 use crate::volume::Commit;
@@ -75,12 +76,16 @@ impl<M: Medium> Node<M> {
         let meta = Meta { kind, mode, nlink, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };
 
         let mut payload = commit.payload();
-        payload.inode(ino, &meta);
+        if !seeded(Bug::EntryWithoutInode) {
+            payload.inode(ino, &meta);
+        }
         if let Some(target) = target {
             payload.target(ino, target);
         }
         payload.entry(self.inode.ino, name, Some(ino));
-        payload.inode(self.inode.ino, &above);
+        if !seeded(Bug::DirectoryTimesLost) {
+            payload.inode(self.inode.ino, &above);
+        }
         self.volume.record(&mut commit, payload, Purpose::Grow)?;
 
         let content = match (kind, target) {
@@ -259,7 +264,7 @@ impl<M: Medium> Node<M> {
         if before.nlink == 0 {
             target.record_first_name(&mut commit, payload, meta)?;
         } else {
-            payload.inode(target.inode.ino, &meta);
+            payload.inode(target.inode.ino, if seeded(Bug::WrongLinkCount) { &before } else { &meta });
             self.volume.record(&mut commit, payload, Purpose::Grow)?;
         }
 
@@ -277,7 +282,10 @@ impl<M: Medium> Node<M> {
             return Err(Error::NotFound);
         }
         head_room::need((mapping.count() as usize).saturating_mul(head_room::EXTENT))?;
-        let extents: Vec<Extent> = mapping.iter().copied().collect();
+        let mut extents: Vec<Extent> = mapping.iter().copied().collect();
+        if seeded(Bug::FirstNameWithoutMapping) {
+            extents.clear();
+        }
         let change = Mapping { range: (0, mapping.end()), meta, purpose: Purpose::Grow };
         // The data is durable since it was written.
         self.record_mapping(commit, payload, &extents, Batch::new(), &change)?;

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::inode::{Content, Inode};
 use crate::items::Meta;
 use crate::names;
+use crate::seeded::{Bug, seeded};
 use crate::space::Purpose;
 use crate::types::{Kind, Rename, Time};
 
@@ -56,7 +57,9 @@ impl<M: Medium> Node<M> {
         let Some(metas) = all.plan(how, now)? else { return Ok(()) };
         let mut payload = commit.payload();
         let back = if how == Rename::Exchange { all.there.as_ref().map(|inode| inode.ino) } else { None };
-        payload.entry(self.inode.ino, name, back);
+        if !seeded(Bug::LostRenameHalf) {
+            payload.entry(self.inode.ino, name, back.filter(|_| !seeded(Bug::LostExchangeHalf)));
+        }
         payload.entry(to_dir.inode.ino, to_name, Some(all.moved.ino));
         for (inode, meta) in &metas {
             payload.inode(inode.ino, meta);
@@ -124,7 +127,7 @@ impl<M: Medium> Move<'_, M> {
         let last = metas.len() - 1;
         if is_dir(&self.moved) {
             metas[0].1.nlink = metas[0].1.nlink.saturating_sub(1);
-            metas[last].1.nlink += 1;
+            metas[last].1.nlink += u32::from(!seeded(Bug::DirectoryNotCounted));
         }
         if let Some(there) = &self.there {
             self.plan_there(there, how, now, &mut metas)?;

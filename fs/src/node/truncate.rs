@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::extents::ExtentState;
 use crate::format::BLOCK;
 use crate::items::Meta;
+use crate::seeded::{Bug, seeded};
 use crate::space::{Purpose, Wish};
 use crate::types::{MAX_FILE_SIZE, Time};
 
@@ -44,10 +45,12 @@ impl<M: Medium> Node<M> {
             return self.remap(&mut commit, none, batch, mapping);
         }
         // The block that holds the new end is replaced by one that is zero behind it.
-        let fresh = Fresh::take(&self.volume, Wish { blocks: 1, file: edge, near: old.near(edge), purpose })?;
+        let near = if seeded(Bug::EarlyReuse) { self.freed_early(edge)? } else { old.near(edge) };
+        let fresh = Fresh::take(&self.volume, Wish { blocks: 1, file: edge, near, purpose })?;
         let mut batch = Batch::new();
         let _frozen = self.inode.freeze(&commit, (edge, u64::MAX));
-        fresh.unshare(self.ino(), (edge * BLOCK, (edge + 1) * BLOCK), (&old, size), &mut batch)?;
+        let kept = if seeded(Bug::TailNotZeroed) { before.size } else { size };
+        fresh.unshare(self.ino(), (edge * BLOCK, (edge + 1) * BLOCK), (&old, kept), &mut batch)?;
         drop(old);
         self.remap(&mut commit, fresh, batch, Mapping { range: (edge, end.max(edge + 1)), meta, purpose })
     }

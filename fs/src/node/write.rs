@@ -3,6 +3,8 @@
 //! The program's bytes are copied before any lock is taken. Under the commit lock come the bytes around them, from the
 //! blocks they replace, then the two fences: one for the data, one for the record.
 
+use alloc::vec::Vec;
+
 use pmem::medium::{Medium, Source};
 use pmem::order::{self, Batch, Cleaned};
 use units::{ByteLen, FileOff};
@@ -19,7 +21,8 @@ use crate::items::Meta;
 use crate::lists;
 use crate::mapped::{self, Tail};
 use crate::payload::{Payload, runs_of};
-use crate::space::{Near, Purpose, Wish};
+use crate::seeded::{Bug, seeded};
+use crate::space::{Near, Purpose, Run, Wish};
 use crate::types::{Linkable, MAX_FILE_SIZE, MAX_TRANSFER, Time, WriteAt, Written};
 use crate::volume::Commit;
 
@@ -94,7 +97,10 @@ impl<M: Medium> Node<M> {
     /// Fresh blocks for the bytes `start..end`, near the file's others.
     fn fresh_for(&self, start: u64, end: u64) -> Result<Fresh<'_, M>, Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
-        let near = self.inode.body.lock().file()?.extents.near(first);
+        let mut near = self.inode.body.lock().file()?.extents.near(first);
+        if seeded(Bug::UpdateInPlace) {
+            near = self.freed_early(first)?;
+        }
         Fresh::take(&self.volume, Wish { blocks: last - first, file: first, near, purpose: Purpose::Grow })
     }
 
@@ -142,7 +148,9 @@ impl<M: Medium> Node<M> {
             }
             // Ragged edges only: a write of whole blocks copies nothing.
             fresh.unshare(self.ino(), (first * BLOCK, start), (&old, before.size), &mut batch)?;
-            fresh.unshare(self.ino(), (end, last * BLOCK), (&old, before.size), &mut batch)?;
+            if !seeded(Bug::EdgeNotCopied) {
+                fresh.unshare(self.ino(), (end, last * BLOCK), (&old, before.size), &mut batch)?;
+            }
         }
         let meta = Meta { size: before.size.max(end), mtime: now, ctime: now, ..before };
         self.remap(commit, fresh, batch, Mapping { range: (first, last), meta, purpose: Purpose::Grow })
@@ -193,7 +201,9 @@ impl<M: Medium> Node<M> {
                 body.file()?.replace(range, &mut extents, &mut freed);
             }
         }
-        self.volume.give(freed);
+        if !seeded(Bug::EarlyReuse) {
+            self.volume.give(freed);
+        }
         Ok(())
     }
 
@@ -210,14 +220,17 @@ impl<M: Medium> Node<M> {
         if meta.nlink == 0 {
             // A file without a name is gone after a cut, and needs no record. One that may yet get a name has its data
             // durable by then, on whichever CPU that happens.
-            if self.inode.body.lock().file()?.linkable == Linkable::Yes {
+            if self.inode.body.lock().file()?.linkable == Linkable::Yes && !seeded(Bug::UnnamedDataUnfenced) {
                 let _ = batch.fence(self.volume.medium());
             }
             return Ok(());
         }
         payload.inode(self.ino(), meta);
+        if seeded(Bug::SizeBeforeData) {
+            self.volume.record(commit, core::mem::take(&mut payload), *purpose)?;
+        }
         let list = self.name_extents(commit, extents, (*range, *purpose), &mut payload, &mut batch)?;
-        let data = batch.fence(self.volume.medium());
+        let data = if seeded(Bug::RecordBeforeData) { Batch::new() } else { batch }.fence(self.volume.medium());
         self.volume.record_data(commit, payload, *purpose, data)?;
         // The log names the list for as long as it is replayed.
         if !list.extents().is_empty() {
@@ -250,9 +263,27 @@ impl<M: Medium> Node<M> {
         let room = Fresh::take(&self.volume, Wish { blocks, file: 0, near: Near::default(), purpose })?;
         let (generation, salt) = commit.stamp();
         let key = (generation, self.ino());
-        let first = lists::store(self.volume.medium(), salt, key, &runs, &room.runs(), batch);
+        let medium = self.volume.medium();
+        let mut late = Batch::new();
+        if seeded(Bug::ListUnfenced) {
+            let _ = core::mem::take(batch).fence(medium);
+        }
+        let batch = if seeded(Bug::ListUnfenced) { &mut late } else { batch };
+        let first = lists::store(medium, salt, key, &runs, &room.runs(), batch);
         payload.extent_list(self.ino(), range.0, first, runs.len() as u64);
         Ok(room)
+    }
+}
+
+impl<M: Medium> Node<M> {
+    /// For seeded bugs: gives the blocks from file block `first` on back while they are the file's; answers
+    /// their place.
+    pub(super) fn freed_early(&self, first: u64) -> Result<Near, Error> {
+        let extents = self.mapping()?.1;
+        let cut = extents.from(first).map(|extent| extent.cut(first, extent.end()));
+        let runs: Vec<Run> = cut.map(|extent| Run::new(extent.start, extent.blocks.into())).collect();
+        self.volume.free_space().give(&runs);
+        Ok(Near { goal: runs.first().map(|run| run.start), home: None })
     }
 }
 

@@ -1,19 +1,25 @@
 //! Crash exploration: the plug is pulled at every fence inside a call, behind it, and while a mount recovers.
 //!
-//! [`workloads`] are the calls, and [`explore`] runs one on the simulated medium; the crate `fs-explore` looks at what a
+//! [`workloads`] is what is cut, [`calls`] and [`special`] are all there are, and [`explore`] runs one on the simulated medium; the crate `fs-explore` looks at what a
 //! power cut may leave. Here are the tests; run them with `--nocapture` to see the numbers. `VITRINE_CRASH=full` goes
 //! far beyond what `cargo test` has time for.
 
+mod calls;
 mod explore;
+#[cfg(feature = "seeded-bugs")]
+mod seeded;
+mod special;
 mod workloads;
 
+use calls::workloads;
 use explore::{explore, explore_with};
 use fs::Fs;
 use fs_explore::{Depth, Effort, Numbers, Tree, Violation, cut_at_fences, verify};
 use pmem::medium::Medium;
 use pmem_sim::{Fault, SimMedium};
+use special::{during_a_checkpoint, finishing_the_checkpoint, turning};
 use units::PmOff;
-use workloads::{Workload, during_a_checkpoint, finishing_the_checkpoint, turning, workloads};
+use workloads::Workload;
 
 /// Explores every workload and prints what came of it; panics with every violation found.
 fn explore_all(title: &str, chosen: &[Workload], effort: Effort) {
@@ -31,12 +37,12 @@ fn explore_all(title: &str, chosen: &[Workload], effort: Effort) {
 
 #[test]
 fn every_call_on_names_is_before_or_after() {
-    explore_all("calls on names", &workloads::on_names(), Effort::chosen());
+    explore_all("calls on names", &calls::on_names(), Effort::chosen());
 }
 
 #[test]
 fn every_call_on_content_is_before_or_after() {
-    explore_all("calls on content", &workloads::on_content(), Effort::chosen());
+    explore_all("calls on content", &calls::on_content(), Effort::chosen());
 }
 
 #[test]
@@ -51,18 +57,27 @@ fn a_call_during_a_checkpoint_is_before_or_after() {
     let all = workloads().into_iter().map(|workload| finishing_the_checkpoint(during_a_checkpoint(workload, 0)));
     let repeated = workloads().into_iter().filter(|workload| workload.can_turn);
     let steps = repeated.flat_map(|workload| (1..12).map(move |calls| during_a_checkpoint(workload.clone(), calls)));
-    let chosen: Vec<_> = all.chain(steps).chain([workloads::compacting()]).collect();
+    let chosen: Vec<_> = all.chain(steps).chain([special::compacting()]).collect();
     explore_all("checkpoints", &chosen, Effort::checkpoints());
 }
 
 #[test]
 fn extents_too_many_for_a_record_are_before_or_after() {
-    explore_all("extent overflow", &[workloads::overflowing()], Effort::large());
+    explore_all("extent overflow", &[special::overflowing()], Effort::large());
+}
+
+/// What earlier calls, cuts and checkpoints may have left for a call to meet.
+#[test]
+fn a_call_on_a_medium_with_a_history_is_before_or_after() {
+    let full = [special::on_a_full_medium(), special::without_room_in_a_checkpoint()];
+    let compacting = [special::compacting_behind_a_cut(), special::compacting_again()];
+    let chosen = [&full[..], &compacting, &[special::from_a_pin()]].concat();
+    explore_all("media with a history", &chosen, Effort::checkpoints());
 }
 
 #[test]
 fn a_call_behind_a_call_is_before_or_after() {
-    let chosen = if Effort::is_full() { workloads() } else { workloads::for_pairs() };
+    let chosen = if Effort::is_full() { workloads() } else { calls::for_pairs() };
     let pairs: Vec<_> = chosen.iter().flat_map(|first| chosen.iter().map(|second| first.then(second))).collect();
     explore_all("pairs of calls", &pairs, Effort::pairs());
 }
@@ -104,7 +119,7 @@ fn a_repair_that_is_cut_is_repaired_again() {
 /// next record just the word that is missing; the first one must not come back to life.
 #[test]
 fn a_torn_record_is_not_completed_by_the_next() {
-    let create = workloads::on_names().swap_remove(0);
+    let create = calls::on_names().swap_remove(0);
     let turns = workloads().into_iter().filter(|workload| workload.can_turn).map(turning);
     // A log of so many records takes its time to be replayed: of the turns one will do where time is short.
     let turns = turns.take(if Effort::is_full() { usize::MAX } else { 1 }).map(|turn| (turn, 60));

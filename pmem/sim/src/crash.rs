@@ -125,7 +125,8 @@ fn select(doubts: &[Doubt], limit: usize, seed: u64) -> Vec<Choice> {
 }
 
 /// Offers the choices that find most faults, until `take` has enough: nothing and everything, then by line and by word
-/// all but one, only one, and everything up to one. Lines and words take a third of `limit` each at most, spread evenly.
+/// all but one, only one, everything up to one, and from one on. Lines and words take a third of `limit` each at most,
+/// spread evenly.
 fn telling(doubts: &[Doubt], limit: usize, seed: u64, take: &mut impl FnMut(Choice) -> bool) -> bool {
     let newest = |doubt: &Doubt| doubt.values.len() as u32 - 1;
     let mut offer = |chosen: &dyn Fn(&Doubt) -> bool| {
@@ -135,12 +136,13 @@ fn telling(doubts: &[Doubt], limit: usize, seed: u64, take: &mut impl FnMut(Choi
     for per in [LINE_SIZE / WORD_SIZE, 1] {
         let mut groups: Vec<u64> = doubts.iter().map(|doubt| doubt.word / per).collect();
         groups.dedup();
-        let step = (groups.len() * 3 * 3).div_ceil(limit.max(1)).max(1);
+        let step = (groups.len() * 3 * 4).div_ceil(limit.max(1)).max(1);
         for &group in groups.iter().skip(seed as usize % step).step_by(step) {
             go_on = go_on
                 && offer(&|doubt| doubt.word / per != group)
                 && offer(&|doubt| doubt.word / per == group)
-                && offer(&|doubt| doubt.word / per <= group);
+                && offer(&|doubt| doubt.word / per <= group)
+                && offer(&|doubt| doubt.word / per >= group);
         }
     }
     go_on
