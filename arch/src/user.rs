@@ -15,6 +15,7 @@ unsafe extern "C" {
     fn user_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
     fn user_zero(to: *mut u8, len: usize) -> usize;
     fn user_copy_string(to: *mut u8, from: *const u8, max: usize) -> isize;
+    fn user_exchange(word: *mut u32, expected: u32, wanted: u32) -> i64;
     static __ex_table_start: [i32; 0];
     static __ex_table_end: [i32; 0];
 }
@@ -52,6 +53,16 @@ pub unsafe fn zero(to: *mut u8, len: usize) -> usize {
 pub unsafe fn copy_string(to: *mut u8, from: *const u8, max: usize) -> isize {
     // SAFETY: as the caller says.
     unsafe { user_copy_string(to, from, max) }
+}
+
+/// Stores `wanted` at `word` if it holds `expected`, in one step as programs see it. Answers what it held, or `None` where it
+/// cannot be read and written.
+///
+/// # Safety
+/// `word` is a multiple of 4 and lies in user addresses.
+pub unsafe fn exchange(word: *mut u32, expected: u32, wanted: u32) -> Option<u32> {
+    // SAFETY: as the caller says.
+    u32::try_from(unsafe { user_exchange(word, expected, wanted) }).ok()
 }
 
 /// Where to go on after a fault at `elr`, if that instruction may fault.

@@ -1,4 +1,4 @@
-// user_copy, user_zero, user_copy_string. Each access of a program's memory is an `acc`, with the place to go on after a fault.
+// user_copy, user_zero, user_copy_string, user_exchange. Each access of a program's memory is an `acc`, with the place to go on after a fault.
 
 .macro acc fix, insn:vararg
 9999:	\insn
@@ -143,3 +143,23 @@ user_copy_string:
 	mov	x0, x3
 	ret
 	.size user_copy_string, . - user_copy_string
+
+// user_exchange: x0 = word, w1 = what it must hold, w2 = what it is to hold; answers what it held, or -1 at a fault.
+	.global user_exchange
+	.type user_exchange, %function
+	.balign 64
+user_exchange:
+	pan	0
+1:	acc	3f, ldaxr w3, [x0]
+	cmp	w3, w1
+	b.ne	2f
+	acc	3f, stlxr w4, w2, [x0]
+	cbnz	w4, 1b
+	b	4f
+2:	clrex
+	b	4f
+3:	mov	x3, #-1
+4:	pan	1
+	mov	x0, x3
+	ret
+	.size user_exchange, . - user_exchange

@@ -99,6 +99,19 @@ pub(crate) fn write_user<T: IntoBytes + Immutable>(to: UserPtr, value: &T) -> Re
     copy_to_user(to, value.as_bytes())
 }
 
+/// Stores `wanted` in a word of the program's, at a multiple of 4, if it holds `expected`; answers what it held.
+///
+/// # Errors
+/// [`Fault`] where it cannot be read and written.
+pub(crate) fn exchange_user(word: UserPtr, expected: u32, wanted: u32) -> Result<u32, Fault> {
+    let word = word.checked(4)?.cast::<u32>();
+    if !word.is_aligned() {
+        return Err(Fault);
+    }
+    // SAFETY: it is aligned, and lies in user addresses.
+    unsafe { arch::user::exchange(word, expected, wanted) }.ok_or(Fault)
+}
+
 /// Stores `len` zero bytes.
 ///
 /// # Errors

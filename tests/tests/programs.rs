@@ -110,6 +110,11 @@ fn children_are_the_same_without_the_new_things() {
     all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/forks").run());
 }
 
+#[test]
+fn locks_of_the_dead_are_handed_on() {
+    all_pass(&run("/bin/robust"));
+}
+
 /// The CPUs that the kernel is made for: what they have differs, the one binary does not.
 fn features_on(cpu: &str) {
     let image = Image::fresh();

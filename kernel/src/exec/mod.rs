@@ -109,6 +109,7 @@ fn replace(loaded: Loaded, strings: Strings) -> Result<u64, Errno> {
     let task = task::current();
     process::become_single(task)?;
     let Loaded { space, image, exe } = loaded;
+    task::robust::release(task);
     let old = task.replace_space(Some(space));
     task.finish_vfork();
     drop(old);

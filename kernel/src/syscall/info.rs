@@ -57,13 +57,6 @@ pub(crate) fn sys_set_tid_address(a: &Args) -> Result<u64, Errno> {
     Ok(u64::from(task.tid))
 }
 
-/// `set_robust_list(head, len)`: taken, and not walked when the thread ends. Threads of one program end with it; who
-/// waits in memory that processes share for a robust futex whose owner died is not woken (docs/ABI.md).
-pub(crate) fn sys_set_robust_list(a: &Args) -> Result<u64, Errno> {
-    const HEAD: u64 = 24;
-    if a.a[1] == HEAD { Ok(0) } else { Err(Errno::EINVAL) }
-}
-
 /// `prlimit64(pid, resource, new, old)`. The limits of the stack, of locked memory and of addresses can be set, by root to
 /// anything; the others are what they are, and setting one to that succeeds.
 pub(crate) fn sys_prlimit64(a: &Args) -> Result<u64, Errno> {

@@ -7,7 +7,7 @@ use abi::signal;
 use abi::task::WaitStatus;
 
 use super::process::{self, Left};
-use super::{Task, current, futex, sched};
+use super::{Task, current, futex, robust, sched};
 use crate::syscall::Args;
 use crate::uaccess::{UserPtr, write_user};
 use crate::vfs::Closing;
@@ -40,6 +40,7 @@ pub(crate) fn end_kernel_task() -> ! {
 
 fn end_thread(status: WaitStatus) -> ! {
     let task = current();
+    robust::release(task);
     clear_child_tid(task);
     let space = task.replace_space(None);
     task.finish_vfork();

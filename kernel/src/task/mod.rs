@@ -19,6 +19,7 @@ mod pending;
 pub(crate) mod process;
 pub(crate) mod reap;
 pub(crate) mod restart;
+pub(crate) mod robust;
 pub(crate) mod sched;
 mod sigframe;
 pub(crate) mod signal;
@@ -88,6 +89,8 @@ pub(crate) struct Task {
     pub(crate) clear_child_tid: AtomicU64,
     /// Where the task stores its own number before anything else (`CLONE_CHILD_SETTID`), while [`flag::NEW`] is set.
     set_child_tid: AtomicU64,
+    /// Where its list of robust futexes begins, or 0.
+    robust_list: AtomicU64,
     /// What it blocks, its alternate stack, and the signals that wait for it alone.
     signals: Mutex<Own>,
     /// The call that was cut short, and what `restart_syscall` would go on with.
@@ -202,6 +205,7 @@ impl Task {
             place: parts.place,
             clear_child_tid: AtomicU64::new(0),
             set_child_tid: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
             signals: Mutex::new(Rank::Signals, Own::new(Sigset::EMPTY, NO_STACK)),
             interrupted: Cell::new(None),
             remainder: Cell::new(None),
