@@ -13,7 +13,7 @@ use spin::Once;
 use units::{ByteLen, PhysAddr, PhysRange};
 
 use crate::exit::{exit, refuse, status};
-use crate::task::{Parts, Start, Task, process, sched};
+use crate::task::{Parts, Start, Task, kill, process, sched};
 use crate::vfs::{self, Files, Place};
 use crate::bootchart::{self, mark};
 use crate::{
@@ -223,6 +223,7 @@ fn enter() -> ! {
 
 /// Runs /bin/init, else /bin/sh.
 fn run_default() -> ! {
+    kill::spare_first_program();
     for path in ["/bin/init", "/bin/sh"] {
         match exec::run_init(path.as_bytes(), Vec::from([path.as_bytes().to_vec()]), environment()) {
             Ok(()) => enter(),

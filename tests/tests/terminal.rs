@@ -92,6 +92,21 @@ fn control_c_ends_the_first_program_and_the_machine() {
 }
 
 #[test]
+fn control_c_does_not_end_a_machine_that_nobody_gave_a_program() {
+    let image = Image::fresh();
+    let mut machine = Machine::with(&image).start();
+    // The first program has no handler, and what it runs in the foreground may end of it.
+    for example in ["Example 1. ", "Example 1 again", "Example 2. ", "Example 3. "] {
+        machine.expect(example);
+        machine.types("\x03");
+    }
+    machine.expect("ends the machine.\n$ ");
+    machine.types("echo still here\n");
+    machine.expect("\nstill here\n");
+    machine.finish().status(0);
+}
+
+#[test]
 fn control_d_ends_a_program_and_then_the_shell() {
     let image = Image::fresh();
     let mut machine = shell(&image);

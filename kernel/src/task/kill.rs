@@ -5,6 +5,8 @@
 //!
 //! Nothing is stopped and continued here: the default of the signals that would is to be ignored.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use abi::Errno;
 use abi::signal::{self, SI_TKILL, SI_USER, Siginfo, Sigset};
 use abi::task::WaitStatus;
@@ -25,6 +27,15 @@ const IGNORED: Sigset =
 const STOPPING: Sigset =
     Sigset::of(signal::SIGTSTP).with(signal::SIGTTIN).with(signal::SIGTTOU).with(signal::SIGSTOP);
 
+/// Whether the first program is spared from the terminal's signals too.
+static FIRST_IS_SPARED: AtomicBool = AtomicBool::new(false);
+
+/// The first program is the machine's own and not one that somebody asked for: ^C is for what it runs, also before it has
+/// said so.
+pub(crate) fn spare_first_program() {
+    FIRST_IS_SPARED.store(true, Ordering::Relaxed);
+}
+
 /// Where a signal comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sender {
@@ -34,7 +45,7 @@ pub(super) enum Sender {
     Queue(u32),
     /// The kernel, to a parent.
     Kernel,
-    /// The terminal. To it the first program is one like any other: it is often the only one.
+    /// The terminal. To it a first program that somebody named is one like any other: it is often the only one.
     Terminal,
 }
 
@@ -162,8 +173,12 @@ fn queue(entry: &Entry, tid: Option<u32>, info: Siginfo, from: Sender) -> Option
     let signal = info.signal();
     let mut shared = entry.process.signals.lock();
     let disposition = disposition(signal, shared.action(signal).handler);
-    // Linux spares init from signals it has no handler for.
-    let foreign = matches!(from, Sender::Process(pid) | Sender::Queue(pid) if pid != process::INIT);
+    // Linux spares init from signals it has no handler for (`SIGNAL_UNKILLABLE`).
+    let foreign = match from {
+        Sender::Process(pid) | Sender::Queue(pid) => pid != process::INIT,
+        Sender::Terminal => FIRST_IS_SPARED.load(Ordering::Relaxed),
+        Sender::Kernel => false,
+    };
     if entry.process.pid == process::INIT && foreign && disposition != Disposition::Handles {
         return Some(Queued::Whole);
     }
