@@ -1,6 +1,6 @@
 //! Machines of several CPUs: all of them come, or it is told which does not and why, and the rest go on.
 
-use machine_tests::{Ended, Image, Machine};
+use machine_tests::{Ended, Image, Machine, vitrine};
 use platform_trees::{SEEDS, Tree, cells};
 
 const HELLO: &str = "Hello from EL0\n";
@@ -184,35 +184,46 @@ fn a_cpu_entered_at_another_level_is_told() {
     assert_eq!(ended.output.lines().count(), 3, "CPU 2 comes without a word");
 }
 
-/// A CPU that the firmware gives a wrong number waits for ever; then it is sent on its way again, too late.
+/// Boots three CPUs. The second is given a wrong number, so it waits for ever; when the first program runs it is sent on
+/// its way again. The debugger says `look` where it enters Rust, too late, and the machine goes on.
+fn comes_late(line: &str, image: &Image, look: &[&str]) -> (Ended, String) {
+    let entry = loaded("secondary_entry");
+    let (first, again) = (format!("break *{entry}"), format!("set $pc = {entry}"));
+    let mut commands = vec![&*first, "continue", "set $x0 = 99", "delete", "break *&trap_user_fault", "continue"];
+    commands.extend(["delete", "thread 2", "set scheduler-locking on", &again, "set $x0 = 1"]);
+    commands.extend(["break *&secondary_main", "continue"]);
+    commands.extend(look);
+    commands.extend(["set scheduler-locking off", "delete", "detach"]);
+    Machine::with(image).word("--smp", "3").append(line).debugged(image, &commands)
+}
+
 #[test]
 fn a_cpu_that_does_not_come_is_told_and_a_late_one_goes_away() {
-    let image = Image::fresh();
-    let entry = loaded("secondary_entry");
-    let (ended, said) = Machine::with(&image).word("--smp", "3").init("/bin/hello").debugged(
-        &image,
-        &[
-            &format!("break *{entry}"),
-            "continue",
-            "set $x0 = 99",
-            "delete",
-            "break *&trap_user_fault",
-            "continue",
-            "delete",
-            "thread 2",
-            "set scheduler-locking on",
-            &format!("set $pc = {entry}"),
-            "set $x0 = 1",
-            "break *&secondary_main",
-            "continue",
-            "set scheduler-locking off",
-            "delete",
-            "detach",
-        ],
-    );
+    let (ended, said) = comes_late("init=/bin/hello", &Image::fresh(), &[]);
     ended.status(0).says("] CPU 1 (affinity 0x1) is not used: it did not come within 5 seconds\n").says(HELLO);
     assert_eq!(ended.output.lines().count(), 2, "CPU 2 comes without a word");
     assert!(said.contains("secondary_main"), "CPU 1 did not come late:\n{said}");
+}
+
+/// `poison` turned stage 2 on while it waited: it has the same, and a hole is one for it too. (The medium begins at
+/// 0x8000_0000; the page behind the hole is read to show that the debugger reads what the CPU would.)
+#[test]
+fn a_late_cpu_meets_the_holes_that_were_made_before() {
+    let image = Image::fresh();
+    let sector = ((64 << 20) / 512).to_string();
+    assert!(vitrine(&["badblock", "add", &image.path().to_string_lossy(), &sector]).status.success());
+    let registers = "printf \"stage 2: %d %lx %lx\\n\", $HCR_EL2 & 1, $VTCR_EL2, $VTTBR_EL2";
+    // `x/b` of a hole would end the session.
+    let read = "python\ntry:\n  gdb.selected_inferior().read_memory(0xffff000084000000, 1)\n\
+        except gdb.MemoryError:\n  print('a hole')";
+    let behind = "x/xb 0xffff000084001000";
+    let look = [registers, read, behind, "thread 1", registers, read, behind];
+    let (ended, said) = comes_late("poison init=/bin/hello", &image, &look);
+    ended.status(0).says(HELLO);
+    let stage2: Vec<_> = said.lines().filter(|line| line.starts_with("stage 2: 1 ")).collect();
+    assert!(stage2.len() == 2 && stage2[0] == stage2[1], "CPU 1 and CPU 0 translate unlike:\n{said}");
+    assert_eq!(said.matches("a hole").count(), 2, "the hole is none for both:\n{said}");
+    assert_eq!(said.matches("0xffff000084001000:").count(), 2, "all is holes:\n{said}");
 }
 
 /// Runs an in-kernel test that ends a machine of four CPUs with the report of a panic.
