@@ -1,6 +1,7 @@
 //! Persistent memory as whole machines see it: the ways a device is found, holes that abort, what outlives the power.
 
 use machine_tests::{Image, Machine, built};
+use platform_trees::{Node, SEEDS, Tree, cells};
 
 /// A machine with the kernel that checks itself.
 fn checked(image: &Image) -> Machine {
@@ -117,6 +118,36 @@ fn namespaces_are_made_found_and_removed() {
     );
     let third = run("echo 'create 2 rest 4096' >/proc/vitrine/namespaces");
     assert!(third.contains("File exists") && !third.contains("namespace log"), "{third}");
+}
+
+/// A machine entered at EL1 whose device tree has a `pmem-region` that is `volatile`: 16 MiB of its RAM, where QEMU
+/// puts `content`.
+fn with_volatile_region(root: &Image, content: &Image) -> Machine {
+    let mut tree = Tree::read(SEEDS.iter().find(|(what, _)| what.contains("EL1, four CPUs")).expect("a seed").1);
+    let mut region = Node::new("pmem@b0000000");
+    region.set("compatible", *b"pmem-region\0").set("reg", cells(&[0, 0xb000_0000, 0, 16 << 20])).set("volatile", []);
+    tree.root.children.push(region);
+    let blob = root.path().with_file_name("volatile.dtb");
+    std::fs::write(&blob, tree.blob()).expect("a place for the tree");
+    let loader = format!("loader,file={},addr=0xb0000000,force-raw=on", content.path().display());
+    let machine = Machine::with(root).word("--smp", "4").word("--el", "1").word("--mem", "2G");
+    machine.qemu(&["-dtb", &blob.to_string_lossy(), "-device", &loader])
+}
+
+/// As of Linux's `of_pmem_region_probe`: a region like any other, that promises nothing.
+#[test]
+fn a_volatile_region_is_a_device_that_says_what_it_keeps() {
+    let (root, content) = (Image::fresh(), Image::small("16M", &["sh", "cat", "echo"]));
+    let ended = with_volatile_region(&root, &content).init("/bin/cat /proc/vitrine/pmem").run();
+    ended.status(0).says("\npmem1 base 0xb0000000 size 16777216 carrier dt persist never mode rw badblocks 0\n");
+    assert!(ended.output.starts_with("pmem0 base "), "a healthy run says nothing more: {}", ended.output);
+
+    let before = std::fs::read(content.path()).expect("the medium");
+    let machine = with_volatile_region(&root, &content).append("root=pmem1 init=/bin/sh");
+    let ended = machine.run_typing("echo here >/data/note\ncat /data/note\n");
+    ended.status(0).says("pmem1: the root is on a volatile region, which keeps nothing when the power goes\n");
+    ended.says("$ here\n");
+    assert!(std::fs::read(content.path()).expect("the medium") == before, "its content was only lent");
 }
 
 #[test]

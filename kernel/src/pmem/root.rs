@@ -52,7 +52,11 @@ pub(crate) fn mount_root(wanted: Option<usize>) -> Result<Arc<Fs<PmemMedium>>, N
 }
 
 fn mount(device: &'static Device) -> Result<Arc<Fs<PmemMedium>>, MountError> {
-    let read_only = device.dax().ops().flags().contains(DeviceFlags::READ_ONLY);
-    let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-    Fs::mount(PmemMedium::new(device), Mount { access, ..Mount::default() })
+    let flags = device.dax().ops().flags();
+    let access = if flags.contains(DeviceFlags::READ_ONLY) { Access::ReadOnly } else { Access::ReadWrite };
+    let root = Fs::mount(PmemMedium::new(device), Mount { access, ..Mount::default() })?;
+    if flags.contains(DeviceFlags::VOLATILE) {
+        log::error!("{}: the root is on a volatile region, which keeps nothing when the power goes", device.name());
+    }
+    Ok(root)
 }
