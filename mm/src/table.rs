@@ -383,9 +383,13 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// Cleans what is about to become executable and was not.
+    #[inline]
     fn sync_code(&self, level: Level, old: Desc, new: Desc) {
+        if !new.attributes().executable() {
+            return;
+        }
         let was = old.is_valid() && old.attributes().executable() && old.pfn() == new.pfn();
-        if new.attributes().executable() && !was {
+        if !was {
             self.mmu.sync_icache(new.pfn(), level.pages());
         }
     }

@@ -221,6 +221,17 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if let Some(merge) = self.can_merge(prev, &wanted) {
             return Ok(self.vma_merge(&merge, range));
         }
+        if range != whole {
+            self.cut_out(at, range)?;
+        }
+        let vma = self.vmas.vma_mut(at);
+        (vma.prot, vma.flags) = (look.prot, look.flags);
+        Ok(at)
+    }
+
+    /// Splits what lies below and above `range` off the VMA at `at`. Fails before anything has changed.
+    fn cut_out(&mut self, at: At, range: VirtRange) -> Result<(), OutOfMemory> {
+        let whole = self.vmas.vma(at).range();
         let below = usize::from(whole.start() < range.start());
         let above = usize::from(range.end() < whole.end());
         self.room_for(below + above)?;
@@ -234,9 +245,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             self.unsplit(at);
             return Err(error);
         }
-        let vma = self.vmas.vma_mut(at);
-        (vma.prot, vma.flags) = (look.prot, look.flags);
-        Ok(at)
+        Ok(())
     }
 
     /// Joins `at` again with what was split off below it.
@@ -260,7 +269,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// `vma_link`: adds a VMA where none is, before `behind`. A node was reserved.
-    #[inline]
+    #[inline(always)]
     pub(super) fn vma_link(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<At, OutOfMemory> {
         self.index(&vma)?;
         Ok(self.vmas.insert(vma, behind))

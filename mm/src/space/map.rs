@@ -193,29 +193,21 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             self.charge(pages)?;
             look.flags.insert(VmaFlags::ACCOUNT);
         }
-        if let Err(error) = self.insert(Vma::new(range, look.prot, look.flags, bias, kind), behind) {
+        let wanted = Wanted { range, look, bias, shift: 0, kind: &kind };
+        let placed = match self.can_merge(self.vmas.before(behind), &wanted) {
+            Some(merge) => {
+                self.vma_merge(&merge, range);
+                Ok(())
+            }
+            None => self.vma_link(Vma::new(range, look.prot, look.flags, bias, kind), behind).map(drop),
+        };
+        if let Err(error) = placed {
             if look.flags.contains(VmaFlags::ACCOUNT) {
                 self.tables.frames().commit().release(PageCount::new(pages));
             }
             return Err(error);
         }
         self.count_in(look.flags, pages);
-        Ok(())
-    }
-
-    /// `vma_merge`, else `insert_vm_struct`: adds a VMA where none is, before `behind`. A node was reserved.
-    #[inline]
-    fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> Result<(), OutOfMemory> {
-        let prev = self.vmas.before(behind);
-        let wanted = Wanted { range: vma.range(), look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
-        match self.can_merge(prev, &wanted) {
-            Some(merge) => {
-                self.vma_merge(&merge, vma.range());
-            }
-            None => {
-                self.vma_link(vma, behind)?;
-            }
-        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, Pfn, VirtAddr, VirtRange};
 
 use super::{AddressSpace, page_align};
-use crate::desc::{Attributes, Owner, Prot};
+use crate::desc::{Attributes, Level, Owner, Prot};
 use crate::page;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
 use crate::table::Leaf;
@@ -51,14 +51,17 @@ pub(super) fn rights(prot: Prot, owner: Owner) -> Attributes {
 }
 
 /// The same, as the frame is now: one that is shared with another space is not written either.
+#[inline]
 pub(super) fn rights_of<F: Frames>(frames: &F, prot: Prot, leaf: &Leaf) -> Attributes {
-    let owner = leaf.desc.owner();
-    let first = leaf.desc.pfn().get();
-    let mut all = (first..first + leaf.pages().get()).map(Pfn::new);
-    if owner == Owner::Tree && prot.contains(Prot::WRITE) && !all.all(|frame| page::exclusive(frames, frame)) {
-        return rights(prot, Owner::Other);
+    let first = leaf.desc.pfn();
+    let exclusive = || match leaf.level {
+        Level::Pte => page::exclusive(frames, first),
+        level => (first.get()..first.get() + level.pages().get()).all(|frame| page::exclusive(frames, Pfn::new(frame))),
+    };
+    match leaf.desc.owner() {
+        Owner::Tree if !prot.contains(Prot::WRITE) || exclusive() => rights(prot, Owner::Tree),
+        _ => rights(prot, Owner::Other),
     }
-    rights(prot, owner)
 }
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
@@ -129,7 +132,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             // Nothing was written and nothing can be: the promise is not needed.
             flags.remove(VmaFlags::ACCOUNT);
         }
-        let done = match if touched { self.tables.split_edges(range) } else { Ok(()) } {
+        // No block lies across the ends of a VMA.
+        let part = range != vma.range();
+        let done = match if touched && part { self.tables.split_edges(range) } else { Ok(()) } {
             Ok(()) => self.modify(at, range, Look { prot, flags }).map(drop),
             Err(error) => Err(error),
         };

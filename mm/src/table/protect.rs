@@ -28,7 +28,10 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             path = self.descend(first, last);
         }
         let mut pass = Pass { changed: Changed::NOTHING, published: true };
-        self.protect_table(path.table, path.level, first, last, &mut rights, &mut pass);
+        match path.level {
+            Level::Pte => self.protect_pages(path.table, first, last, &mut rights, &mut pass),
+            level => self.protect_table(path.table, level, first, last, &mut rights, &mut pass),
+        }
         if !pass.changed.is_nothing() {
             self.settle(&pass.changed);
         } else if !pass.published {
@@ -46,12 +49,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         rights: &mut impl FnMut(&F, &Leaf) -> Option<Attributes>,
         pass: &mut Pass,
     ) {
-        let Some(next) = level.next() else {
-            for (va, entry) in self.pages_of(table, first, last) {
-                self.protect_leaf(entry, Leaf { va, level: Level::Pte, desc: load(entry) }, rights, pass);
-            }
-            return;
-        };
+        let Some(next) = level.next() else { return self.protect_pages(table, first, last, rights, pass) };
         let entries = self.frames.table(table);
         let mut va = first;
         loop {
@@ -70,8 +68,22 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         }
     }
 
+    #[inline(always)]
+    fn protect_pages(
+        &self,
+        table: Pfn,
+        first: u64,
+        last: u64,
+        rights: &mut impl FnMut(&F, &Leaf) -> Option<Attributes>,
+        pass: &mut Pass,
+    ) {
+        for (va, entry) in self.pages_of(table, first, last) {
+            self.protect_leaf(entry, Leaf { va, level: Level::Pte, desc: load(entry) }, rights, pass);
+        }
+    }
+
     /// Gives one leaf, if there is one, what `rights` says.
-    #[inline]
+    #[inline(always)]
     fn protect_leaf(
         &self,
         entry: &AtomicU64,
@@ -91,6 +103,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         }
     }
 
+    #[inline(always)]
     fn change_rights(&self, entry: &AtomicU64, leaf: Leaf, new: Desc, pass: &mut Pass) {
         check_changeable(&leaf);
         if new.is_valid() {
@@ -100,7 +113,8 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             self.change(entry, leaf, new);
             return;
         }
-        if leaf.desc.is_valid() && new.is_valid() && !leaf.desc.attributes().is_dirty() {
+        let old = leaf.desc.attributes();
+        if leaf.desc.is_valid() && new.is_valid() && old.may_store() && !old.writable() {
             // The hardware may make it dirty at this moment.
             let was = Desc::from_bits(entry.swap(new.bits(), Ordering::AcqRel));
             self.note_dirty_if_lost(leaf.level, was, new);
