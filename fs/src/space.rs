@@ -127,6 +127,8 @@ pub(crate) struct FreeSpace {
     pub(crate) lost: u64,
     /// The former.
     sick: Vec<Run>,
+    /// Free but for somebody outside who holds a page of them.
+    pub(crate) held: Vec<Run>,
     /// Blocks that only pins hold.
     pub(crate) pinned: u64,
     /// Inodes that live.
@@ -151,6 +153,7 @@ impl FreeSpace {
             log: 0,
             lost: 0,
             sick: Vec::new(),
+            held: Vec::new(),
             pinned: 0,
             inodes: 0,
         };

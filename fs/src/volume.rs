@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pmem::medium::Medium;
 use pmem::order::{self, Batch, Durable};
+use smallvec::SmallVec;
 use sync::{Mutex, MutexGuard, Rank};
 use units::{BlockNr, ByteLen, Ino, PmOff};
 use zerocopy::{FromZeros, IntoBytes};
@@ -58,6 +59,8 @@ pub struct Volume<M: Medium> {
     upkeep_fences: AtomicU64,
     /// Whether bad blocks that nobody has wait to be healed.
     pub(crate) sick: AtomicBool,
+    /// Whether blocks wait for somebody outside to let go of them.
+    awaited: AtomicBool,
 }
 
 /// What only the one change under way may touch.
@@ -177,6 +180,7 @@ impl<M: Medium> Fs<M> {
             nodes: Mutex::new(Rank::FsNodes, BTreeMap::new()),
             upkeep_fences: AtomicU64::new(upkeep_fences),
             sick: AtomicBool::new(sick),
+            awaited: AtomicBool::new(false),
         });
         let root = tree::build(&volume, inodes, reached);
         if is_bad {
@@ -330,6 +334,9 @@ impl<M: Medium> Volume<M> {
         }
         head_room::need(head_room::CHANGE)?;
         let mut commit = self.commit.lock();
+        if self.awaited.load(Ordering::Relaxed) {
+            self.look_after_held();
+        }
         if self.sick.load(Ordering::Relaxed) {
             recover::step(self);
         }
@@ -389,6 +396,7 @@ impl<M: Medium> Volume<M> {
         if freed.runs.is_empty() && freed.homes.is_empty() && freed.pinned == 0 {
             return;
         }
+        let freed = self.without_held(freed);
         if recover::are_good(&self.medium, &freed.runs) && recover::are_good(&self.medium, &freed.homes) {
             let mut space = self.space.lock();
             space.count_pinned(freed.pinned, freed.unpinned);
@@ -406,6 +414,36 @@ impl<M: Medium> Volume<M> {
         }
         self.keep_out(sorted.bad);
         self.keep_out(homes.bad);
+    }
+
+    /// What of `freed` nobody outside holds. The rest counts as pinned until it is let go of: the changes that come look.
+    #[inline]
+    fn without_held(&self, freed: Freed) -> Freed {
+        let is_held = |run: &Run| self.medium.is_held(run.start.base(), ByteLen::new(run.blocks * BLOCK));
+        if !freed.runs.iter().chain(&freed.homes).any(is_held) {
+            return freed;
+        }
+        let blocks_of = |run: Run| (0..run.blocks).map(move |n| Run::new(run.start.get() + n, 1));
+        let (held, runs): (Vec<Run>, _) =
+            freed.runs.into_iter().chain(freed.homes).flat_map(blocks_of).partition(is_held);
+        self.space.lock().held.extend_from_slice(&held);
+        self.awaited.store(true, Ordering::Relaxed);
+        let blocks = held.iter().map(|run| run.blocks).sum::<u64>();
+        Freed {
+            runs: SmallVec::from_vec(runs),
+            pinned: freed.pinned + blocks,
+            unpinned: freed.unpinned,
+            ..Freed::default()
+        }
+    }
+
+    /// Gives back what was held by somebody outside, if it is no more.
+    #[cold]
+    fn look_after_held(&self) {
+        self.awaited.store(false, Ordering::Relaxed);
+        let runs = core::mem::take(&mut self.space.lock().held);
+        let unpinned = runs.iter().map(|run| run.blocks).sum();
+        self.give(Freed { runs: SmallVec::from_vec(runs), unpinned, ..Freed::default() });
     }
 
     /// Gives blocks of a log back.

@@ -173,6 +173,12 @@ pub trait Medium {
     /// with a page, or they cannot be cleared (`dax_recovery_write`).
     fn recovery_write<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize;
 
+    /// Whether somebody outside holds a page of the range (`FOLL_GET`), so that it is not to be used for anything else yet.
+    fn is_held(&self, at: PmOff, len: ByteLen) -> bool {
+        let _ = (at, len);
+        false
+    }
+
     /// The frame that holds the page at `at`, where the medium is memory that a program can be given.
     fn pfn(&self, at: PmOff) -> Option<Pfn>;
 }

@@ -79,6 +79,11 @@ impl Medium for PmemMedium {
         self.device.dax().recovery_write(at, len, source)
     }
 
+    #[inline]
+    fn is_held(&self, at: PmOff, len: ByteLen) -> bool {
+        self.device.pages().is_held(self.memory().pfn(at), len.pages_up())
+    }
+
     fn pfn(&self, at: PmOff) -> Option<Pfn> {
         self.memory().pfn(at)
     }

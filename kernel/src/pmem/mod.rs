@@ -101,6 +101,11 @@ impl Device {
         &self.dax
     }
 
+    /// The descriptors of its blocks.
+    fn pages(&'static self) -> &'static Pages {
+        &self.pages
+    }
+
     /// Which byte of its data lies at `pa`, if one does.
     pub(crate) fn offset_of(&self, pa: PhysAddr) -> Option<PmOff> {
         self.dax.ops().offset_of(pa)

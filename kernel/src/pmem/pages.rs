@@ -23,6 +23,8 @@ pub(super) struct Pages {
     first: u64,
     count: u64,
     chunks: Vec<AtomicPtr<Page>>,
+    /// Whether there is any.
+    any: AtomicBool,
     /// A descriptor was asked for and could not be made: what it was to remember is not known.
     lost: AtomicBool,
 }
@@ -36,7 +38,7 @@ impl Pages {
         if chunks.try_reserve_exact(wanted).is_ok() {
             chunks.resize_with(wanted, || AtomicPtr::new(null_mut()));
         }
-        Self { first, count, chunks, lost: AtomicBool::new(false) }
+        Self { first, count, chunks, any: AtomicBool::new(false), lost: AtomicBool::new(false) }
     }
 
     fn place(&self, frame: Pfn) -> Option<(&AtomicPtr<Page>, usize)> {
@@ -70,6 +72,7 @@ impl Pages {
         // SAFETY: the frames were free, so they are RAM in the linear map that nobody uses.
         unsafe { arch::memory::zero_pages(layout::linear(first.base()), (FRAMES.get() * PAGE_SIZE) as usize) };
         let made = layout::linear(first.base()).cast::<Page>();
+        self.any.store(true, Ordering::Release);
         match chunk.compare_exchange(null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(made),
             Err(other) => {
@@ -78,6 +81,25 @@ impl Pages {
                 Some(other)
             }
         }
+    }
+
+    /// Whether somebody holds one of `count` blocks from `first` on by its descriptor.
+    #[inline]
+    pub(super) fn is_held(&'static self, first: Option<Pfn>, count: PageCount) -> bool {
+        self.any.load(Ordering::Acquire) && first.is_some_and(|first| self.finds_held(first.get(), count.get()))
+    }
+
+    fn finds_held(&'static self, first: u64, count: u64) -> bool {
+        let mut at = first;
+        while at < first + count {
+            match self.get_if_there(Pfn::new(at)) {
+                Some(page) if page.count() > 0 => return true,
+                Some(_) => at += 1,
+                // None of those that are made together.
+                None => at = self.first + ((at - self.first) / TOGETHER + 1) * TOGETHER,
+            }
+        }
+        false
     }
 
     /// Whether programs have stored to a block since this was asked last, as far as their tables have told; `None` where it is

@@ -8,6 +8,7 @@ mod memory;
 mod panics;
 mod pmem;
 mod regions;
+mod sharing;
 mod tasks;
 mod user;
 mod vfs;
