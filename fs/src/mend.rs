@@ -33,8 +33,13 @@ pub enum Mend {
     Headers,
     /// The log names a block twice as its own, or a superblock's: it is written anew elsewhere.
     Log,
-    /// The state before this damage is kept; so many good records behind it are given up.
-    GaveUp(Damage, u64),
+    /// So many records that cannot be read are passed over, this damage the first: what they alone said is lost. Where there
+    /// are none, one that can be read says what is impossible.
+    PassedOver(Damage, u64),
+    /// Some of what a record said of an inode is impossible, or the extent block it names is lost, and is passed over.
+    Incomplete(Ino),
+    /// So many blocks of a file belong to what was written later: they are a hole.
+    Overwritten(Ino, u64),
     /// There was no root directory: there is an empty one.
     Root,
     /// A name in this directory is gone, because of this.
@@ -63,8 +68,15 @@ impl fmt::Display for Mend {
             Self::Superblock => f.write_str("both superblock copies were bad: made anew, and the log agrees"),
             Self::Headers => f.write_str("bad segment headers passed over: the records behind them are all there"),
             Self::Log => f.write_str("the log had a block twice: written anew elsewhere"),
-            Self::GaveUp(damage, 0) => write!(f, "given up what began there: {damage}"),
-            Self::GaveUp(damage, behind) => write!(f, "given up, with {behind} good records behind it: {damage}"),
+            Self::PassedOver(damage, 0) => write!(f, "passed over what is impossible: {damage}"),
+            Self::PassedOver(damage, 1) => write!(f, "1 record passed over, what it alone said is lost: {damage}"),
+            Self::PassedOver(damage, missing) => {
+                write!(f, "{missing} records passed over, what they alone said is lost: {damage}")
+            }
+            Self::Incomplete(ino) => write!(f, "inode {}: something said of it is passed over", ino.get()),
+            Self::Overwritten(ino, blocks) => {
+                write!(f, "inode {}: {blocks} blocks that were written for others since are a hole now", ino.get())
+            }
             Self::Root => f.write_str("there was no root directory: made an empty one"),
             Self::Name(dir, name, why) => {
                 write!(f, "name '{}' in directory inode {} removed: {why}", name.escape_ascii(), dir.get())
@@ -262,6 +274,29 @@ pub(crate) fn ends(inodes: &mut BTreeMap<u64, Loaded>, done: &mut Vec<Mend>) {
         if blocks > 0 {
             done.push(Mend::Beyond(Ino::new(ino), blocks));
         }
+    }
+}
+
+/// Where records are missing a file may still have blocks that were another's since: the later record says whose they are.
+/// Whoever asks next finds no births.
+pub(crate) fn latest(replayed: &mut Replayed, done: &mut Vec<Mend>) {
+    let mut extents: Vec<(u64, Extent)> = Vec::new();
+    for (&ino, loaded) in &replayed.inodes {
+        extents.extend(loaded.extents.iter().map(|extent| (ino, *extent)));
+    }
+    extents.sort_by_key(|(_, extent)| core::cmp::Reverse(extent.birth));
+    let contested = Claims::in_order(&replayed.log, &extents).contested;
+    let mut lost: BTreeMap<u64, u64> = BTreeMap::new();
+    for (ino, extent) in contested {
+        if let Some(loaded) = replayed.inodes.get_mut(&ino) {
+            loaded.extents.replace((extent.file, extent.end()), &[], None, drop);
+            *lost.entry(ino).or_default() += u64::from(extent.blocks);
+        }
+    }
+    done.extend(lost.into_iter().map(|(ino, blocks)| Mend::Overwritten(Ino::new(ino), blocks)));
+    for loaded in replayed.inodes.values_mut() {
+        let extents: Vec<Extent> = loaded.extents.iter().map(|extent| Extent { birth: 0, ..*extent }).collect();
+        loaded.extents.replace((0, loaded.extents.end()), &extents, None, drop);
     }
 }
 

@@ -1,7 +1,7 @@
 //! fsck --repair: a medium that cannot be mounted, or only for reading, made one that can.
 //!
-//! Nothing of what is found is overwritten. The state that a mount for reading shows, or would show if it could, is read
-//! and put right in memory ([`mend`](crate::mend)), and recorded as a new log in blocks that nobody has: one checkpoint. Until the superblock
+//! Nothing of what is found is overwritten. All that can be read is read, damaged records passed over, and put right in memory
+//! ([`mend`](crate::mend)), and recorded as a new log in blocks that nobody has: one checkpoint. Until the superblock
 //! names that, everything is as it was, whatever happens; what was repaired once is clean the next time.
 
 use alloc::collections::BTreeMap;
@@ -13,12 +13,12 @@ use pmem::medium::Medium;
 use pmem::order::{self, Batch};
 use units::{BlockNr, Ino};
 
-use crate::error::{Damage, Error, MountError, Wrong};
+use crate::error::{Error, MountError, Wrong};
 use crate::extents::{Extent, ExtentState};
 use crate::format::{BLOCK, ROOT};
 use crate::mend::{self, Mend};
 use crate::recover;
-use crate::replay::{self, Headers, Replayed};
+use crate::replay::{self, Reading, Replayed};
 use crate::space::{FreeSpace, Near, Purpose, Run, Wish};
 use crate::superblock::{self, Found};
 use crate::tree::{self, Claims};
@@ -52,8 +52,8 @@ impl From<MountError> for RepairError {
 }
 
 impl<M: Medium> Fs<M> {
-    /// Puts right what can be put right, and mounts; answers what that was, in order. What is lost or given up is among it;
-    /// a file that a mount for reading showed is as it was. `now` is the time of what is made.
+    /// Puts right what can be put right, and mounts; answers what that was, in order. What is lost is among it. A file that a
+    /// mount for reading showed is as it was; but for damage in the middle of the log, where it is as the later records say. `now` is the time of what is made.
     ///
     /// # Errors
     /// [`RepairError`].
@@ -68,9 +68,6 @@ impl<M: Medium> Fs<M> {
             done.push(Mend::Copy(Wrong::BadListCopy, None));
         }
         let copies = done.iter().filter(|mend| matches!(mend, Mend::Copy(..))).count();
-        if let Some(damage) = replayed.damage.take() {
-            done.push(Mend::GaveUp(damage, replayed.behind));
-        }
         mend::names(&mut replayed, now, &mut done);
         mend::ends(&mut replayed.inodes, &mut done);
         share_nothing(&medium, &mut replayed, &mut done)?;
@@ -96,26 +93,25 @@ fn salvage<M: Medium>(medium: &M, done: &mut Vec<Mend>) -> Result<Replayed, Moun
         }
         found => found?,
     };
-    let as_it_is = replay::read(medium, &found, Headers::AsTheyAre);
-    let header = |damage: Damage| damage.what == Wrong::Segment;
-    let stopped = match &as_it_is {
-        Ok(replayed) => replayed.damage.filter(|&damage| header(damage)),
-        Err(MountError::Damaged(damage)) => Some(*damage).filter(|&damage| header(damage)),
-        Err(_) => None,
+    let strict = replay::read(medium, &found, Reading::Strict);
+    let damage = match &strict {
+        Ok(Replayed { damage: Some(damage), .. }) | Err(MountError::Damaged(damage)) => *damage,
+        _ => return strict,
     };
-    if stopped.is_none() {
-        return as_it_is;
-    }
-    let rebuilt = replay::read(medium, &found, Headers::Rebuilt)?;
-    done.push(Mend::Headers);
-    Ok(rebuilt)
+    let mut replayed = replay::read(medium, &found, Reading::Salvage)?;
+    let whole = replayed.missing == 0 && replayed.incomplete.is_empty() && damage.what == Wrong::Segment;
+    done.push(if whole { Mend::Headers } else { Mend::PassedOver(damage, replayed.missing) });
+    mend::latest(&mut replayed, done);
+    let incomplete = core::mem::take(&mut replayed.incomplete);
+    done.extend(incomplete.into_iter().map(|ino| Mend::Incomplete(Ino::new(ino))));
+    Ok(replayed)
 }
 
 /// A superblock made of what is left of both copies, if the log is where it says and knows its salt.
 fn guessed<M: Medium>(medium: &M) -> Option<Found> {
     superblock::guesses(medium).find_map(|superblock| {
         let found = Found { superblock, bad: Vec::new() };
-        let replayed = replay::read(medium, &found, Headers::AsTheyAre).ok()?;
+        let replayed = replay::read(medium, &found, Reading::Strict).ok()?;
         (replayed.records > 0 && replayed.inodes.contains_key(&ROOT)).then_some(found)
     })
 }

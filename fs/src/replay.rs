@@ -58,6 +58,10 @@ pub(crate) struct Replayed {
     pub(crate) damage: Option<Damage>,
     /// Good records behind that one.
     pub(crate) behind: u64,
+    /// Records passed over.
+    pub(crate) missing: u64,
+    /// Inodes of which something was said that is impossible, and passed over.
+    pub(crate) incomplete: BTreeSet<u64>,
     pub(crate) records: u64,
     /// Above every number ever given.
     pub(crate) next_ino: u64,
@@ -75,7 +79,7 @@ struct Segment {
 /// # Errors
 /// [`MountError`], where there is nothing to go on from.
 pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
-    let replayed = read(medium, &superblock::find(medium)?, Headers::AsTheyAre)?;
+    let replayed = read(medium, &superblock::find(medium)?, Reading::Strict)?;
     match replayed.inodes.get(&ROOT) {
         Some(root) if root.meta.kind == Kind::Directory => Ok(replayed),
         _ => {
@@ -85,24 +89,25 @@ pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
     }
 }
 
-/// What to make of a segment's header that is bad in both copies.
+/// What to make of what is bad in both copies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Headers {
-    /// The log ends before it.
-    AsTheyAre,
-    /// All it says but the place of the next segment is known from elsewhere, and that is looked for on the whole medium.
-    Rebuilt,
+pub(crate) enum Reading {
+    /// The log ends before it, as for a mount.
+    Strict,
+    /// It is passed over, and all that is good is read. Of a segment's header everything but the place of the next one is known
+    /// from elsewhere, and that is looked for on the whole medium.
+    Salvage,
 }
 
 /// [`replay`] from this superblock, whether there is a root directory in the end or not.
 ///
 /// # Errors
 /// [`MountError`], where there is nothing to go on from.
-pub(crate) fn read(medium: &impl Medium, found: &Found, headers: Headers) -> Result<Replayed, MountError> {
-    match read_until(medium, found, headers, u64::MAX)? {
+pub(crate) fn read(medium: &impl Medium, found: &Found, reading: Reading) -> Result<Replayed, MountError> {
+    match read_until(medium, found, reading, u64::MAX)? {
         Outcome::Whole(replayed) => Ok(*replayed),
         // The state before a record that turned out to be impossible halfway is the one that never saw it.
-        Outcome::Half { seq, damage, behind } => match read_until(medium, found, headers, seq)? {
+        Outcome::Half { seq, damage, behind } => match read_until(medium, found, reading, seq)? {
             Outcome::Whole(replayed) => Ok(Replayed { damage: Some(damage), behind, ..*replayed }),
             Outcome::Half { damage, .. } => Err(MountError::Damaged(damage)),
         },
@@ -118,7 +123,7 @@ enum Outcome {
 }
 
 /// Reads the records with numbers below `end`.
-fn read_until(medium: &impl Medium, found: &Found, headers: Headers, end: u64) -> Result<Outcome, MountError> {
+fn read_until(medium: &impl Medium, found: &Found, reading: Reading, end: u64) -> Result<Outcome, MountError> {
     let superblock = found.superblock;
     let salt = Salt(superblock.salt.get());
     let copies = superblock.first_segment.map(|first| BlockNr::new(first.get()));
@@ -132,7 +137,7 @@ fn read_until(medium: &impl Medium, found: &Found, headers: Headers, end: u64) -
         total: superblock.blocks.get(),
         generation: superblock.generation.get(),
         listed: BTreeSet::new(),
-        headers,
+        reading,
         end,
         half: false,
         replayed: Replayed {
@@ -151,6 +156,8 @@ fn read_until(medium: &impl Medium, found: &Found, headers: Headers, end: u64) -
             repairs: repairs.collect(),
             damage: None,
             behind: 0,
+            missing: 0,
+            incomplete: BTreeSet::new(),
             records: 0,
             next_ino: superblock.next_ino.get(),
         },
@@ -170,7 +177,7 @@ struct Reader<'m, M: Medium> {
     generation: u64,
     /// Extent blocks read so far.
     listed: BTreeSet<u64>,
-    headers: Headers,
+    reading: Reading,
     /// The record to stop before.
     end: u64,
     /// Whether a record was applied in part.
@@ -204,22 +211,61 @@ impl<M: Medium> Reader<'_, M> {
                 }
                 continue;
             }
+            if let Some((at, found)) = self.next_good(&segment, at, seq) {
+                self.pass_over(found);
+                self.replayed.tail.used = at;
+                continue;
+            }
             let next = segment.header.next.map(|block| BlockNr::new(block.get()));
             let index = segment.header.index.get().wrapping_add(1);
             // A header became durable with the record behind it, unless the cut came between the two: a segment
             // without a record is the last.
-            let further = if at > FIRST_RECORD { self.read_segment(next, index, seq) } else { None };
+            let further = match self.reading {
+                Reading::Strict if at > FIRST_RECORD => self.read_segment(next, index, seq),
+                Reading::Strict => None,
+                Reading::Salvage => self.salvage_segment(next, index, seq),
+            };
             match further {
                 Some(further) => {
                     segment = further;
+                    self.pass_over(segment.header.first_seq.get());
                     self.enter(&segment);
                 }
+                None if self.reading == Reading::Salvage => return Ok(()),
                 None => {
                     self.ends_at(&segment, at, (next, index), seq);
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Where the next good record behind a bad one lies in this segment, and its number: for who passes over what is bad.
+    fn next_good(&self, segment: &Segment, at: usize, seq: u64) -> Option<(usize, u64)> {
+        if self.reading == Reading::Strict {
+            return None;
+        }
+        let later = segment.bytes.iter().flat_map(|bytes| self.later_in(bytes, at, seq));
+        later.min_by_key(|&(_, found)| found)
+    }
+
+    /// The next record is number `seq`; those before it cannot be read.
+    fn pass_over(&mut self, seq: u64) {
+        self.replayed.missing += seq - self.replayed.tail.seq;
+        self.replayed.tail.seq = seq;
+    }
+
+    /// The segment `copies`, if there is anything in it from record `seq` on.
+    fn salvage_segment(&mut self, copies: Copies, index: u64, seq: u64) -> Option<Segment> {
+        if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
+            return None;
+        }
+        let (bytes, before) = (copies.map(|copy| self.load(copy)), seq.saturating_sub(1));
+        let header = bytes.iter().find_map(|bytes| self.header_behind(bytes, index, before));
+        let segment = Segment { copies, bytes, header: SegmentHeader::new_zeroed() };
+        let any = header.is_some() || self.later(&segment, FIRST_RECORD, before).next().is_some();
+        let first = header.map_or(seq, |header| header.first_seq.get());
+        if any { self.read_segment(copies, index, first) } else { None }
     }
 
     /// Record `seq` is not good at `at`. The log ends there, unless a later record is good: in this segment, or in
@@ -300,7 +346,7 @@ impl<M: Medium> Reader<'_, M> {
         let headers = [0, 1].map(|copy: usize| self.header(&bytes[copy], index, first_seq));
         let header = match headers.into_iter().flatten().next() {
             Some(header) => header,
-            None if self.headers == Headers::Rebuilt => self.rebuilt(copies, index, first_seq),
+            None if self.reading == Reading::Salvage => self.rebuilt(copies, index, first_seq),
             None => return None,
         };
         if !header.next.iter().all(|next| self.in_range(next.get(), SEGMENT_BLOCKS)) {
@@ -402,17 +448,18 @@ impl<M: Medium> Reader<'_, M> {
 
     /// The numbers of good records above `seq` that lie behind `at`, twice where both copies are good.
     fn later(&self, segment: &Segment, at: usize, seq: u64) -> impl Iterator<Item = u64> {
-        segment.bytes.iter().flat_map(move |bytes| self.later_in(bytes, at, seq))
+        segment.bytes.iter().flat_map(move |bytes| self.later_in(bytes, at, seq)).map(|(_, found)| found)
     }
 
-    /// The numbers of good records above `seq` in one copy of a segment, behind `at`.
-    fn later_in(&self, bytes: &[u8], at: usize, seq: u64) -> impl Iterator<Item = u64> {
+    /// The places and numbers of good records above `seq` in one copy of a segment, behind `at`.
+    fn later_in(&self, bytes: &[u8], at: usize, seq: u64) -> impl Iterator<Item = (usize, u64)> {
         let magic = RECORD_MAGIC.to_le_bytes();
         let places = bytes.get(at..).unwrap_or_default().chunks_exact(RECORD_ALIGN).enumerate();
         // Nearly all of a segment's rest is something else, which its first byte tells.
         places.filter(move |(_, line)| line[0] == magic[0]).filter_map(move |(place, _)| {
-            let (found, _) = self.good_record(bytes, at + place * RECORD_ALIGN)?;
-            (found > seq).then_some(found)
+            let at = at + place * RECORD_ALIGN;
+            let (found, _) = self.good_record(bytes, at)?;
+            (found > seq).then_some((at, found))
         })
     }
 
@@ -436,6 +483,11 @@ impl<M: Medium> Reader<'_, M> {
         let Some(source) = good.iter().position(|good| *good) else { return Err(Wrong::Record) };
         let record = &segment.bytes[source][at..at + length];
         let (header, mut payload) = RecordHeader::ref_from_prefix(record).map_err(|_| Wrong::Item)?;
+        if self.reading == Reading::Salvage {
+            self.take_what_is_possible(header.items.get(), payload);
+            self.taken(at, length);
+            return Ok(());
+        }
         let mut parsed = Vec::new();
         for _ in 0..header.items.get().min((payload.len() / 8) as u32 + 1) {
             parsed.push(items::next(&mut payload).map_err(|_| Wrong::Item)?);
@@ -451,11 +503,25 @@ impl<M: Medium> Reader<'_, M> {
             let at = PmOff::new(copy.base().get() + at as u64);
             self.replayed.repairs.push(Repair { what: Wrong::RecordCopy, at, bytes: record.to_vec() });
         }
+        self.taken(at, length);
+        Ok(())
+    }
+
+    fn taken(&mut self, at: usize, length: usize) {
         let tail = &mut self.replayed.tail;
         tail.used = at + length.next_multiple_of(RECORD_ALIGN);
         tail.seq += 1;
         self.replayed.records += 1;
-        Ok(())
+    }
+
+    /// Applies each item that can be applied.
+    fn take_what_is_possible(&mut self, items: u32, mut payload: &[u8]) {
+        for _ in 0..items {
+            let Ok(item) = items::next(&mut payload) else { return };
+            if self.check(&item).and_then(|()| self.apply(&item)).is_err() {
+                self.replayed.incomplete.insert(item.subject());
+            }
+        }
     }
 
     /// Whether an item says something that can be, before any of its record is applied.
@@ -548,6 +614,11 @@ impl<M: Medium> Reader<'_, M> {
 
     /// Makes `runs` the mapping of the file `ino` from file block `first` on.
     fn map(&mut self, ino: u64, first: u64, runs: &[RunItem]) -> Result<(), Wrong> {
+        // Who passes over records may find a block with two owners, of whom the later has it; nobody else tells births apart.
+        let (birth, newest_pin) = match self.reading {
+            Reading::Strict => (0, None),
+            Reading::Salvage => (self.replayed.tail.seq, Some(u64::MAX)),
+        };
         let mut extents = Vec::new();
         let mut at = first;
         for item in runs {
@@ -561,11 +632,11 @@ impl<M: Medium> Reader<'_, M> {
                 _ => None,
             };
             let (start, blocks) = (item.start.get(), item.blocks.get());
-            extents.extend(state.map(|state| Extent { file: at, start, birth: 0, blocks, state }));
+            extents.extend(state.map(|state| Extent { file: at, start, birth, blocks, state }));
             at = end;
         }
         let loaded = self.loaded(ino, Kind::File)?;
-        loaded.extents.replace((first, at), &extents, None, drop);
+        loaded.extents.replace((first, at), &extents, newest_pin, drop);
         Ok(())
     }
 }

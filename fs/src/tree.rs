@@ -43,20 +43,24 @@ pub(crate) struct Claims {
 impl Claims {
     /// The claims of the log, and then of each file.
     pub(crate) fn of(log: &[Run], inodes: &BTreeMap<u64, Loaded>) -> Self {
+        let extents = inodes.iter().flat_map(|(&ino, loaded)| loaded.extents.iter().map(move |extent| (ino, *extent)));
+        Self::in_order(log, &extents.collect::<Vec<_>>())
+    }
+
+    /// The claims of the log, and then of each extent.
+    pub(crate) fn in_order(log: &[Run], extents: &[(u64, Extent)]) -> Self {
         let mut claims = Self { owned: BTreeMap::new(), contested: Vec::new() };
         for run in log {
             claims.take(run.start.get(), run.start.get() + run.blocks, |_, _| {});
         }
-        for (&ino, loaded) in inodes {
-            for extent in loaded.extents.iter() {
-                let mut taken = Vec::new();
-                claims.take(extent.start, extent.start + u64::from(extent.blocks), |from, to| taken.push((from, to)));
-                let part = |(from, to)| {
-                    let file = extent.file + (from - extent.start);
-                    (ino, extent.cut(file, file + (to - from)))
-                };
-                claims.contested.extend(taken.into_iter().map(part));
-            }
+        for &(ino, extent) in extents {
+            let mut taken = Vec::new();
+            claims.take(extent.start, extent.start + u64::from(extent.blocks), |from, to| taken.push((from, to)));
+            let part = |(from, to)| {
+                let file = extent.file + (from - extent.start);
+                (ino, extent.cut(file, file + (to - from)))
+            };
+            claims.contested.extend(taken.into_iter().map(part));
         }
         claims
     }

@@ -219,8 +219,8 @@ pub(crate) struct Mkdir {
 /// Check an image.
 ///
 /// Says what is wrong, at which byte, and whose file is hurt. --repair rewrites bad copies, counts links again, gives lost files
-/// a name in /lost+found, and gives up what comes behind a damaged record of the log: it writes the result beside what is
-/// there, and a repair that is cut leaves the image as it was. What --repair would give up is worth a copy of the image.
+/// a name in /lost+found, and passes over records of the log that cannot be read, which gives up what they alone say: copy
+/// the image first. It writes the result beside what is there, so a repair that is cut leaves the image as it was.
 ///
 /// Exit status: 0 clean, 1 something was wrong and has been repaired, 4 errors are left, 8 this is no image.
 #[derive(Args)]

@@ -157,11 +157,11 @@ fn remedy(finding: &Finding, behind: u64) -> String {
         (_, Wrong::Record | Wrong::Item | Wrong::ExtentBlock | Wrong::OutOfRange) => {
             let behind = match behind {
                 0 => String::new(),
-                1 => " and the good record behind it".to_owned(),
-                more => format!(" and the {more} good records behind it"),
+                1 => ", and keeps the good record behind it".to_owned(),
+                more => format!(", and keeps the {more} good records behind it"),
             };
             format!(
-                " (mounted read-only at the state before; --repair keeps that state and GIVES UP this record{behind}: copy the image first)"
+                " (mounted read-only at the state before; --repair GIVES UP what this record alone says{behind}: copy the image first)"
             )
         }
         (_, Wrong::Unreachable) => " (--repair gives it a name in /lost+found)".to_owned(),

@@ -206,25 +206,29 @@ fn without_a_root_directory_all_is_found_in_a_new_one() {
 }
 
 #[test]
-fn a_record_of_impossible_content_is_given_up_with_what_is_behind_it() {
-    for items in [
-        // A run past the end, a kind that is none, an entry in what is no directory, half of which was applied.
-        vec![extents(3, 0, &[(1020, 9, 1)])],
-        vec![item(9, &words(&[1]), &[])],
-        vec![entry(1, 0, "a"), entry(3, 2, "x")],
+fn what_is_impossible_in_a_record_is_passed_over_and_the_rest_is_not() {
+    for (items, incomplete) in [
+        // A run past the end, an entry in what is no directory, and a kind that is none: nobody knows whose.
+        (vec![extents(3, 0, &[(1020, 9, 1)]), inode(2, 5 * BLOCK, FILE, 2)], Some(3)),
+        (vec![inode(2, 5 * BLOCK, FILE, 2), entry(3, 2, "x")], Some(3)),
+        (vec![item(9, &words(&[1]), &[])], None),
     ] {
         let medium = spoiled(&items);
-        Spoiler::new(&medium).append(&[inode(3, 5000, FILE, 1)]);
+        Spoiler::new(&medium).append(&[entry(5, 3, "b too"), inode(3, 5000, FILE, 2)]);
         let damage = Fs::check(&medium).findings[0];
         assert!(damage.at.is_some() && Fs::check(&medium).behind == 1, "{damage}");
         let done = repairs(&medium, &[], &[]);
-        assert!(matches!(done[..], [Mend::GaveUp(_, 1)]), "{done:?}");
-        assert_eq!(shown(&medium), shown(&small()));
+        assert!(matches!(done[0], Mend::PassedOver(_, 0)), "{done:?}");
+        let said: Vec<Mend> = incomplete.into_iter().map(|ino| Mend::Incomplete(Ino::new(ino))).collect();
+        assert_eq!(done[1..], said);
+        let (before, after) = (shown(&small()).expect("the example mounts"), shown(&medium).expect("it is clean"));
+        assert_eq!(after[b"/d/e/b too".as_slice()].data, before[b"/b".as_slice()].data, "what came later counts");
     }
 }
 
 #[test]
-fn a_damaged_middle_is_told_with_its_byte_and_given_up_with_what_is_behind_it() {
+fn a_damaged_middle_is_told_with_its_byte_and_what_is_behind_it_is_kept() {
+    let before = shown(&VICTIM.fork()).expect("the victim mounts");
     let medium = VICTIM.fork();
     let mut spoiler = Spoiler::new(&medium);
     let records = spoiler.records();
@@ -236,10 +240,51 @@ fn a_damaged_middle_is_told_with_its_byte_and_given_up_with_what_is_behind_it() 
         (Wrong::Record, Some(bad.copies[0] as u64))
     );
     assert_eq!(report.behind, count as u64);
-    let done = repairs(&medium, &[Wrong::Record], &[]);
-    // Blocks that were free again have been written by what is given up: the last ones of files may end in other bytes.
-    let gave_up = |mend: &Mend| matches!(mend, Mend::GaveUp(damage, behind) if damage.what == Wrong::Record && *behind == count as u64);
-    assert!(done.iter().any(gave_up), "{done:?}");
+    let done = repaired(&medium).expect("it can be repaired");
+    assert!(matches!(done[0], Mend::PassedOver(damage, 1) if damage.what == Wrong::Record), "{done:?}");
+    let after = shown(&medium).expect("it is clean");
+    // It said where one block of one file lies.
+    let differ = |(path, was): &(&Vec<u8>, &Seen)| after.get(*path).is_none_or(|is| is.data != was.data);
+    assert!(before.iter().filter(differ).count() <= 1, "{done:?}");
+    assert_eq!(before[b"/scattered".as_slice()], after[b"/scattered".as_slice()]);
+}
+
+#[test]
+fn any_record_may_be_lost_and_only_what_it_said_is() {
+    let before = shown(&small()).expect("the example mounts");
+    let records = Spoiler::new(&small()).records();
+    assert!(records.len() > 8);
+    for bad in &records[..records.len() - 1] {
+        let medium = small();
+        let mut spoiler = Spoiler::new(&medium);
+        bad.copies.iter().for_each(|&copy| spoiler.flip(copy + 40));
+        let done = repaired(&medium).unwrap_or_else(|error| panic!("record {}: {error}", bad.seq));
+        assert!(done.iter().any(|mend| matches!(mend, Mend::PassedOver(_, 1))), "record {}: {done:?}", bad.seq);
+        let after = shown(&medium).expect("it is clean");
+        let is_found = |was: &Seen| after.values().any(|is| (is.kind, &is.data) == (was.kind, &was.data));
+        let lost = before.iter().filter(|(_, was)| !is_found(was)).count();
+        // Two names of one file are two paths.
+        assert!(lost <= 2, "record {}: {lost} of {} are lost: {done:?}", bad.seq, before.len());
+    }
+}
+
+#[test]
+fn of_a_block_that_a_lost_record_freed_the_later_owner_keeps_it() {
+    let medium = small();
+    let fs = Fs::mount(medium.clone(), Mount::default()).expect("the example mounts");
+    let b = places(&fs.root().lookup(b"b").expect("it is there"))[0].0;
+    drop(fs);
+    // A record that nobody can read, in which `b` was made empty, and one behind it that gives its block to `a`.
+    let mut spoiler = Spoiler::new(&medium);
+    spoiler.append(&[inode(3, 0, FILE, 1), extents(3, 0, &[(0, 2, 0)])]);
+    let lost = *spoiler.records().last().expect("it was just appended");
+    spoiler.append(&[extents(2, 0, &[(b, 1, 1)])]);
+    lost.copies.iter().for_each(|&copy| spoiler.flip(copy + 40));
+    let done = repaired(&medium).expect("it can be repaired");
+    assert!(done.contains(&Mend::Overwritten(Ino::new(3), 1)), "{done:?}");
+    let after = shown(&medium).expect("it is clean");
+    assert_eq!(after[b"/a".as_slice()].data[0], Ok(vec![2; BLOCK as usize]));
+    assert_eq!(after[b"/b".as_slice()].data[0], Ok(vec![0; BLOCK as usize]), "what is `a`'s now is not shown as `b`'s");
 }
 
 #[test]

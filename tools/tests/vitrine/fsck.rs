@@ -62,7 +62,7 @@ fn a_bad_copy_is_rewritten() {
 }
 
 #[test]
-fn a_damaged_middle_is_named_and_only_repair_gives_it_up() {
+fn a_damaged_middle_is_named_and_only_repair_passes_over_it() {
     let dir = with_image("fsck-middle");
     let image = dir.read("a.img");
     let [one, other] = records(&image)[9];
@@ -74,12 +74,13 @@ fn a_damaged_middle_is_named_and_only_repair_gives_it_up() {
         assert!(fsck.stdout().contains(&word), "{word} is missing in {}", fsck.stdout());
     }
     dir.run(["cp", "file", "a.img:/"]).fails(&["damaged", "only be read", "fsck"]);
-    let listed = dir.run(["ls", "a.img:/"]).ok();
+    let listed = dir.run(["ls", "a.img:/"]).ok().lines().count();
     assert!(dir.read("a.img") == before, "to look changes nothing");
     let repair = dir.run(["fsck", "--repair", "a.img"]);
-    assert!(repair.status() == 1 && repair.stdout().contains("given up"), "{}", repair.stdout());
+    assert!(repair.status() == 1 && repair.stdout().contains("1 record passed over"), "{}", repair.stdout());
     assert!(dir.run(["fsck", "a.img"]).ok().contains("clean"));
-    assert_eq!(dir.run(["ls", "a.img:/"]).ok(), listed);
+    let found = dir.run(["ls", "-R", "a.img:/"]).ok().lines().filter(|line| line.len() < 4).count();
+    assert!(found >= 9 && listed < 6, "{listed} were shown, {found} are there");
     dir.run(["cp", "file", "a.img:/"]).ok();
 }
 
