@@ -91,12 +91,16 @@ fn faults_are_the_same_without_the_new_things() {
 #[test]
 fn signals_are_those_of_linux() {
     all_pass(&run("/bin/signals"));
+    all_pass(&run("/bin/sigwaits"));
+    all_pass(&run("/bin/sigfaults"));
 }
 
 #[test]
 fn signals_are_the_same_without_the_new_things() {
     let image = Image::fresh();
-    all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/signals").run());
+    for program in ["/bin/signals", "/bin/sigfaults"] {
+        all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init(program).run());
+    }
 }
 
 #[test]

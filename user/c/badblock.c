@@ -5,6 +5,7 @@
  * badblock HOW FILE     touches page 1 of FILE in one way, and complains when it lives on
  */
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -102,6 +103,33 @@ static void code(const char *path)
     check("removing the program heals it", unlink(path) == 0 && !listed(sector));
 }
 
+static sigjmp_buf back;
+static volatile siginfo_t seen;
+
+static void leap(int signal, siginfo_t *info, void *context)
+{
+    (void)signal, (void)context;
+    seen = *info;
+    siglongjmp(back, 1);
+}
+
+/* A program that looks after itself: its handler is told what is lost, and how much. */
+static void handled(int fd)
+{
+    struct sigaction action = {.sa_sigaction = leap, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &action, 0);
+    static char *at;
+    at = mmap(0, sizeof page, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (sigsetjmp(back, 1) == 0)
+        check("a hole does not answer", *(volatile char *)(at + PAGE + 5) == 0 && at == 0);
+    check("a handler is told that memory is lost, and which page",
+          seen.si_signo == SIGBUS && seen.si_code == BUS_MCEERR_AR && (char *)seen.si_addr == at + PAGE + 5 &&
+              seen.si_addr_lsb == 12);
+    check("what is around it is there", at[PAGE - 1] == 'p' && at[2 * PAGE] == 'p');
+    munmap(at, sizeof page);
+    signal(SIGBUS, SIG_DFL);
+}
+
 static void holes(const char *path)
 {
     int fd = fresh(path);
@@ -117,6 +145,7 @@ static void holes(const char *path)
     check_errno("a peek of the hole fails", peek(fd, 0, sizeof page) == MAP_FAILED ? -1 : 0, EIO);
     check("a mapping of it dies", died("mmap", path));
     check("a store to its private copy dies", died("store", path));
+    handled(fd);
     memset(page, 'q', PAGE);
     check_errno("half of the page cannot be written", pwrite(fd, page, 100, PAGE), EIO);
     check("all of it can", pwrite(fd, page, PAGE, PAGE) == PAGE);

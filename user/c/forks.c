@@ -125,6 +125,14 @@ static void memory(void)
 /* Parent and child peek at the same; each ends its own. */
 static const char *peeked;
 static int ends_its_peek(void) { return peeked[0] == 'p' && unpeek(peeked) == 0 && unpeek(peeked) == -1 ? 10 : 11; }
+/* Sees the peek as it was when file and parent have moved on. */
+static int keeps_its_peek(void)
+{
+    shared[20] = 1;
+    while (!*(volatile int *)&shared[21])
+        usleep(1000);
+    return peeked[0] == 'p' && peeked[1] == 'q' && unpeek(peeked) == 0 && unpeek(peeked) == -1 ? 10 : 11;
+}
 static int has_peek(void) { return peeked[0] == 'p' && peeked[1] == 'q' ? 10 : 11; }
 
 static void peeks(void)
@@ -136,7 +144,14 @@ static void peeks(void)
     peeked = peek(fd, 0, 2);
     if (peeked != MAP_FAILED && peeked) {
         check("a child has the peek too, and ends its own", exit_of(start(ends_its_peek)) == 10);
-        check("the parent's stays", peeked[0] == 'p' && exit_of(start(has_peek)) == 10 && unpeek(peeked) == 0);
+        check("the parent's stays", peeked[0] == 'p' && exit_of(start(has_peek)) == 10);
+        pid_t pid = start(keeps_its_peek);
+        while (!*(volatile int *)&shared[20])
+            usleep(1000);
+        int moved = pwrite(fd, "XY", 2, 0) == 2 && ftruncate(fd, 0) == 0 && peeked[0] == 'p' && unpeek(peeked) == 0;
+        shared[21] = 1;
+        check("the child's too, when the file has changed and the parent's is gone", moved && exit_of(pid) == 10);
+        check("a new one finds the file as it is", peek(fd, 0, 2) == MAP_FAILED && pwrite(fd, "pq", 2, 0) == 2);
     }
     char *private = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     peeked = private;
@@ -145,6 +160,35 @@ static void peeks(void)
     munmap(private, 4096);
     close(fd);
     unlink(name);
+}
+
+/* --- Borrowed memory ---------------------------------------------------------------------------------------------- */
+
+static volatile int lent;
+
+static void borrowed(void)
+{
+    pid_t pid = (lent = 1, vfork());
+    if (pid == 0) {
+        usleep(30000);
+        lent = 2;
+        _exit(12);
+    }
+    check("vfork waits for the end of its child, in the same memory", lent == 2 && exit_of(pid) == 12);
+    pid = vfork();
+    if (pid == 0) {
+        lent = 3;
+        execl("/no/such/program", "", (char *)0);
+        lent = errno;
+        _exit(13);
+    }
+    check("an execve that fails is not its end", lent == ENOENT && exit_of(pid) == 13);
+    pid = vfork();
+    if (pid == 0) {
+        kill(getpid(), SIGKILL);
+        _exit(1);
+    }
+    check_died("a child that dies is one", status_of(pid), SIGKILL);
 }
 
 /* --- What else is copied ------------------------------------------------------------------------------------------ */
@@ -348,6 +392,7 @@ int main(void)
     begin_checks();
     memory();
     peeks();
+    borrowed();
     copied();
     waiting();
     many();
