@@ -17,7 +17,7 @@ mod running;
 
 pub use image::Image;
 pub use listing::{host_listing, sorted_listing};
-pub use recording::{Omission, Part, Recording};
+pub use recording::{Kind, Omission, Part, Recording};
 pub use running::Running;
 
 /// How long a machine may take, in seconds: ten times what the slowest takes on an idle host.

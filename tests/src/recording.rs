@@ -12,8 +12,10 @@ use crate::{Image, Machine, built};
 /// Bytes of an event in the log: `struct event` of `recorder.c`.
 const EVENT: usize = 24;
 
-/// The mark before a call of the program's; behind it comes another.
+/// The mark before a call of the program's that is all or nothing; behind it comes another.
 const CALL: u8 = 0;
+/// The mark before a call that makes stores in place durable.
+const IN_PLACE: u8 = 2;
 
 /// Something the recorder saw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +60,17 @@ pub enum Omission {
     Fence(usize),
 }
 
+/// What a part of a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A call that is all or nothing.
+    Call,
+    /// Stores through a mapping, and what makes them durable: until that is done any of them may be.
+    InPlace,
+    /// What lies between calls.
+    Between,
+}
+
 /// All that one run did to its medium.
 #[derive(Clone, Debug)]
 pub struct Recording {
@@ -83,7 +96,7 @@ impl Recording {
         let medium = SimMedium::from_bytes(&before);
         for part in recording.parts() {
             // Outside of calls there are other things to clean, as for a CPU that comes up.
-            let hidden = part.hidden_clean().filter(|_| part.is_call());
+            let hidden = part.hidden_clean().filter(|_| part.kind() != Kind::Between);
             assert_eq!(hidden, None, "an instruction in a call cleans, and the recorder is not shown what");
             part.play(&medium, Omission::Nothing, |_| {});
         }
@@ -114,10 +127,14 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Whether this is a call.
+    /// What this is.
     #[must_use]
-    pub fn is_call(&self) -> bool {
-        self.events.first() == Some(&Event::Mark(CALL))
+    pub fn kind(&self) -> Kind {
+        match self.events.first() {
+            Some(Event::Mark(CALL)) => Kind::Call,
+            Some(Event::Mark(IN_PLACE)) => Kind::InPlace,
+            _ => Kind::Between,
+        }
     }
 
     /// How many stores there are.

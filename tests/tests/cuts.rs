@@ -7,8 +7,8 @@
 use std::fs::{read, write};
 
 use fs::{Fs, Mount};
-use fs_explore::{Cut, Effort, Numbers, Tree, Violation, judge};
-use machine_tests::{Image, Machine, Omission, Part, Recording, built};
+use fs_explore::{Cut, Depth, Effort, Moment, Numbers, Tree, Violation, judge, verify};
+use machine_tests::{Image, Kind, Machine, Omission, Part, Recording, built};
 use pmem_sim::SimMedium;
 
 /// A medium that holds little, because all of it is read in every state.
@@ -49,7 +49,7 @@ impl Run {
             let (part, before) = (parts[number], medium.fork());
             part.play(&medium, Omission::Nothing, |_| {});
             let call = |name| Call { name, parts: parts[number..].to_vec(), medium: before };
-            part.is_call().then(|| call(names.next().expect("a name for each call")))
+            (part.kind() != Kind::Between).then(|| call(names.next().expect("a name for each call")))
         })
     }
 }
@@ -72,7 +72,7 @@ impl Call<'_> {
         let medium = self.medium.fork();
         let mut omission = omission;
         for part in self.parts.iter().take(CALLS_IN_DOUBT * 2) {
-            if !part.is_call() {
+            if part.kind() == Kind::Between {
                 part.play(&medium, Omission::Nothing, |_| {});
             } else if explore(*part, &medium, omission, effort)?.in_doubt == 0 {
                 return Ok(Outcome::Harmless);
@@ -95,13 +95,24 @@ enum Outcome {
     InDoubt,
 }
 
-/// Plays a call on `medium` and judges what a power cut at any moment of it may leave.
+/// Plays a call on `medium` and judges what a power cut at any moment of it may leave. Of stores in place that is any of
+/// them until they have been made durable; the file system is whole all the same.
 fn explore(call: Part<'_>, medium: &SimMedium, omission: Omission, effort: Effort) -> Result<Numbers, Violation> {
     let before = tree(medium);
     let mut cuts = Vec::new();
     call.play(medium, omission, |medium| cuts.push(Cut::of(medium, effort.states, cuts.len() as u64)));
-    cuts.push(Cut::of(medium, effort.states, cuts.len() as u64));
-    judge(cuts, &before, &tree(medium), effort)
+    let last = Cut::of(medium, effort.states, cuts.len() as u64);
+    if call.kind() != Kind::InPlace {
+        cuts.push(last);
+        return judge(cuts, &before, &tree(medium), effort);
+    }
+    for (number, cut) in cuts.into_iter().enumerate() {
+        for (state, medium) in cut.states.into_iter().enumerate() {
+            let violation = |what| Violation::State { moment: Moment::Fence(number), state, what };
+            verify(medium, Depth::Flat).map_err(violation)?;
+        }
+    }
+    judge(vec![last], &before, &tree(medium), effort)
 }
 
 /// What is there when all that was stored has made it.
@@ -174,6 +185,7 @@ fn what_the_kernel_forgets_is_found() {
         ("line 1", "append across blocks"),
         ("fence 0", "overwrite a block"),
         ("fence 0", "create a file"),
+        ("clean 0", "store in place, and fsync"),
     ];
     for (step, name) in forgotten {
         let image = medium();

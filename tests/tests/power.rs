@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use fs::{Fs, Mount};
 use fs_explore::Tree;
-use machine_tests::{Image, Machine, Omission, Recording, host_listing, sorted_listing};
+use machine_tests::{Image, Kind, Machine, Omission, Recording, host_listing, sorted_listing};
 use pmem_sim::SimMedium;
 
 /// The program, which says each call it has done.
@@ -42,7 +42,7 @@ impl Whole {
         for part in recording.parts() {
             part.play(&medium, Omission::Nothing, |_| {});
             stores += part.stores();
-            if part.is_call() {
+            if part.kind() != Kind::Between {
                 whole.trees.push(tree(&medium));
                 whole.stores.1 = stores;
             }

@@ -4,7 +4,8 @@
  *   cuts [acks] [forget STEP N CALL]    in /data with nothing in it
  *   cuts nothing                        leaves everything as it is
  *
- * The marks are hints that do nothing: `hint #0x60` before a call, `hint #0x61` behind it. tests/recorder/ writes them
+ * The marks are hints that do nothing: `hint #0x60` before a call, which is all or nothing, or `hint #0x62` before one
+ * that only makes durable what was stored in place; `hint #0x61` behind it. tests/recorder/ writes them
  * down between the stores to persistent memory, and tests/tests/cuts.rs looks at what a power cut in between would leave.
  * Behind everything the calls are named, a line each; with `acks` each one as soon as it has returned. `forget` leaves
  * out the Nth STEP of one call: `/proc/vitrine/forget`.
@@ -14,6 +15,7 @@
 #include <asm/unistd.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/mman.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +24,7 @@
 
 /* --- The little there is of a library ----------------------------------------------------------------------------- */
 
-static long call(long number, long a, long b, long c, long d, long e)
+static long call(long number, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = number;
     register long x0 __asm__("x0") = a;
@@ -30,12 +32,13 @@ static long call(long number, long a, long b, long c, long d, long e)
     register long x2 __asm__("x2") = c;
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
-    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
     return x0;
 }
 
 #define CALL(name, a, b, c, d, e) \
-    call(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
+    call(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 
 static size_t length(const char *text)
 {
@@ -101,12 +104,23 @@ static void arm(void)
     }
 }
 
-static inline void begin(const char *name)
+static void note(const char *name)
 {
     names[calls++] = name;
     if (forget_in && same(name, forget_in))
         arm();
+}
+
+static inline void begin(const char *name)
+{
+    note(name);
     __asm__ volatile("hint #0x60" ::: "memory");
+}
+
+static inline void begin_in_place(const char *name)
+{
+    note(name);
+    __asm__ volatile("hint #0x62" ::: "memory");
 }
 
 static inline long end(long result)
@@ -126,6 +140,7 @@ static inline long end(long result)
 }
 
 #define DO(name, call) (begin(name), end(call))
+#define IN_PLACE(name, call) (begin_in_place(name), end(call))
 
 /* --- The calls ---------------------------------------------------------------------------------------------------- */
 
@@ -206,6 +221,57 @@ static void on_names(void)
     DO("utimes", CALL(utimensat, AT_FDCWD, "named", times, 0, 0));
 }
 
+/* Stores `count` words from `at` on. */
+static long fill(long *at, size_t count, long with)
+{
+    for (size_t i = 0; i < count; i++)
+        ((volatile long *)at)[i] = with + i;
+    return 0;
+}
+
+/* The same, durable by what a program may do itself. The load shows the line to the recorder, which sees no registers. */
+static long fill_and_clean(long *at, size_t count, long with)
+{
+    fill(at, count, with);
+    for (char *line = (char *)((long)at & -64); line < (char *)(at + count); line += 64)
+        __asm__ volatile("ldrb wzr, [%0]\n\tdc cvac, %0" ::"r"(line) : "memory");
+    __asm__ volatile("dsb sy" ::: "memory");
+    return 0;
+}
+
+static long *map(int fd, size_t len, int how)
+{
+    long at = call(__NR_mmap, 0, len, PROT_READ | PROT_WRITE, how, fd, 0);
+    if (at < 0 && at > -4096) {
+        say("cuts: no mapping\n");
+        leave(1);
+    }
+    return (long *)at;
+}
+
+static void on_mappings(void)
+{
+    enum { WORDS = BLOCK / sizeof(long), LEN = 8 * BLOCK };
+    int fd = DO("open a file to map", open_file("mapped", O_CREAT | O_RDWR));
+    DO("grow a file to map", truncate_to(fd, LEN));
+    long *shared = map(fd, LEN, MAP_SHARED), *honest = map(fd, LEN, MAP_SHARED_VALIDATE | MAP_SYNC);
+    IN_PLACE("store in a hole, and msync", fill(shared + 10, 20, 1) + CALL(msync, shared, LEN, MS_SYNC, 0, 0));
+    IN_PLACE("store in a hole, and clean", fill_and_clean(honest + WORDS, 2 * WORDS, 2));
+    IN_PLACE("store in place, and fsync", fill(honest + WORDS, 9, 3) + CALL(fsync, fd, 0, 0, 0, 0));
+    IN_PLACE("store in place, and clean", fill_and_clean(honest, 40, 4));
+    DO("write where it is mapped", write_at(fd, filled(14), 5000, 100));
+    IN_PLACE("store where it was written", fill_and_clean(honest + 30, WORDS, 5));
+    DO("punch where it is mapped", room(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1000, 6000));
+    IN_PLACE("store where it was punched", fill(shared, WORDS, 6) + CALL(msync, shared, BLOCK, MS_SYNC, 0, 0));
+    DO("truncate what is mapped", truncate_to(fd, 5000));
+    IN_PLACE("store in the last block", fill_and_clean(honest + WORDS, 100, 7));
+    /* The time of the last store is in memory until then, or until something else is recorded. */
+    IN_PLACE("fsync what was mapped", CALL(fsync, fd, 0, 0, 0, 0));
+    CALL(munmap, shared, LEN, 0, 0, 0);
+    CALL(munmap, honest, LEN, 0, 0, 0);
+    CALL(close, fd, 0, 0, 0, 0);
+}
+
 /* Enough to make the log go on in its next segment, and to have it written anew. The long target fills it quickly. */
 static void on_and_on(void)
 {
@@ -235,6 +301,9 @@ __attribute__((used)) static void run(long argc, char **argv)
         leave(2);
     on_content();
     on_names();
+    /* Who reads along knows what is there behind a line, but not between two stores. */
+    if (!acks)
+        on_mappings();
     on_and_on();
     if (!acks)
         for (int i = 0; i < calls; i++) {
