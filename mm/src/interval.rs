@@ -87,17 +87,23 @@ impl<T: Interval> Intervals<T> {
                 n
             }
         };
+        self.len += 1;
+        if self.root == NIL {
+            // Most files are mapped once.
+            self.root = n;
+            return;
+        }
         let (low, high) = self.split(self.root, &value);
         let low = self.join(low, n);
         self.root = self.join(low, high);
-        self.len += 1;
     }
 
     /// Takes `value` out. Answers whether it was there.
     pub fn remove(&mut self, value: &T) -> bool {
-        let (low, rest) = self.split(self.root, value);
-        let (found, high) = self.take_first(rest, value);
-        self.root = self.join(low, high);
+        let found = match self.nodes.get(self.root as usize) {
+            Some(only) if self.len == 1 && only.value == *value => core::mem::replace(&mut self.root, NIL),
+            _ => self.cut_out(value),
+        };
         if found == NIL {
             return false;
         }
@@ -105,6 +111,14 @@ impl<T: Interval> Intervals<T> {
         self.free = found;
         self.len -= 1;
         true
+    }
+
+    /// Takes the node of `value` out of the treap, if there is one.
+    fn cut_out(&mut self, value: &T) -> u32 {
+        let (low, rest) = self.split(self.root, value);
+        let (found, high) = self.take_first(rest, value);
+        self.root = self.join(low, high);
+        found
     }
 
     /// Shows `each` whoever overlaps `first..first + count`, in order.

@@ -34,14 +34,8 @@ fn space() -> Result<&'static Space, Errno> {
 }
 
 fn protection(prot: Prot) -> mm::Prot {
-    let mut answer = mm::Prot::empty();
-    for (asked, given) in
-        [(Prot::READ, mm::Prot::READ), (Prot::WRITE, mm::Prot::WRITE), (Prot::EXEC, mm::Prot::EXEC)]
-    {
-        if prot.contains(asked) {
-            answer |= given;
-        }
-    }
+    // The same bits, both Linux's.
+    let mut answer = mm::Prot::from_bits_truncate(prot.bits() as u8) - mm::Prot::BTI;
     if prot.contains(Prot::BTI) && !answer.is_empty() && has(Feature::Bti) {
         answer |= mm::Prot::BTI;
     }

@@ -94,6 +94,11 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if leaf.desc.owner() == Owner::Other {
             return Ok((leaf.desc, leaf.desc));
         }
+        if let Some(pages) = self.frames.pages(leaf.desc.pfn(), leaf.pages()) {
+            pages.iter().for_each(page::Page::map);
+            let read_only = leaf.desc.read_only();
+            return Ok((read_only, read_only));
+        }
         let first = leaf.desc.pfn().get();
         let frames = || (first..first + leaf.pages().get()).map(Pfn::new);
         if frames().all(|frame| self.frames.page(frame).is_some()) {

@@ -111,16 +111,26 @@ fn in_step(mappings: &Mappings, place: Place, len: u64, what: &What<Shown>) -> P
     }
 }
 
+/// What `mmap` may ask for that its VMA remembers.
+const REMEMBERED: [(MapFlags, VmaFlags); 5] = [
+    (MapFlags::GROWSDOWN, VmaFlags::GROWS_DOWN),
+    (MapFlags::LOCKED, VmaFlags::LOCKED),
+    (MapFlags::NORESERVE, VmaFlags::NO_RESERVE),
+    (MapFlags::SYNC, VmaFlags::SYNC),
+    // A block would be there whole for the few pages that most stacks use.
+    (MapFlags::STACK, VmaFlags::NO_HUGE_PAGE),
+];
+
 fn vma_flags(flags: MapFlags) -> VmaFlags {
-    let pairs = [
-        (MapFlags::GROWSDOWN, VmaFlags::GROWS_DOWN),
-        (MapFlags::LOCKED, VmaFlags::LOCKED),
-        (MapFlags::NORESERVE, VmaFlags::NO_RESERVE),
-        (MapFlags::SYNC, VmaFlags::SYNC),
-        // A block would be there whole for the few pages that most stacks use.
-        (MapFlags::STACK, VmaFlags::NO_HUGE_PAGE),
-    ];
-    let asked = pairs.into_iter().filter(|(asked, _)| flags.contains(*asked));
+    const ANY: MapFlags = MapFlags::GROWSDOWN
+        .union(MapFlags::LOCKED)
+        .union(MapFlags::NORESERVE)
+        .union(MapFlags::SYNC)
+        .union(MapFlags::STACK);
+    if !flags.intersects(ANY) {
+        return VmaFlags::empty();
+    }
+    let asked = REMEMBERED.into_iter().filter(|(asked, _)| flags.contains(*asked));
     asked.map(|(_, given)| given).fold(VmaFlags::empty(), VmaFlags::union)
 }
 
