@@ -52,10 +52,19 @@ impl Commit {
         self.total.store(pages.get(), Ordering::Relaxed);
     }
 
-    /// Chooses what is refused from now on; `ratio` in percent counts for [`Overcommit::Strict`].
-    pub fn set_mode(&self, mode: Overcommit, ratio: u64) {
+    /// Chooses what is refused from now on.
+    pub fn set_mode(&self, mode: Overcommit) {
         self.mode.store(mode as u64, Ordering::Relaxed);
-        self.ratio.store(ratio, Ordering::Relaxed);
+    }
+
+    /// Chooses how much [`Overcommit::Strict`] promises, in percent of all memory.
+    pub fn set_ratio(&self, percent: u64) {
+        self.ratio.store(percent, Ordering::Relaxed);
+    }
+
+    /// How much [`Overcommit::Strict`] promises, in percent of all memory.
+    pub fn ratio(&self) -> u64 {
+        self.ratio.load(Ordering::Relaxed)
     }
 
     /// What is refused.
@@ -126,7 +135,8 @@ mod tests {
     fn strict_refuses_the_page_that_is_too_many() {
         let commit = Commit::new();
         commit.set_total(pages(100));
-        commit.set_mode(Overcommit::Strict, 80);
+        commit.set_mode(Overcommit::Strict);
+        commit.set_ratio(80);
         commit.charge(pages(80)).unwrap();
         assert_eq!(commit.charge(pages(1)), Err(OutOfMemory));
         commit.release(pages(2));
@@ -137,7 +147,7 @@ mod tests {
     #[test]
     fn always_refuses_nothing_and_still_counts() {
         let commit = Commit::new();
-        commit.set_mode(Overcommit::Always, 50);
+        commit.set_mode(Overcommit::Always);
         commit.charge(pages(1 << 40)).unwrap();
         assert_eq!(commit.committed(), pages(1 << 40));
     }

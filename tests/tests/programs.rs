@@ -115,6 +115,11 @@ fn children_are_the_same_without_the_new_things() {
 }
 
 #[test]
+fn promises_of_memory_are_kept_as_the_machine_was_told() {
+    all_pass(&run("/bin/overcommit"));
+}
+
+#[test]
 fn locks_of_the_dead_are_handed_on() {
     all_pass(&run("/bin/robust"));
 }

@@ -9,7 +9,7 @@ use abi::Errno;
 use alloc::vec::Vec;
 use ::pmem::medium::Source;
 use core::fmt::{self, Write};
-use mm::Frames;
+use mm::{Frames, Overcommit};
 use units::PAGE_SHIFT;
 
 /// A text that is an error, not a panic, when memory is out.
@@ -41,6 +41,8 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
         Special::SelfMaps | Special::SelfSmaps | Special::SelfStatm => memory(special, &mut text),
         Special::SelfStatus => status(&mut text),
         Special::Meminfo => meminfo(&mut text),
+        Special::OvercommitMemory => writeln!(text, "{}", KernelFrames.commit().mode() as u64),
+        Special::OvercommitRatio => writeln!(text, "{}", KernelFrames.commit().ratio()),
         _ => Ok(()),
     };
     written.map_err(|fmt::Error| Errno::ENOMEM)?;
@@ -111,10 +113,25 @@ pub(super) fn write<S: Source>(special: Special, source: &mut S) -> Result<usize
             Special::Badblocks => pmem::inject(line)?,
             Special::Namespaces => pmem::change_namespaces(line)?,
             Special::Forget => pmem::forget(line)?,
+            Special::OvercommitMemory => KernelFrames.commit().set_mode(overcommit(number(line)?)?),
+            Special::OvercommitRatio => KernelFrames.commit().set_ratio(number(line)?),
             _ => return Err(Errno::EBADF),
         }
     }
     Ok(len)
+}
+
+/// The number that a line is (`proc_dointvec`).
+fn number(line: &[u8]) -> Result<u64, Errno> {
+    let number = core::str::from_utf8(line).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    number.and_then(|number| u64::try_from(number).ok()).ok_or(Errno::EINVAL)
+}
+
+fn overcommit(number: u64) -> Result<Overcommit, Errno> {
+    [Overcommit::Heuristic, Overcommit::Always, Overcommit::Strict]
+        .into_iter()
+        .find(|mode| *mode as u64 == number)
+        .ok_or(Errno::EINVAL)
 }
 
 /// The path of the reading program's file.

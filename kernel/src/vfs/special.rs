@@ -69,6 +69,14 @@ pub(crate) enum Special {
     Cpuinfo,
     /// `/proc/meminfo`: memory of the machine.
     Meminfo,
+    /// `/proc/sys`: what can be set.
+    Sys,
+    /// `/proc/sys/vm`: about memory.
+    SysVm,
+    /// `/proc/sys/vm/overcommit_memory`: which promises of memory are refused.
+    OvercommitMemory,
+    /// `/proc/sys/vm/overcommit_ratio`: percent of memory that are promised where promises are kept.
+    OvercommitRatio,
 }
 
 /// What a row of the tree is.
@@ -106,7 +114,7 @@ const fn device(major: u32, minor: u32) -> What {
 }
 
 /// Everything but descriptors.
-const TREE: [Row; 27] = {
+const TREE: [Row; 31] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -136,6 +144,10 @@ const TREE: [Row; 27] = {
         row(Features, Vitrine, b"features", What::Text, 0o444),
         row(Cpuinfo, Proc, b"cpuinfo", What::Text, 0o444),
         row(Meminfo, Proc, b"meminfo", What::Text, 0o444),
+        row(Sys, Proc, b"sys", What::Directory, 0o555),
+        row(SysVm, Sys, b"vm", What::Directory, 0o555),
+        row(OvercommitMemory, SysVm, b"overcommit_memory", What::Text, 0o644),
+        row(OvercommitRatio, SysVm, b"overcommit_ratio", What::Text, 0o644),
     ]
 };
 

@@ -217,7 +217,7 @@ fn locked_memory_has_a_limit_and_the_calls_their_errors() {
 fn memory_is_promised_once_and_strictly_where_asked() {
     let machine = Machine::new(64);
     machine.commit.set_total(units::PageCount::new(100));
-    machine.commit.set_mode(Overcommit::Strict, 50);
+    machine.commit.set_mode(Overcommit::Strict);
     let mut space = space(&machine);
     map(&mut space, fixed(0, 40, Prot::RW)).unwrap();
     assert_eq!(map(&mut space, fixed(100, 11, Prot::RW)), Err(MapError::OutOfMemory));
@@ -239,7 +239,7 @@ fn memory_is_promised_once_and_strictly_where_asked() {
     let rest = protect_range(page(30), pages(10)).unwrap().unwrap();
     space.protect(rest, Prot::READ).unwrap();
     assert_eq!(machine.commit.committed().get(), 21);
-    machine.commit.set_mode(Overcommit::Heuristic, 50);
+    machine.commit.set_mode(Overcommit::Heuristic);
     map(&mut space, Request { flags: VmaFlags::NO_RESERVE, ..fixed(1000, 200, Prot::RW) }).unwrap();
     assert_eq!(machine.commit.committed().get(), 21);
     assert_eq!(map(&mut space, fixed(2000, 101, Prot::RW)), Err(MapError::OutOfMemory), "more than there is");
