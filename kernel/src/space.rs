@@ -29,7 +29,7 @@ use crate::task::limits::Limits;
 use crate::{features, layout, paging};
 use end_page::EndPage;
 use sharing::Shares;
-pub(crate) use sharing::{SharedFile, sync as sync_stores, sync_all as sync_all_stores};
+pub(crate) use sharing::{Shared, SharedFile, sync as sync_stores, sync_all as sync_all_stores};
 pub(crate) use shown::{Promise, SharedMemory, Shown, pages_of};
 
 /// Heap that a fault or a call on a space takes at most, in pieces.

@@ -56,9 +56,15 @@ static int fresh(const char *path)
 
 static int touch(const char *how, const char *path)
 {
-    int fd = open(path, O_RDONLY);
+    int fd = open(path, O_RDWR);
     char *at = MAP_FAILED;
-    if (!strcmp(how, "mmap"))
+    if (!strncmp(how, "share", 5)) {
+        long sector = sector_of(fd, 1);
+        at = mmap(0, sizeof page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        /* The hole comes when the page is there to be stored to. */
+        if (!strcmp(how, "share-first") && (at == MAP_FAILED || (at[PAGE] = 's') == 0 || tell("poison", sector)))
+            return 3;
+    } else if (!strcmp(how, "mmap"))
         at = mmap(0, sizeof page, PROT_READ, MAP_PRIVATE, fd, 0);
     else if (!strcmp(how, "store"))
         at = mmap(0, sizeof page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
@@ -71,7 +77,7 @@ static int touch(const char *how, const char *path)
     }
     if (at == MAP_FAILED)
         return 2;
-    if (!strcmp(how, "store"))
+    if (!strcmp(how, "store") || !strcmp(how, "share-store"))
         at[PAGE] = 1;
     return *(volatile char *)(at + PAGE);
 }
@@ -146,6 +152,8 @@ static void holes(const char *path)
     check("a mapping of it dies", died("mmap", path));
     check("a store to its private copy dies", died("store", path));
     handled(fd);
+    check("a shared mapping of it dies", died("share", path));
+    check("and so does a store to that", died("share-store", path));
     memset(page, 'q', PAGE);
     check_errno("half of the page cannot be written", pwrite(fd, page, 100, PAGE), EIO);
     check("all of it can", pwrite(fd, page, PAGE, PAGE) == PAGE);
@@ -155,6 +163,9 @@ static void holes(const char *path)
     sector = sector_of(fd, 1);
     check("who peeks when the hole comes dies", died("peek-first", path));
     check("and the block is on the list", listed(sector));
+    memset(page, 'r', PAGE);
+    check("healed once more", pwrite(fd, page, PAGE, PAGE) == PAGE && !listed(sector));
+    check("who shares the file when the hole comes dies", died("share-first", path));
     check("a program's own memory is not in question", write(fd, page, 8) == 8);
     check("unlinking heals, too", unlink(path) == 0 && close(fd) == 0 && !listed(sector));
 

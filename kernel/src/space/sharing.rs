@@ -16,6 +16,7 @@ use mm::seams::{Mapper, SpaceId};
 use mm::space::{Access, FaultError, Revoke};
 use mm::{Backing, IMmap, OutOfMemory, PageOf, PageRanges, Run};
 use pmem::medium::Medium;
+use spin::Once;
 use sync::{Mutex, Rank};
 use units::{FileOff, FileRange, PAGE_SHIFT, PageCount};
 
@@ -43,38 +44,43 @@ pub(super) fn forget(id: SpaceId) {
     SPACES.lock().remove(&id);
 }
 
-/// A file that programs share, as one `mmap` has it. Its clones are those of one mapping, and hold the file open: while they
-/// are there it can be written, and it is not run.
+/// A file that programs share, by an open file of one of them. While there is a mapping it stays open: it can be written,
+/// and it is not run.
 #[derive(Clone)]
-pub(crate) struct SharedFile(Arc<Opened>);
+pub(crate) struct SharedFile(Arc<File>);
 
-struct Opened {
-    _file: Arc<File>,
-    node: Node,
-    sharers: Sharers,
-}
+/// What an open file knows of those who share what is open, once it was mapped so.
+pub(crate) type Shared = Once<Sharers>;
 
 impl SharedFile {
-    /// What `file`, open on the regular file `node`, is to show. Waits for changes of the file system; takes heap.
-    pub(crate) fn new(file: Arc<File>, node: &Node) -> Self {
-        let sharers = Sharers::of(node);
-        FILES.lock().entry(node.ino().get()).or_insert_with(|| node.downgrade());
-        Self(Arc::new(Opened { _file: file, node: node.clone(), sharers }))
+    /// What `file` is to show; `None` where it is no regular file of the medium. Waits for changes of the file system, and takes
+    /// heap, where no program has shared the file before.
+    pub(crate) fn new(file: &Arc<File>) -> Option<Self> {
+        let node = file.regular()?;
+        file.shared().call_once(|| {
+            FILES.lock().entry(node.ino().get()).or_insert_with(|| node.downgrade());
+            Sharers::of(node)
+        });
+        Some(Self(file.clone()))
     }
 
     /// The number of the file.
     pub(super) fn inode(&self) -> u64 {
-        self.0.node.ino().get()
+        self.node().ino().get()
     }
 
     /// The file on the medium.
     pub(crate) fn node(&self) -> &Node {
-        &self.0.node
+        self.0.regular().unwrap_or_else(|| unreachable!("nothing else is made one"))
+    }
+
+    fn sharers(&self) -> &Sharers {
+        self.0.shared().get().unwrap_or_else(|| unreachable!("known since it was made"))
     }
 
     /// What tells it from all other memory that programs share.
     pub(super) fn identity(&self) -> usize {
-        Arc::as_ptr(&self.0.sharers.0).addr()
+        Arc::as_ptr(&self.sharers().0).addr()
     }
 
     /// Makes `count` pages from `index` on a hole of the file (`madvise_remove`).
@@ -84,16 +90,16 @@ impl SharedFile {
     pub(super) fn punch(&self, index: u64, count: PageCount) -> Result<(), Errno> {
         let at = FileOff::new(index << PAGE_SHIFT);
         let hole = count.bytes().and_then(|len| FileRange::with_len(at, len)).ok_or(Errno::EINVAL)?;
-        self.0.node.fallocate(Fallocate::Punch, hole, now()).map_err(errno)
+        self.node().fallocate(Fallocate::Punch, hole, now()).map_err(errno)
     }
 
     /// Makes page `index` ready for the access that found it not to be. No lock is held.
     pub(super) fn prepare(&self, index: u64, access: Access) -> Result<(), FaultError> {
         if access != Access::Write {
-            self.0.node.wait_for_change();
+            self.node().wait_for_change();
             return Ok(());
         }
-        self.0.node.make_writable(index, now()).map_err(|error| match error {
+        self.node().make_writable(index, now()).map_err(|error| match error {
             Error::NoMemory => FaultError::OutOfMemory,
             Error::Media(_) => FaultError::Poisoned,
             // No block is free: as on Linux, there is nobody to tell but the program that stored.
@@ -104,10 +110,10 @@ impl SharedFile {
 
 impl Backing for SharedFile {
     fn run(&self, index: u64, max: PageCount) -> Run {
-        match self.0.node.fault(index, max.get()) {
+        match self.node().fault(index, max.get()) {
             Faulted::Beyond => Run { page: PageOf::Beyond, count: max },
             Faulted::Changing => Run { page: PageOf::Unprepared, count: PageCount::new(1) },
-            Faulted::Shown(map) => shown_by(self.0.node.fs().medium(), &map),
+            Faulted::Shown(map) => shown_by(self.node().fs().medium(), &map),
         }
     }
 
@@ -116,22 +122,22 @@ impl Backing for SharedFile {
     }
 
     fn link(&self, mapper: Mapper) -> Result<(), OutOfMemory> {
-        self.0.sharers.0.lock().mappers.link(mapper)
+        self.sharers().0.lock().mappers.link(mapper)
     }
 
     fn relink(&self, old: Mapper, new: Mapper) {
-        self.0.sharers.0.lock().mappers.relink(old, new);
+        self.sharers().0.lock().mappers.relink(old, new);
     }
 
     fn unlink(&self, mapper: Mapper) {
-        self.0.sharers.0.lock().mappers.unlink(mapper);
+        self.sharers().0.lock().mappers.unlink(mapper);
     }
 
     fn may_store(&self, index: u64, count: PageCount) -> bool {
         let last = index + count.get();
-        let may = self.0.node.may_store((index, last), now());
+        let may = self.node().may_store((index, last), now());
         if may {
-            let mut state = self.0.sharers.0.lock();
+            let mut state = self.sharers().0.lock();
             state.stored.insert(index, last);
             state.times_changed = true;
         }
@@ -145,7 +151,7 @@ impl Backing for SharedFile {
 
 /// All programs that share one file.
 #[derive(Clone)]
-struct Sharers(Arc<Mutex<State>>);
+pub(crate) struct Sharers(Arc<Mutex<State>>);
 
 struct State {
     /// `i_mmap`.
@@ -203,7 +209,7 @@ impl Sharers {
         let mut mappings = space.lock();
         let mut found = [Mapper::NONE; IMmap::FEW];
         let few = self.0.lock().mappers.in_space(mappings.id(), (first, count), &mut found).map(<[Mapper]>::len);
-        let shows = |shown: &Shown| matches!(shown, Shown::Shared(file) if Arc::ptr_eq(&file.0.sharers.0, &self.0));
+        let shows = |shown: &Shown| matches!(shown, Shown::Shared(file) if Arc::ptr_eq(&file.sharers().0, &self.0));
         let done = match few {
             Some(few) => {
                 found[..few].iter().try_for_each(|mapper| mappings.revoke(*mapper, shows, first, count, what))

@@ -32,7 +32,8 @@ fn with_file(test: impl FnOnce(&Arc<Space>, &SharedFile, &Node)) {
     let space = Space::new().unwrap();
     space.begin_sharing().unwrap();
     task::current().replace_space(Some(Arc::clone(&space)));
-    let shared = SharedFile::new(file, &node);
+    let shared = SharedFile::new(&file).unwrap();
+    drop(file);
     map(&space, AT, &shared);
     test(&space, &shared, &node);
     drop(shared);

@@ -18,6 +18,7 @@ use super::special::{Special, What};
 use super::{Node, Vnode, WriteAccess};
 use crate::console::terminal::Patience;
 use crate::heap;
+use crate::space::Shared;
 use abi::Errno;
 use abi::file::OpenFlags;
 use alloc::sync::Arc;
@@ -90,6 +91,7 @@ pub(crate) struct File {
     text: Vec<u8>,
     _writing: Option<WriteAccess>,
     lock: flock::Held,
+    shared: Shared,
 }
 
 impl File {
@@ -106,7 +108,7 @@ impl File {
         let flags = AtomicU32::new(flags.difference(FORGOTTEN).bits());
         // The two counts of an `Arc` lie in front.
         heap::reserve(size_of::<Self>() + 16)?;
-        Ok(Arc::new(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing, lock: flock::Held::new() }))
+        Ok(Arc::new(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing, lock: flock::Held::new(), shared: Shared::new() }))
     }
 
     /// The terminal, to be read and written.
@@ -128,6 +130,11 @@ impl File {
             Vnode::Disk(node) if self.behaviour == Behaviour::Regular => Some(node),
             _ => None,
         }
+    }
+
+    /// Who shares what is open, once this has been mapped so.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The block of the medium that holds block `block` of the file, 0 for a hole (`FIBMAP`).

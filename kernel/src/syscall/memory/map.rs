@@ -105,7 +105,7 @@ fn in_step(mappings: &Mappings, place: Place, len: u64, what: &What<Shown>) -> P
             if place == Place::ANYWHERE && len >= HUGE_SIZE =>
         {
             let stepped = Place::Anywhere { align: HUGE_SIZE, offset: (pgoff << PAGE_SHIFT) & (HUGE_SIZE - 1) };
-            if mappings.get_unmapped_area(stepped, len).is_ok() { stepped } else { place }
+            mappings.get_unmapped_area(stepped, len).map_or(place, |range| Place::Hint(range.start()))
         }
         _ => place,
     }
@@ -177,7 +177,8 @@ fn what(file: Option<&Arc<File>>, len: u64, offset: u64, prot: Prot, flags: MapF
     }
     let range = page_range(FileOff::new(offset), len).ok_or(Errno::EOVERFLOW)?;
     if is_shared {
-        return Ok(What::Shared { backing: SharedFile::new(file.clone(), node).into(), pgoff: offset >> PAGE_SHIFT });
+        let shared = SharedFile::new(file).ok_or(Errno::ENODEV)?;
+        return Ok(What::Shared { backing: shared.into(), pgoff: offset >> PAGE_SHIFT });
     }
     let pin = node.pin(range).map_err(crate::vfs::error::errno)?;
     Ok(What::File { backing: FilePin::new(pin, node.ino())?.into(), pgoff: offset >> PAGE_SHIFT })
