@@ -55,6 +55,11 @@ pub struct WeakNode<M: Medium> {
 }
 
 impl<M: Medium> WeakNode<M> {
+    /// Whether the inode is gone for good.
+    pub fn is_gone(&self) -> bool {
+        self.inode.strong_count() == 0
+    }
+
     /// A handle, where the inode is there: it has a name, or somebody has a handle to it.
     pub fn upgrade(&self) -> Option<Node<M>> {
         Some(Node::new(self.inode.upgrade()?, self.volume.upgrade()?))

@@ -8,7 +8,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::Errno;
 use fs::{Away, Error, Fallocate, Faulted, Mapped};
@@ -44,6 +44,21 @@ pub(super) fn forget(id: SpaceId) {
     SPACES.lock().remove(&id);
 }
 
+/// Takes a file among those that programs have shared, and looks at two others in turn, whether they are gone: so there never are
+/// many of these.
+fn remember(node: &Node) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut files = FILES.lock();
+    files.insert(node.ino().get(), node.downgrade());
+    for _ in 0..2 {
+        let next = files.range(NEXT.load(Ordering::Relaxed)..).next().map(|(number, file)| (*number, file.is_gone()));
+        NEXT.store(next.map_or(0, |(number, _)| number + 1), Ordering::Relaxed);
+        if let Some((number, true)) = next {
+            files.remove(&number);
+        }
+    }
+}
+
 /// A file that programs share, by an open file of one of them. While there is a mapping it stays open: it can be written,
 /// and it is not run.
 #[derive(Clone)]
@@ -58,7 +73,7 @@ impl SharedFile {
     pub(crate) fn new(file: &Arc<File>) -> Option<Self> {
         let node = file.regular()?;
         file.shared().call_once(|| {
-            FILES.lock().entry(node.ino().get()).or_insert_with(|| node.downgrade());
+            remember(node);
             Sharers::of(node)
         });
         Some(Self(file.clone()))

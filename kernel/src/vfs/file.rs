@@ -145,7 +145,7 @@ impl File {
         let node = self.regular().ok_or(Errno::ENOTTY)?;
         let at = FileBlock::new(block.into()).base();
         let range = FileRange::with_len(at, ByteLen::new(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
-        let pin = node.pin(range).map_err(errno)?;
+        let pin = node.hold(range).map_err(errno)?;
         let mut walk = IomapIter::new(node.ino(), at, range.len(), IomapOp::REPORT, ());
         let mapped = iomap_iter(&mut walk, &pin).map_err(errno)? && walk.iomap.kind == IomapKind::Mapped;
         i32::try_from(if mapped { walk.iomap.addr.block().get() } else { 0 }).map_err(|_| Errno::ERANGE)
@@ -395,7 +395,7 @@ impl File {
             return Ok(if whence == Whence::Data { from } else { size });
         };
         let range = FileRange::new(FileOff::new(from), FileOff::new(size)).ok_or(Errno::ENXIO)?;
-        let pin = node.pin(range).map_err(errno)?;
+        let pin = node.hold(range).map_err(errno)?;
         let size = size.min(pin.size());
         let len = ByteLen::new(size.saturating_sub(from));
         let mut walk = IomapIter::new(node.ino(), FileOff::new(from), len, IomapOp::REPORT, ());
