@@ -107,6 +107,18 @@ impl Image {
         tool_output(&all)
     }
 
+    /// Runs a command of the host tool that has to fail, with the image as its last word and `path` behind that, and gives back
+    /// what it printed and what it complained of.
+    ///
+    /// # Panics
+    /// Where the tool does not fail.
+    #[track_caller]
+    pub fn refused(&self, command: &str, path: &str) -> (Vec<u8>, String) {
+        let output = vitrine(&[command, &format!("{}{path}", self.path.display())]);
+        assert!(!output.status.success(), "vitrine {command} has nothing against it");
+        (output.stdout, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// Puts a file of the host onto the medium.
     ///
     /// # Panics

@@ -67,17 +67,24 @@ fn a_touch_of_a_hole_says_so_in_the_signal() {
 fn a_hole_outlives_reboot_and_power_cut_until_it_is_written_over() {
     let image = Image::fresh();
     checked(&image).append("poison init=/bin/badblock keep /tmp/kept").run().status(0);
-    image.tool("fsck", &[]);
+    assert!(image.tool("fsck", &[]).contains("byte 4096 of /tmp/kept"), "the image is clean and the file is hurt");
     let list = image.tool("badblock", &["list"]);
     assert!(list.ends_with("+8 byte 4096 of /tmp/kept\n"), "{list:?}");
     let mut machine = checked(&image).append("poison init=/bin/sh").start();
     machine.expect("$ ");
     machine.types("cat /tmp/kept >/dev/null\n");
     machine.expect("cat: ");
+    machine.types("cat /proc/vitrine/badblocks\n");
+    machine.expect("byte 4096 of /tmp/kept");
+    assert!(image.refused("info", "").1.contains("busy"), "a running machine has its medium for itself");
     machine.cut().status(137);
     assert_eq!(image.tool("badblock", &["list"]), list);
+    let (before, complaint) = image.refused("cat", ":/tmp/kept");
+    assert!(before == [b'p'; 4096] && complaint.contains("bad block"), "{complaint}");
     checked(&image).append("poison init=/bin/badblock kept /tmp/kept").run().status(0);
     assert_eq!(image.tool("badblock", &["list"]), "");
+    let healed = [[b'p'; 4096], [b'r'; 4096], [b'p'; 4096], [b'p'; 4096]].concat();
+    assert!(image.read("/tmp/kept") == healed, "only the page that was lost is another");
 }
 
 #[test]
