@@ -123,7 +123,7 @@ fn tree(medium: &SimMedium) -> Tree {
 
 fn effort() -> Effort {
     match Effort::is_full() {
-        true => Effort { states: 512, nested: 8, nest_every: 32 },
+        true => Effort { states: 256, nested: 8, nest_every: 32 },
         false => Effort { states: 24, nested: 4, nest_every: 16 },
     }
 }
@@ -203,7 +203,7 @@ fn what_the_kernel_forgets_is_found() {
 fn what_is_left_out_of_a_recording_is_found() {
     let image = medium();
     let run = Run::of(Machine::with(&image), &image, "");
-    let every = if Effort::is_full() { 7 } else { 199 };
+    let every = if Effort::is_full() { 23 } else { 199 };
     let mut number = 0;
     let (mut found, mut harmless, mut missed) = (0, 0, Vec::new());
     // What a file holds that never had a name is gone with the power, durable or not.
