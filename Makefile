@@ -26,9 +26,10 @@ PMEM ?= target/root.img
 T ?=
 # make gdb: the program whose main is of interest, by its name in /bin.
 PROGRAM ?= init
-# make soak: for how long.
+# make soak: for how long, and how many hostile media.
+CASES ?= 100000
 MINUTES ?= 10
-export INIT SMP MEM CPU CARRIER EL PMEM T PROGRAM MINUTES
+export INIT SMP MEM CPU CARRIER EL PMEM T PROGRAM MINUTES CASES
 
 .PHONY: menu
 menu:
@@ -40,7 +41,7 @@ menu:
 	@echo '  make test     host, in-kernel and whole-machine tests; T=name selects'
 	@echo '  make ktest    the in-kernel tests only; T=name, CPU=model'
 	@echo '  make crash    the crash exploration, longer than make test does it'
-	@echo '  make soak     random tests over and over for MINUTES=10'
+	@echo '  make soak     CASES=100000 hostile media, then random tests over and over for MINUTES=10'
 	@echo '  make check    what a reviewer would run: format, lints, docs, scripts'
 	@echo '  make bench    instructions per operation, beside Linux'
 	@echo '  make peer     our C programs on a real Linux and here, what they count side by side; T=name'

@@ -52,6 +52,15 @@ impl Run {
         self.start.get() + self.blocks
     }
 
+    /// All of it but `block`: what lies before and what behind.
+    pub(crate) fn but(self, block: BlockNr) -> impl Iterator<Item = Self> {
+        let cut = block.get().clamp(self.first(), self.end());
+        let behind = (block.get() + 1).clamp(self.first(), self.end());
+        [Self::new(self.first(), cut - self.first()), Self::new(behind, self.end() - behind)]
+            .into_iter()
+            .filter(|part| part.blocks > 0)
+    }
+
     /// Its first part, of at most so many blocks.
     fn at_most(self, blocks: u64) -> Self {
         Self { blocks: self.blocks.min(blocks), ..self }

@@ -167,7 +167,9 @@ impl<M: Medium> Fs<M> {
         space.keep_out(bad);
         space.log = replayed.log.iter().map(|run| run.blocks).sum();
         let Replayed { superblock, tail, inodes, log, next_ino, .. } = replayed;
-        let own = log.into_iter().filter(|run| !SUPERBLOCKS.contains(&run.start)).collect();
+        // A damaged log may have named a superblock's block as its own, and a repair have joined the two: that one stays.
+        let own =
+            SUPERBLOCKS.iter().fold(log, |own, &superblock| own.iter().flat_map(|run| run.but(superblock)).collect());
         let slack = options.slack.map(ByteLen::get);
         let upkeep = Upkeep::new(superblock, own, inodes.values(), slack);
         let volume = Arc::new(Volume {

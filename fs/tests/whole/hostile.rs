@@ -4,11 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use fs::{Error, Fs, Kind, Mount, NewNode, Rename, SetAttr, WriteAt};
+use fs::{Error, Fs, Kind, Mount, MountError, NewNode, Rename, SetAttr, WriteAt, Wrong};
 use pmem_sim::SimMedium;
 use units::{FileOff, PmOff};
 
 use crate::common::*;
+use crate::heap::peak_of;
 use crate::image::{ALIGN, Image, Record, SUPERBLOCK, SUPERBLOCKS, Segment};
 
 /// A medium with something of every kind, and where its structures lie.
@@ -97,7 +98,7 @@ fn change(chance: &mut Chance, victim: &Victim, image: &Image<'_>, copies: &[u64
 fn spoil(chance: &mut Chance, victim: &Victim, image: &Image<'_>) {
     let (record, segment) = (chance.one(&victim.records), chance.one(&victim.segments));
     let seal_record = |at: u64| image.seal(at, record.len);
-    match chance.below(11) {
+    match chance.below(12) {
         0..=4 => change(chance, victim, image, &record.copies, record.len, &seal_record),
         5 => {
             let one = [chance.one(&record.copies)];
@@ -125,6 +126,11 @@ fn spoil(chance: &mut Chance, victim: &Victim, image: &Image<'_>) {
                     image.seal(copy, other.len);
                 }
             }
+        }
+        10 => {
+            // Any byte, whatever it is for.
+            let at = chance.one(&[record.copies[0], segment.copies[0], SUPERBLOCKS[0], SUPERBLOCKS[1]]);
+            image.put(at + chance.below(ALIGN), &[chance.next() as u8]);
         }
         _ => {
             let copy = chance.one(&record.copies);
@@ -194,21 +200,31 @@ fn use_file(node: &Node, size: u64) {
     }
 }
 
-/// Spoils, examines, mounts, uses, and examines again.
-fn survive(victim: &Victim, seed: u64) {
-    let medium = victim.medium.fork();
+/// The victim, spoilt as `seed` has it.
+fn spoilt(victim: &Victim, seed: u64) -> SimMedium {
+    let mut medium = victim.medium.fork();
     let mut chance = Chance(seed);
     for _ in 0..=chance.below(3) {
         spoil(&mut chance, victim, &Image { medium: &medium });
     }
-    if chance.below(8) == 0 {
-        lose(&mut chance, victim, &medium);
+    match chance.below(16) {
+        0 | 1 => lose(&mut chance, victim, &medium),
+        // A medium may end anywhere.
+        2 => medium = SimMedium::from_bytes(&medium.bytes()[..(chance.below(victim.blocks) * BLOCK) as usize]),
+        _ => {}
     }
+    medium
+}
+
+/// Examines, repairs a copy, mounts, uses, and examines again.
+fn survive(medium: SimMedium) {
     let report = Fs::check(&medium);
+    mend(&medium.fork());
     let Ok(fs) = Fs::mount(medium.clone(), Mount::default()) else {
         assert!(report.has_errors());
         return;
     };
+    assert!(report.refused.is_none());
     let hash = medium.content_hash();
     let damaged = fs.damage().is_some();
     use_all(&fs);
@@ -222,23 +238,46 @@ fn survive(victim: &Victim, seed: u64) {
     }
 }
 
-fn survive_many(victim: &Victim, from: u64, cases: u64) {
-    let times: u64 = std::env::var("VITRINE_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    let (mut failed, mut slowest) = (Vec::new(), (0, 0));
-    for seed in from..from + cases * times {
+/// What can be repaired is right then, and can be used.
+fn mend(medium: &SimMedium) {
+    if let Ok((fs, _)) = Fs::repair(medium.clone(), now(7)) {
+        use_all(&fs);
+        drop(fs);
+        let report = Fs::check(medium);
+        assert!(!report.has_errors(), "repaired: {:?} {:?}", report.refused, report.findings);
+    }
+}
+
+/// Cases of all kinds, unless `VITRINE_FUZZ` says how many.
+const CASES: u64 = 1260;
+
+/// Runs the share `part` of all cases, and tells how far it has come where they are many.
+fn survive_many(title: &str, victim: &Victim, from: u64, part: f64) {
+    let all = std::env::var("VITRINE_FUZZ").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let cases = (all as f64 * part).ceil() as u64;
+    let (mut failed, mut slowest, mut most) = (Vec::new(), (0, 0), 0);
+    for (done, seed) in (from..from + cases).enumerate() {
         let begun = Instant::now();
-        if catch_unwind(AssertUnwindSafe(|| survive(victim, seed))).is_err() {
-            failed.push(seed);
+        let (medium, mut survived) = (spoilt(victim, seed), Ok(()));
+        let peak = peak_of(|| survived = catch_unwind(AssertUnwindSafe(|| survive(medium))));
+        // No more heap than there is medium.
+        if survived.is_err() || peak > victim.blocks * BLOCK {
+            failed.push((seed, peak));
         }
         slowest = slowest.max((begun.elapsed().as_millis(), seed));
+        most = most.max(peak);
+        if cases > CASES && (done as u64 + 1).is_multiple_of(cases.div_ceil(20)) {
+            println!("fuzz, {title}: {} of {cases} cases, {} failed", done + 1, failed.len());
+        }
     }
-    println!("{} cases, the slowest took {} ms (seed {})", cases * times, slowest.0, slowest.1);
-    assert!(failed.is_empty(), "seeds {failed:?}");
+    let slow = format!("the slowest took {} ms (seed {})", slowest.0, slowest.1);
+    println!("fuzz, {title}: {cases} cases, {} failed, {} KiB of heap at most, {slow}", failed.len(), most >> 10);
+    assert!(failed.is_empty(), "seeds, with their bytes of heap: {failed:?}");
 }
 
 #[test]
 fn no_number_under_a_right_checksum_does_harm() {
-    survive_many(&Victim::new(fresh(1024)), 1 << 32, 1200);
+    survive_many("any image", &Victim::new(fresh(1024)), 1 << 32, 0.95);
 }
 
 #[test]
@@ -249,7 +288,39 @@ fn no_number_in_a_long_log_with_extent_lists_does_harm() {
     fs.root().unlink(b"filler", now(2)).expect("it can go");
     let victim = Victim::new(fs);
     assert!(!victim.lists.is_empty());
-    survive_many(&victim, 2 << 32, 60);
+    survive_many("extent lists", &victim, 2 << 32, 0.05);
+}
+
+/// The log says that the next segment lies where a superblock does; the repair writes another log, and gives back this one.
+#[test]
+fn a_superblock_that_the_log_calls_its_own_is_given_to_nobody() {
+    let victim = Victim::new(fresh(1024));
+    let (medium, next) = (victim.medium.fork(), SUPERBLOCKS[1] / BLOCK - 5);
+    let (image, segment) = (Image { medium: &medium }, victim.segments[victim.segments.len() - 1]);
+    for copy in segment.copies {
+        image.put(copy + 32, &next.to_le_bytes());
+        image.seal(copy, ALIGN);
+    }
+    let (fs, _) = Fs::repair(medium.clone(), now(7)).expect("it can be repaired");
+    let blocks = fs.space().available;
+    put(&file(&fs, "everything else"), 0, &vec![1; (blocks * BLOCK) as usize]).expect("there is room");
+    drop(fs);
+    assert_clean(&medium);
+}
+
+#[test]
+fn numbers_that_could_not_be_counted_on_from_are_refused() {
+    // The superblock's generation, first record and next inode number.
+    for field in [64, 88, 112] {
+        let medium = fresh(1024).medium().fork();
+        let image = Image { medium: &medium };
+        for copy in SUPERBLOCKS {
+            image.put(copy + field, &u64::MAX.to_le_bytes());
+            image.seal_superblock(copy);
+        }
+        let refused = Fs::mount(medium, Mount::default()).err();
+        assert!(matches!(refused, Some(MountError::Damaged(damage)) if damage.what == Wrong::SuperblockField));
+    }
 }
 
 #[test]
