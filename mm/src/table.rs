@@ -340,10 +340,11 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     #[inline]
     fn pages_of(&self, table: Pfn, first: u64, last: u64) -> impl Iterator<Item = (VirtAddr, &AtomicU64)> {
         let index = |va| Level::Pte.index(VirtAddr::new(va));
-        let mut va = first.wrapping_sub(PAGE_SIZE);
-        self.frames.table(table)[index(first)..=index(last)].iter().map(move |entry| {
-            va = va.wrapping_add(PAGE_SIZE);
-            (VirtAddr::new(va), entry)
+        let mut next = first;
+        self.frames.table(table)[index(first)..index(last) + 1].iter().map(move |entry| {
+            let va = VirtAddr::new(next);
+            next = next.wrapping_add(PAGE_SIZE);
+            (va, entry)
         })
     }
 
@@ -456,8 +457,10 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// Gives back the frames of a leaf that is gone, where they are the tree's.
+    #[inline]
     pub(crate) fn free_leaf(&self, level: Level, desc: Desc) {
         match desc.owner() {
+            Owner::Tree if level == Level::Pte => page::unmapped(&self.frames, desc.pfn()),
             Owner::Tree if level == Level::Pmd => page::block_unmapped(&self.frames, desc.pfn()),
             Owner::Tree => {
                 for n in 0..level.pages().get() {

@@ -96,8 +96,8 @@ pub(crate) fn sys_mprotect(a: &Args) -> Result<u64, Errno> {
     let range = protect_range(VirtAddr::new(untagged(start)), len).map_err(protect_errno)?;
     let Some(range) = range else { return Ok(0) };
     // As Linux's `arch_validate_prot`: what this machine does not have cannot be asked for.
-    let missing = if has(Feature::Bti) { Prot::MTE } else { Prot::MTE | Prot::BTI };
-    let prot = Prot::from_bits(prot).filter(|prot| !prot.intersects(missing)).ok_or(Errno::EINVAL)?;
+    let missing = |prot: Prot| prot.contains(Prot::MTE) || prot.contains(Prot::BTI) && !has(Feature::Bti);
+    let prot = Prot::from_bits(prot).filter(|prot| !missing(*prot)).ok_or(Errno::EINVAL)?;
     let prot = protection(with_implied(prot));
     let space = space()?;
     let mut mappings = space.lock();

@@ -276,7 +276,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// Adds `vma` to its file's `i_mmap`, and to the index of what was moved.
-    #[inline]
+    #[inline(always)]
     fn index(&mut self, vma: &Vma<B>) -> Result<(), OutOfMemory> {
         if vma.shift != 0 {
             self.moved.link(self.moved_mapper(vma))?;

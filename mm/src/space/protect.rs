@@ -80,9 +80,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     ) -> Result<(), ProtectError> {
         let mut start = range.start();
         while start < range.end() {
-            let at = self.vmas.find(start.get()).filter(|at| self.vmas.vma(*at).start() <= start);
-            let at = at.ok_or(ProtectError::Unmapped)?;
+            let at = self.vmas.find(start.get()).ok_or(ProtectError::Unmapped)?;
             let vma = self.vmas.vma(at);
+            if vma.start() > start {
+                return Err(ProtectError::Unmapped);
+            }
             if !may_become(vma, prot) {
                 return Err(ProtectError::Denied);
             }
@@ -90,10 +92,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             if vma.prot != prot
                 && let Some(piece) = VirtRange::new(start, end)
             {
-                let locked = vma.flags.contains(VmaFlags::LOCKED) && !vma.kind.is_shared();
                 let becomes = prot.contains(Prot::WRITE) && !vma.prot.contains(Prot::WRITE);
+                let copied = vma.flags.contains(VmaFlags::LOCKED) && !vma.kind.is_shared() && becomes;
                 self.protect_piece(at, piece, prot)?;
-                if locked && becomes {
+                if copied {
                     *copies = VirtRange::new(copies.map_or(start, |first| first.start()), end);
                 }
             }
