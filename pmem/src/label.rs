@@ -11,6 +11,8 @@ use units::{ByteLen, HUGE_SIZE, PAGE_SIZE};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::nfit::{ControlRegion, MemoryMap};
+
 /// Bytes of the longest name, its NUL not counted.
 pub const MAX_NAME: usize = 63;
 /// Bytes of a label.
@@ -179,6 +181,22 @@ pub fn fletcher64(bytes: &[u8]) -> u64 {
         high = high.wrapping_add(low);
     }
     u64::from(high) << 32 | u64::from(low)
+}
+
+/// By which labels tell the NVDIMM, or the set of them, that they belong to: the sum of where each begins in the range and of
+/// who made it (Linux: `nfit_set_info2`, 48 bytes each). A label with another cookie is another set's, to Linux.
+pub fn set_cookie(map: &MemoryMap, control: Option<ControlRegion>) -> u64 {
+    let mut info = [0; 48];
+    info[..8].copy_from_slice(&map.offset.get().to_le_bytes());
+    if let Some(control) = control {
+        info[8..12].copy_from_slice(&control.serial.to_le_bytes());
+        info[12..14].copy_from_slice(&control.vendor.to_le_bytes());
+        if let Some((location, date)) = control.made {
+            info[14..16].copy_from_slice(&date.to_le_bytes());
+            info[16] = location;
+        }
+    }
+    fletcher64(&info)
 }
 
 impl Label {

@@ -144,6 +144,8 @@ pub struct ControlRegion {
     pub serial: u32,
     /// Region format interface code.
     pub format: u16,
+    /// Where and when it was made, in the vendor's own terms, where the firmware says.
+    pub made: Option<(u8, u16)>,
 }
 
 /// What the platform saves by itself on power loss. Without the structure it is nothing: lines must be cleaned.
@@ -438,6 +440,7 @@ impl ControlRecord {
             device: self.device.get(),
             serial: self.serial.get(),
             format: self.format.get(),
+            made: (self.valid_fields & 1 != 0).then(|| (self.manufacturing_location, self.manufacturing_date.get())),
         }
     }
 }

@@ -117,6 +117,33 @@ fn slots_run_out() {
     assert_eq!(labels.namespaces().unwrap().len(), all);
 }
 
+/// The first 1280 bytes of the label area of a 64 MiB NVDIMM of QEMU's, in which this crate made the namespace `log`; then Linux
+/// 6.12 showed it in `/sys/bus/nd/devices` (uuid, `alt_name`, size, resource), and was told to make `linux` there.
+const OF_LINUX: &[u8] = include_bytes!("data/labels-linux.bin");
+
+#[test]
+fn labels_of_linux_are_read_and_ours_are_those_it_took() {
+    let capacity = ByteLen::new((64 << 20) - AREA as u64);
+    let area = Area::new(AREA);
+    area.bytes.borrow_mut()[..OF_LINUX.len()].copy_from_slice(OF_LINUX);
+    let mut labels = Labels::open(&area, capacity).unwrap();
+    // Linux wrote its label twice, the first time as one under way: slots 0 and 2 count.
+    assert_eq!(labels.slots(), (510, 508));
+    let all = labels.namespaces().unwrap();
+    let shown: Vec<_> = all.iter().map(|space| (space.name(), space.start.get(), space.len.get())).collect();
+    assert_eq!(shown, [("log", 0, 16 * MIB), ("linux", 16 * MIB, 16 * MIB)]);
+    assert_eq!(all[1].uuid, *b"\x11\x11\x22\x22\x33\x33\x44\x44\x55\x55\x66\x66\x77\x77\x88\x88");
+    let ours = Area::new(AREA);
+    let mut made = Labels::open(&ours, capacity).unwrap();
+    made.create("log", all[0].uuid, ByteLen::new(16 * MIB), 0x00ba_901c_0012_b4dd).unwrap();
+    assert_eq!(ours.bytes.borrow()[512..768], OF_LINUX[512..768], "the label that Linux took");
+    // What Linux left can be changed here.
+    labels.create("more", uuid(9), ByteLen::new(MIB), 0).unwrap();
+    labels.delete(|space| space.name() == "linux").unwrap();
+    let left = Labels::open(&area, capacity).unwrap().namespaces().unwrap();
+    assert_eq!(left.iter().map(|space| space.name()).collect::<Vec<_>>(), ["log", "more"]);
+}
+
 /// The power goes after every number of bytes of a change: the namespaces are those before it or those after it, and the
 /// change can be made again.
 #[test]

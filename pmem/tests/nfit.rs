@@ -1,5 +1,6 @@
 //! The NFIT parser against tables dumped from QEMU 7.2, tables made by hand, and mutations of both.
 
+use pmem::label::set_cookie;
 use pmem::nfit::{self, ControlRegion, MapFlags, NfitError, Platform, RangeKind};
 use proptest::prelude::*;
 use units::{ByteLen, PhysAddr, PhysRange};
@@ -29,8 +30,11 @@ fn one_nvdimm_of_qemu_is_found() {
     let maps: Vec<_> = nfit.maps(ranges[0].index).collect();
     assert_eq!(maps.len(), 1);
     assert_eq!((maps[0].handle, maps[0].size), (1, ByteLen::new(16 << 20)));
-    let control = ControlRegion { index: 3, vendor: 0x8086, device: 1, serial: 0x0012_3456, format: 0x0301 };
+    let control =
+        ControlRegion { index: 3, vendor: 0x8086, device: 1, serial: 0x0012_3456, format: 0x0301, made: None };
     assert_eq!(nfit.control_region(maps[0].control_index), Some(control));
+    // As Linux 6.12 shows it for the same NVDIMM in /sys/bus/nd/devices/region0/set_cookie.
+    assert_eq!(set_cookie(&maps[0], Some(control)), 0x00ba_9012_0012_b4dc);
     assert!(!nfit.is_unarmed(&ranges[0]));
     assert_eq!(nfit.platform(), Platform::default());
 }

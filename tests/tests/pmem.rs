@@ -21,9 +21,16 @@ fn without_poison_and_with_caches_that_persist_the_same_tests_pass() {
     let image = Image::fresh();
     let ended = checked(&image).append("test=pmem").qemu(&["-machine", "nvdimm-persistence=cpu"]).run();
     ended.status(0);
-    let ended =
-        Machine::with(&image).init("/bin/cat /proc/vitrine/pmem").qemu(&["-machine", "nvdimm-persistence=cpu"]).run();
-    ended.status(0).says("persist fence");
+    let typed = "echo x >/tmp/x; cat /proc/vitrine/pmem /proc/vitrine/counters\n";
+    let shown = |how| {
+        let machine = Machine::with(&image).append("init=/bin/sh").qemu(&["-machine", how]);
+        machine.run_typing(typed).output
+    };
+    let caches = shown("nvdimm-persistence=cpu");
+    assert!(caches.contains("persist fence") && caches.contains("lines_cleaned 0\n"), "{caches}");
+    assert!(!caches.contains("\nfences 0\n"), "a write waits all the same: {caches}");
+    let controller = shown("nvdimm-persistence=mem-ctrl");
+    assert!(controller.contains("persist cvadp") && !controller.contains("lines_cleaned 0\n"), "{controller}");
 }
 
 #[test]
@@ -107,6 +114,14 @@ fn a_device_that_would_not_keep_what_it_is_told_is_only_read() {
 }
 
 #[test]
+fn a_list_that_cannot_be_kept_says_so() {
+    let (root, raw) = (Image::fresh(), Image::blank(16 << 20));
+    let typed = "echo 'add pmem1 8' >/proc/vitrine/badblocks; cat /proc/vitrine/badblocks\n";
+    let machine = Machine::with(&root).word("--pmem", &raw.path().to_string_lossy()).append("init=/bin/sh");
+    machine.run_typing(typed).says("no place to keep the list of its bad blocks").says("pmem1 8+1 not kept");
+}
+
+#[test]
 fn namespaces_are_made_found_and_removed() {
     let (root, labelled) = (Image::fresh(), Image::blank(64 << 20));
     let backend = format!("memory-backend-file,id=labelled,share=on,mem-path={},size=64M", labelled.path().display());
@@ -151,9 +166,9 @@ fn a_volatile_region_is_a_device_that_says_what_it_keeps() {
 
     let before = std::fs::read(content.path()).expect("the medium");
     let machine = with_volatile_region(&root, &content).append("root=pmem1 init=/bin/sh");
-    let ended = machine.run_typing("echo here >/data/note\ncat /data/note\n");
+    let ended = machine.run_typing("echo here >/data/note\ncat /data/note /proc/vitrine/counters\n");
     ended.status(0).says("pmem1: the root is on a volatile region, which keeps nothing when the power goes\n");
-    ended.says("$ here\n");
+    ended.says("$ here\n").says("\nlines_cleaned 0\n");
     assert!(std::fs::read(content.path()).expect("the medium") == before, "its content was only lent");
 }
 

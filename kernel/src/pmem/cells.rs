@@ -22,14 +22,14 @@ use crate::counters::{FENCES, LINES_CLEANED};
 pub(crate) enum WriteBack {
     /// Line by line, this far, in lines of this many bytes.
     Lines(cache::CleanTo, usize),
-    /// Not at all: the caches themselves outlive the power (eADR).
+    /// Not at all: the caches themselves outlive the power (eADR), or the memory does not either.
     NotNeeded,
 }
 
 impl WriteBack {
-    /// What a device needs whose caches outlive the power or do not, seen by a recorder or not.
-    fn choose(caches_persist: bool, recorder: Recorder) -> Self {
-        match (caches_persist, recorder) {
+    /// What a device of this kind needs, seen by a recorder or not.
+    fn choose(flags: DeviceFlags, recorder: Recorder) -> Self {
+        match (flags.intersects(DeviceFlags::CACHE_PERSISTS | DeviceFlags::VOLATILE), recorder) {
             (true, _) => Self::NotNeeded,
             (false, Recorder::Absent) => Self::Lines(cache::CleanTo::furthest(), cache::data_line()),
             (false, Recorder::Watching) => Self::Lines(cache::CleanTo::Announced, cache::data_line()),
@@ -55,7 +55,7 @@ impl LinearCells {
             start: VirtAddr::new(geometry.virt_addr.get() + offset),
             phys: PhysAddr::new(geometry.phys_addr.get() + offset),
             len,
-            write_back: WriteBack::choose(flags.contains(DeviceFlags::CACHE_PERSISTS), recorder),
+            write_back: WriteBack::choose(flags, recorder),
             flags,
         }
     }
@@ -156,7 +156,12 @@ impl Cells for LinearCells {
     }
 
     fn keep(&self, bad: &[BadRange]) -> bool {
-        !self.flags.contains(DeviceFlags::READ_ONLY) && badlist::write(self, bad)
+        let kept = !self.flags.contains(DeviceFlags::READ_ONLY) && badlist::write(self, bad);
+        if !kept && !bad.is_empty() {
+            let at = self.phys.get();
+            log::error!("pmem at {at:#x}: no place to keep the list of its bad blocks: it lasts until the power goes");
+        }
+        kept
     }
 
     fn pfn(&self, at: PmOff) -> Option<Pfn> {

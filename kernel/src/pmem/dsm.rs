@@ -79,12 +79,11 @@ fn ask(handle: u32, function: u32, words: &[u32], bytes: &[u8], to: &mut [u8]) -
     let mut register = unsafe { UniqueMmioPointer::new(bell.0) };
     register.write(page_address() as u32);
     arch::barrier::dsb_sy();
-    let word = |at: usize| {
-        // SAFETY: the answer is there; the machine is done with the page. Volatile, because it was another's store.
-        let page = unsafe { SHARED.0.get().read_volatile() };
-        u32::from_le_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]])
-    };
-    let (length, status) = (word(0) as usize, word(4));
+    let answer = SHARED.0.get().cast::<u32>();
+    // SAFETY: the page is aligned, the answer is there, and the machine is done with it. Volatile, because it was another's
+    // store; and its first two words alone, for a volatile load of the whole page is one of each byte.
+    let [length, status] = unsafe { [answer, answer.add(1)].map(|word| u32::from_le(word.read_volatile())) };
+    let length = length as usize;
     if !(ANSWER..=PAGE).contains(&length) {
         return Err(NONSENSE);
     }

@@ -8,7 +8,7 @@ use core::fmt;
 
 use abi::Errno;
 use arrayvec::ArrayVec;
-use pmem::label::{LabelError, Labels, Namespace, fletcher64};
+use pmem::label::{LabelError, Labels, Namespace, set_cookie};
 use pmem::nfit::{ControlRegion, MemoryMap};
 use spin::Once;
 use sync::{Mutex, Rank};
@@ -39,15 +39,10 @@ static CHANGE: Mutex<()> = Mutex::new(Rank::BadBlocks, ());
 pub(super) type Nvdimms = ArrayVec<Nvdimm, MAX_NVDIMMS>;
 
 impl Nvdimm {
-    /// The NVDIMM behind `map`, where it has a label area. It is told from others by who made it (`isetcookie`).
+    /// The NVDIMM behind `map`, where it has a label area. It is told from others by who made it.
     pub(super) fn of(map: &MemoryMap, control: Option<ControlRegion>) -> Option<Self> {
         let area = DsmArea::of(map.handle)?;
-        let (vendor, serial) = control.map_or((0, 0), |control| (control.vendor, control.serial));
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&map.device_address.to_le_bytes());
-        bytes[8..12].copy_from_slice(&serial.to_le_bytes());
-        bytes[12..14].copy_from_slice(&vendor.to_le_bytes());
-        Some(Self { handle: map.handle, capacity: map.size, cookie: fletcher64(&bytes), area })
+        Some(Self { handle: map.handle, capacity: map.size, cookie: set_cookie(map, control), area })
     }
 
     /// Its labels.
