@@ -67,11 +67,19 @@ pub(crate) struct Replayed {
     pub(crate) next_ino: u64,
 }
 
-/// A segment, read.
+/// A segment, read as far as somebody asked: a mount costs what lives, not what there is room for.
 struct Segment {
     copies: Copies,
+    /// Of each copy the bytes so far, in whole blocks.
     bytes: [Vec<u8>; 2],
     header: SegmentHeader,
+}
+
+impl Segment {
+    /// Nothing of it so far.
+    fn unread(copies: Copies) -> Self {
+        Self { copies, bytes: [Vec::new(), Vec::new()], header: SegmentHeader::new_zeroed() }
+    }
 }
 
 /// Reads everything.
@@ -203,10 +211,10 @@ impl<M: Medium> Reader<'_, M> {
             if seq >= self.end {
                 return Ok(());
             }
-            if let Place::Good(copies, length) = self.record_at(&segment, at, seq) {
+            if let Place::Good(copies, length) = self.record_at(&mut segment, at, seq) {
                 if let Err(what) = self.take(&segment, at, length, copies) {
                     self.damaged(&segment, at, what);
-                    self.replayed.behind = self.count_behind(&segment, seq);
+                    self.replayed.behind = self.count_behind(&mut segment, seq);
                     return Ok(());
                 }
                 continue;
@@ -233,7 +241,7 @@ impl<M: Medium> Reader<'_, M> {
                 }
                 None if self.reading == Reading::Salvage => return Ok(()),
                 None => {
-                    self.ends_at(&segment, at, (next, index), seq);
+                    self.ends_at(&mut segment, at, (next, index), seq);
                     return Ok(());
                 }
             }
@@ -270,8 +278,8 @@ impl<M: Medium> Reader<'_, M> {
 
     /// Record `seq` is not good at `at`. The log ends there, unless a later record is good: in this segment, or in
     /// `next`, which is to have this index.
-    fn ends_at(&mut self, segment: &Segment, at: usize, (next, index): (Copies, u64), seq: u64) {
-        if self.later(segment, at, seq).next().is_some() {
+    fn ends_at(&mut self, segment: &mut Segment, at: usize, (next, index): (Copies, u64), seq: u64) {
+        if self.later_record(segment, at, seq) {
             self.damaged(segment, at, Wrong::Record);
         } else {
             match self.goes_on(next, index, seq) {
@@ -286,7 +294,8 @@ impl<M: Medium> Reader<'_, M> {
     }
 
     /// How many good records with higher numbers than `seq` there are, in `segment` and those behind it.
-    fn count_behind(&self, segment: &Segment, seq: u64) -> u64 {
+    fn count_behind(&self, segment: &mut Segment, seq: u64) -> u64 {
+        self.reach(segment, SEGMENT_BYTES);
         let mut behind = BTreeSet::new();
         let mut visited = BTreeSet::from([segment.header.index.get()]);
         behind.extend(self.later(segment, 0, seq));
@@ -297,9 +306,9 @@ impl<M: Medium> Reader<'_, M> {
             if !visited.insert(index) || !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
                 return behind.len() as u64;
             }
-            let bytes = copies.map(|copy| self.load(copy));
-            let next = bytes.iter().find_map(|bytes| self.header_behind(bytes, index, seq));
-            let segment = Segment { copies, bytes, header };
+            let mut segment = Segment::unread(copies);
+            self.reach(&mut segment, SEGMENT_BYTES);
+            let next = segment.bytes.iter().find_map(|bytes| self.header_behind(bytes, index, seq));
             behind.extend(self.later(&segment, 0, seq));
             match next {
                 Some(next) => header = next,
@@ -342,8 +351,9 @@ impl<M: Medium> Reader<'_, M> {
         if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
             return None;
         }
-        let bytes = copies.map(|copy| self.load(copy));
-        let headers = [0, 1].map(|copy: usize| self.header(&bytes[copy], index, first_seq));
+        let mut segment = Segment::unread(copies);
+        self.reach(&mut segment, FIRST_RECORD);
+        let headers = [0, 1].map(|copy: usize| self.header(&segment.bytes[copy], index, first_seq));
         let header = match headers.into_iter().flatten().next() {
             Some(header) => header,
             None if self.reading == Reading::Salvage => self.rebuilt(copies, index, first_seq),
@@ -359,7 +369,8 @@ impl<M: Medium> Reader<'_, M> {
                 self.replayed.repairs.push(Repair { what, at, bytes: header.as_bytes().to_vec() });
             }
         }
-        Some(Segment { copies, bytes, header })
+        segment.header = header;
+        Some(segment)
     }
 
     /// What the header of the segment `copies` says, but for where the next one lies: that is looked for. Where there is
@@ -387,16 +398,23 @@ impl<M: Medium> Reader<'_, M> {
         header
     }
 
-    /// One copy of a segment; blocks that cannot be read are zeros.
-    fn load(&self, copy: BlockNr) -> Vec<u8> {
-        let mut bytes = vec![0; SEGMENT_BYTES];
-        for (index, block) in bytes.chunks_mut(BLOCK as usize).enumerate() {
-            let at = PmOff::new(copy.base().get() + index as u64 * BLOCK);
-            if self.medium.load(at, block).is_err() {
-                block.fill(0);
+    /// Reads on in both copies, until `end` bytes of each are there. Blocks that cannot be read are zeros.
+    fn reach(&self, segment: &mut Segment, end: usize) {
+        let end = end.min(SEGMENT_BYTES).next_multiple_of(BLOCK as usize);
+        for (copy, bytes) in segment.copies.iter().zip(&mut segment.bytes) {
+            while bytes.len() < end {
+                let at = bytes.len();
+                bytes.resize(at + BLOCK as usize, 0);
+                self.load_block(*copy, &mut bytes[at..], at);
             }
         }
-        bytes
+    }
+
+    /// Fills `block` with the one at byte `at` of a segment's copy, with zeros where it cannot be read.
+    fn load_block(&self, copy: BlockNr, block: &mut [u8], at: usize) {
+        if self.medium.load(PmOff::new(copy.base().get() + at as u64), block).is_err() {
+            block.fill(0);
+        }
     }
 
     fn header(&self, bytes: &[u8], index: u64, first_seq: u64) -> Option<SegmentHeader> {
@@ -409,25 +427,29 @@ impl<M: Medium> Reader<'_, M> {
         good.then_some(header)
     }
 
-    /// Whether a good record of this generation lies at `at`; answers its number and length.
-    fn good_record(&self, bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-        let bytes = bytes.get(at..)?;
-        let (header, _) = RecordHeader::ref_from_prefix(bytes).ok()?;
+    /// Whether what lies at `at` says that it is a record of this generation; answers its number and length.
+    fn claim(&self, bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+        let (header, _) = RecordHeader::ref_from_prefix(bytes.get(at..)?).ok()?;
         let length = header.length.get() as usize;
-        if header.magic.get() != RECORD_MAGIC
-            || header.generation.get() != self.generation && !seeded(Bug::GenerationNotChecked)
-        {
-            return None;
-        }
-        if length < size_of::<RecordHeader>() || !length.is_multiple_of(8) {
-            return None;
-        }
-        let record = bytes.get(..length)?;
-        (self.salt.crc_of(record) == header.crc.get() || seeded(Bug::CrcNotChecked))
-            .then_some((header.seq.get(), length))
+        let ours = header.generation.get() == self.generation || seeded(Bug::GenerationNotChecked);
+        let whole = length >= size_of::<RecordHeader>() && length.is_multiple_of(8);
+        (header.magic.get() == RECORD_MAGIC && ours && whole).then_some((header.seq.get(), length))
     }
 
-    fn record_at(&self, segment: &Segment, at: usize, seq: u64) -> Place {
+    /// Whether a good record of this generation lies at `at`, all of it read; answers its number and length.
+    fn good_record(&self, bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+        let (seq, length) = self.claim(bytes, at)?;
+        let record = bytes.get(at..)?.get(..length)?;
+        let (header, _) = RecordHeader::ref_from_prefix(record).ok()?;
+        (self.salt.crc_of(record) == header.crc.get() || seeded(Bug::CrcNotChecked)).then_some((seq, length))
+    }
+
+    fn record_at(&self, segment: &mut Segment, at: usize, seq: u64) -> Place {
+        self.reach(segment, at + size_of::<RecordHeader>());
+        // A length that is wrong belongs to a record that is not good, whatever is read for it.
+        let longest = segment.bytes.iter().filter_map(|bytes| self.claim(bytes, at)).map(|claim| claim.1).max();
+        self.reach(segment, at + longest.unwrap_or(0));
+        let segment = &*segment;
         let good = |copy: usize| {
             let length = self
                 .good_record(&segment.bytes[copy], at)
@@ -446,7 +468,40 @@ impl<M: Medium> Reader<'_, M> {
             .map_or(Place::Bad, |second| Place::Good([false, true], second.len()))
     }
 
-    /// The numbers of good records above `seq` that lie behind `at`, twice where both copies are good.
+    /// Whether a good record with a higher number than `seq` lies behind `at`. Block by block: of most segments that are
+    /// asked this nothing is left to be read but what never was a record.
+    fn later_record(&self, segment: &mut Segment, at: usize, seq: u64) -> bool {
+        let mut block = vec![0; BLOCK as usize];
+        [0, 1].into_iter().any(|copy| {
+            (at / block.len()..SEGMENT_BYTES / block.len()).any(|number| {
+                let first = number * block.len();
+                self.load_block(segment.copies[copy], &mut block, first);
+                self.later_in_block(segment, (copy, &block, first), at, seq)
+            })
+        })
+    }
+
+    /// The same of one block, which begins at byte `first` of a copy.
+    fn later_in_block(
+        &self,
+        segment: &mut Segment,
+        (copy, block, first): (usize, &[u8], usize),
+        at: usize,
+        seq: u64,
+    ) -> bool {
+        let magic = RECORD_MAGIC.to_le_bytes();
+        let lines = block.chunks_exact(RECORD_ALIGN).enumerate().filter(|(_, line)| line[0] == magic[0]);
+        lines.map(|(number, _)| number * RECORD_ALIGN).any(|line| {
+            let claim = self.claim(block, line).filter(|claim| first + line >= at && claim.0 > seq);
+            claim.is_some_and(|(_, length)| {
+                self.reach(segment, first + line + length);
+                self.good_record(&segment.bytes[copy], first + line).is_some()
+            })
+        })
+    }
+
+    /// The numbers of good records above `seq` that lie behind `at`, twice where both copies are good; of a segment that was
+    /// read as a whole.
     fn later(&self, segment: &Segment, at: usize, seq: u64) -> impl Iterator<Item = u64> {
         segment.bytes.iter().flat_map(move |bytes| self.later_in(bytes, at, seq)).map(|(_, found)| found)
     }
@@ -469,13 +524,13 @@ impl<M: Medium> Reader<'_, M> {
         if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
             return None;
         }
-        let bytes = copies.map(|copy| self.load(copy));
-        let later_header = bytes.iter().any(|bytes| self.header_behind(bytes, index, seq).is_some());
-        let segment = Segment { copies, bytes, header: SegmentHeader::new_zeroed() };
+        let mut segment = Segment::unread(copies);
+        self.reach(&mut segment, FIRST_RECORD);
+        let later_header = segment.bytes.iter().any(|bytes| self.header_behind(bytes, index, seq).is_some());
         if later_header {
             return Some(Wrong::Record);
         }
-        self.later(&segment, FIRST_RECORD, seq).next().map(|_| Wrong::Segment)
+        self.later_record(&mut segment, FIRST_RECORD, seq).then_some(Wrong::Segment)
     }
 
     /// Applies a good record, and notes the copy that is not.
