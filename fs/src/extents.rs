@@ -235,6 +235,38 @@ impl Extents {
         if chunks.len() <= 1 { 0 } else { chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1 }
     }
 
+    /// Takes away all that is mapped from file block `from` on, in time that goes with the lists there, not the extents,
+    /// where it is all or little.
+    pub(crate) fn split_off(&mut self, from: u64) -> Self {
+        if from == 0 {
+            return core::mem::take(self);
+        }
+        let place = self.chunk_of(from);
+        let Some(chunks) = self.chunks.as_mut().map(Arc::make_mut).filter(|chunks| place < chunks.len()) else {
+            return Self::default();
+        };
+        let mut gone = chunks.split_off(place + 1);
+        let list = Arc::make_mut(&mut chunks[place].list);
+        let first = list.partition_point(|extent| extent.end() <= from);
+        let mut behind = list.split_off(first);
+        if let Some(cut) = behind.first_mut().filter(|cut| cut.file < from) {
+            list.push(cut.cut(cut.file, from));
+            *cut = cut.cut(from, cut.end());
+        }
+        if list.is_empty() {
+            chunks.remove(place);
+        }
+        if !behind.is_empty() {
+            gone.insert(0, Chunk::of(behind));
+        }
+        let blocks = gone.iter().flat_map(|chunk| chunk.list.iter()).map(|extent| u64::from(extent.blocks)).sum();
+        self.blocks -= blocks;
+        if chunks.is_empty() {
+            self.chunks = None;
+        }
+        Self { chunks: (!gone.is_empty()).then(|| Arc::new(gone)), blocks }
+    }
+
     fn chunks(&self) -> &[Chunk] {
         self.chunks.as_deref().map_or(&[], Vec::as_slice)
     }
@@ -411,6 +443,16 @@ mod tests {
                     prop_assert_eq!(gone.map(|e| e.start + block - e.file), model.remove(&block));
                     if let Some(start) = start {
                         model.insert(block, start + block - from);
+                    }
+                }
+                if number % 70 == 69 {
+                    let gone = extents.split_off(from);
+                    extents.validate();
+                    gone.validate();
+                    let behind = model.split_off(&from);
+                    for block in 0..700 {
+                        let found = gone.at(block).map(|e| e.start + block - e.file);
+                        prop_assert_eq!(found, behind.get(&block).copied());
                     }
                 }
                 if number % 50 == 0 {

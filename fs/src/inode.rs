@@ -138,20 +138,18 @@ impl<M: Medium> Inode<M> {
         if self.kind != Kind::File || self.handles.load(Ordering::Acquire) != 0 || seeded(Bug::OrphanNotFreed) {
             return;
         }
-        let mut freed = Freed::default();
+        let (mut freed, mut gone) = (Freed::default(), Extents::default());
         {
             let mut body = self.body.lock();
             if body.meta.nlink != 0 {
                 return;
             }
             if let Content::File(file) = &mut body.content {
-                let end = file.extents.end();
-                if end > 0 {
-                    file.replace((0, end), &mut [], &mut freed);
-                }
+                gone = file.let_go(&mut freed);
             }
         }
         volume.give(freed);
+        volume.give_extents(&gone);
     }
 }
 
@@ -181,12 +179,11 @@ impl<M: Medium> Drop for Inode<M> {
         // The record that took the last name is durable, and no handle or pin is left.
         let Some(volume) = self.volume.upgrade() else { return };
         let mut freed = Freed::default();
+        let mut gone = Extents::default();
         if let Content::File(file) = &mut body.content {
-            let end = file.extents.end();
-            if end > 0 {
-                file.replace((0, end), &mut [], &mut freed);
-            }
+            gone = file.let_go(&mut freed);
         }
+        volume.give_extents(&gone);
         volume.forget(self.ino, freed);
     }
 }
@@ -289,6 +286,25 @@ impl FileBody {
             true => freed.add(&extent, size),
             false => Self::retire(extent, *version, (pins, retired), (freed, size)),
         });
+    }
+
+    /// Takes all blocks away: those that no pin sees go to the answer, or to `freed`.
+    fn let_go(&mut self, freed: &mut Freed) -> Extents {
+        let range = (0, self.extents.end());
+        let gone = self.cut_off(range);
+        if self.extents.end() > 0 {
+            self.replace(range, &mut [], freed);
+        }
+        gone
+    }
+
+    /// Takes away what lies in `range`, where that is all behind its start and no pin sees it: the caller gives it back.
+    pub(crate) fn cut_off(&mut self, (from, to): (u64, u64)) -> Extents {
+        if !self.pins.is_empty() || to < self.extents.end() {
+            return Extents::default();
+        }
+        self.version += 1;
+        self.extents.split_off(from)
     }
 
     /// Whether the file wants places again of which it lets go in `range`: not where it lets go of all.

@@ -51,7 +51,7 @@ mod volume;
 pub use check::{Finding, Report, Severity};
 pub use crc::{Step as CrcStep, use_step as use_crc_step};
 pub use error::{Damage, Error, FormatError, MountError, Wrong};
-pub use head_room::{HeadRoom, use_head_room};
+pub use head_room::{HeadRoom, Pause, use_head_room, use_pause};
 pub use hurt::{Holder, Hurt};
 pub use iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOp, IomapOps, iomap_iter};
 pub use mapped::{Away, Mapped};

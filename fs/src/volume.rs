@@ -21,6 +21,7 @@ use crate::check::{self, Report};
 use crate::checkpoint::{self, Progress, Upkeep};
 use crate::crc::Salt;
 use crate::error::{Damage, Error, FormatError, MountError};
+use crate::extents::Extents;
 use crate::format::{
     BLOCK, FEATURES, MAGIC, MAX_COUNT, MIN_BLOCKS, ROOT, SEGMENT_BLOCKS, SUPERBLOCKS, Superblock, VERSION,
 };
@@ -446,6 +447,19 @@ impl<M: Medium> Volume<M> {
         let runs = core::mem::take(&mut self.space.lock().held);
         let unpinned = runs.iter().map(|run| run.blocks).sum();
         self.give(Freed { runs: SmallVec::from_vec(runs), unpinned, ..Freed::default() });
+    }
+
+    /// Gives back what a file had, a few extents at a time, so that others have their turn between them.
+    pub(crate) fn give_extents(&self, gone: &Extents) {
+        let mut freed = Freed::default();
+        for extent in gone.iter() {
+            freed.runs.push(Run::new(extent.start, extent.blocks.into()));
+            if freed.runs.len() == head_room::STEP {
+                self.give(core::mem::take(&mut freed));
+                head_room::pause();
+            }
+        }
+        self.give(freed);
     }
 
     /// Gives blocks of a log back.

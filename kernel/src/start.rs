@@ -85,6 +85,7 @@ fn bring_up(blob: PhysRange) {
     held.push(blob);
     must("", ram::init(platform, line.ram, &held));
     fs::use_head_room(|bytes| heap::reserve(bytes).is_ok());
+    fs::use_pause(task::sched::resched);
     if mmu::init().is_err() {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }

@@ -44,15 +44,18 @@ impl<M: Medium> Node<M> {
             Fallocate::AllocateKeepSize | Fallocate::ZeroKeepSize | Fallocate::Punch => before.size,
         };
         let meta = Meta { size, mtime: now, ctime: now, ..before };
-        match how {
-            Fallocate::Allocate | Fallocate::AllocateKeepSize => {
-                self.fill_holes(&mut commit, (start / BLOCK, end.div_ceil(BLOCK)), (&old, before.size), meta)
-            }
+        let gone = match how {
+            Fallocate::Allocate | Fallocate::AllocateKeepSize => self
+                .fill_holes(&mut commit, (start / BLOCK, end.div_ceil(BLOCK)), (&old, before.size), meta)
+                .map(|()| Extents::default()),
             Fallocate::Punch => self.clear(&mut commit, Cleared::Hole, (start, end), (old, before.size), meta),
             Fallocate::Zero | Fallocate::ZeroKeepSize => {
                 self.clear(&mut commit, Cleared::Unwritten, (start, end), (old, before.size), meta)
             }
-        }
+        }?;
+        drop(commit);
+        self.volume.give_extents(&gone);
+        Ok(())
     }
 
     /// Gives the file blocks `first..last` that have none of the medium's one that is unwritten.
@@ -122,7 +125,7 @@ impl<M: Medium> Node<M> {
         (start, end): (u64, u64),
         (old, size): (Extents, u64),
         meta: Meta,
-    ) -> Result<(), Error> {
+    ) -> Result<Extents, Error> {
         let (mut first, mut last) = (start / BLOCK, end.div_ceil(BLOCK));
         // What lies behind the end of the file in its last block is zeros.
         let end = if end >= size { last * BLOCK } else { end };

@@ -184,8 +184,8 @@ impl<M: Medium> Node<M> {
 
         victim.body.lock().meta = meta;
         self.remove_name(name, above)?;
-        victim.release_if_orphan(&self.volume);
         drop(commit);
+        victim.release_if_orphan(&self.volume);
         // Without a handle or a pin this is the end of it, outside the commit.
         drop(victim);
         Ok(())

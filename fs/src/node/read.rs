@@ -7,6 +7,7 @@ use super::Node;
 use crate::error::Error;
 use crate::extents::Extents;
 use crate::format::BLOCK;
+use crate::head_room;
 use crate::inode::Keeps;
 use crate::iomap::{IomapIter, IomapKind, IomapOp, iomap_iter};
 use crate::types::MAX_TRANSFER;
@@ -72,7 +73,10 @@ impl<M: Medium> Node<M> {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => return Ok(done),
             }
-            let want = walk.length() as usize;
+            if done > 0 {
+                head_room::pause();
+            }
+            let want = walk.length().min(head_room::PIECE) as usize;
             let copied = match walk.iomap.kind {
                 IomapKind::Mapped => medium.load_to(walk.iomap.addr, want, sink).map_err(Error::from),
                 IomapKind::Hole | IomapKind::Unwritten => zeros_to(sink, want).map_err(Error::from),

@@ -68,6 +68,9 @@ impl<M: Medium> Node<M> {
         self.volume.record(&mut commit, payload, purpose)?;
         all.apply(how, &metas)?;
         drop(commit);
+        if let Some(there) = &all.there {
+            there.release_if_orphan(&self.volume);
+        }
         Ok(())
     }
 
@@ -192,7 +195,6 @@ impl<M: Medium> Move<'_, M> {
                 let meta = there.body.lock().meta;
                 forget_directory(there, meta);
             }
-            (None, Some(there)) => there.release_if_orphan(&self.to.volume),
             _ => {}
         }
         drop(gone);

@@ -75,7 +75,10 @@ impl<M: Medium> Node<M> {
         let mut walk =
             IomapIter::new(self.ino(), FileOff::new(start), ByteLen::new(len), IomapOp::WRITE | IomapOp::DAX, ());
         while iomap_iter(&mut walk, &fresh)? {
-            let bytes = walk.length();
+            if walk.pos.get() != start {
+                head_room::pause();
+            }
+            let bytes = walk.length().min(head_room::PIECE);
             batch.add(order::store_from(medium, walk.iomap.addr, bytes as usize, source)?.clean(medium));
             walk.processed = Ok(bytes);
         }
@@ -90,7 +93,9 @@ impl<M: Medium> Node<M> {
             fresh = self.shifted(&fresh, before, (start, end), &mut batch)?;
             commit = self.volume.begin()?;
         }
-        self.commit_write(&mut commit, fresh, (start, end), batch, now)?;
+        let gone = self.commit_write(&mut commit, fresh, (start, end), batch, now)?;
+        drop(commit);
+        self.volume.give_extents(&gone);
         Ok(Written { len: len as usize, end: FileOff::new(end) })
     }
 
@@ -135,7 +140,7 @@ impl<M: Medium> Node<M> {
         (start, end): (u64, u64),
         mut batch: Batch<Cleaned>,
         now: Time,
-    ) -> Result<(), Error> {
+    ) -> Result<Extents, Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
         let before = self.inode.body.lock().meta;
         // What lies behind the end of the file is to be a part of it, and its block stays.
@@ -170,14 +175,15 @@ impl<M: Medium> Node<M> {
         Ok((body.meta, body.file()?.extents.clone()))
     }
 
-    /// Two fences and the record between them and the effect. `batch` is what `fresh` holds, cleaned.
+    /// Two fences and the record between them and the effect. `batch` is what `fresh` holds, cleaned. Answers what is the
+    /// file's no more and yet to be given back, without the commit lock: many extents take long.
     pub(super) fn remap(
         &self,
         commit: &mut Commit,
         fresh: Fresh<'_, M>,
         batch: Batch<Cleaned>,
         Mapping { range, meta, purpose }: Mapping,
-    ) -> Result<(), Error> {
+    ) -> Result<Extents, Error> {
         // Each extent that goes may be cut in two for a pin, and becomes a run of free space. A few are in what every change
         // asks for.
         let blocks = range.1.saturating_sub(range.0);
@@ -188,7 +194,7 @@ impl<M: Medium> Node<M> {
         }
         let payload = commit.payload();
         self.record_mapping(commit, payload, fresh.extents(), batch, &Mapping { range, meta, purpose })?;
-        let mut freed = Freed::default();
+        let (mut freed, mut gone) = (Freed::default(), Extents::default());
         {
             let mut body = self.inode.body.lock();
             let last = body.meta.size / BLOCK;
@@ -198,13 +204,17 @@ impl<M: Medium> Node<M> {
             body.meta = meta;
             let mut extents = fresh.keep();
             if range.0 < range.1 {
-                body.file()?.replace(range, &mut extents, &mut freed);
+                let file = body.file()?;
+                if blocks > head_room::FEW && !seeded(Bug::EarlyReuse) {
+                    gone = file.cut_off(range);
+                }
+                file.replace(range, &mut extents, &mut freed);
             }
         }
         if !seeded(Bug::EarlyReuse) {
             self.volume.give(freed);
         }
-        Ok(())
+        Ok(gone)
     }
 
     /// Makes durable what `batch` stored and then, by one record, the attributes, the mapping `extents` of the range,

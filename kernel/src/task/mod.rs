@@ -24,6 +24,7 @@ pub(crate) mod sched;
 mod sigframe;
 pub(crate) mod signal;
 pub(crate) mod stack;
+pub(crate) mod stretch;
 pub(crate) mod wait;
 
 use alloc::sync::Arc;
@@ -62,6 +63,8 @@ pub(crate) mod flag {
     pub(crate) const SIGNAL: u32 = 1 << 3;
     /// The task has not run yet, and its program wants its number stored (`CLONE_CHILD_SETTID`).
     pub(crate) const NEW: u32 = 1 << 4;
+    /// How long the task keeps the CPU in the kernel is measured (`stretch`).
+    pub(crate) const WATCHED: u32 = 1 << 5;
 }
 
 /// Callee-saved registers of a task that does not run; `switch_context` knows the layout.
@@ -373,6 +376,9 @@ pub(crate) fn before_user(frame: &mut TrapFrame) {
     let task = current();
     loop {
         let flags = task.flags.load(Ordering::Acquire);
+        if flags & flag::WATCHED != 0 {
+            stretch::point();
+        }
         if flags & flag::KILLED != 0 {
             arch::irq::enable();
             exit::exit_killed();

@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use sync::{Mutex, Rank};
 
-use super::{Context, Task, current, flag};
+use super::{Context, Task, current, flag, stretch};
 use crate::heap::OutOfMemory;
 use crate::{counters, percpu, smp, timer};
 
@@ -264,6 +264,28 @@ pub(super) fn end() -> ! {
     }
     schedule();
     unreachable!("a task that ended was scheduled")
+}
+
+/// A moment in long work at which others may run (`cond_resched`): where the task's time is up, they do. Under a spin lock,
+/// where interrupts are masked, it is none.
+pub(crate) fn resched() {
+    if arch::irq::flags().masked() {
+        return;
+    }
+    let task = current();
+    if !task.has(flag::RESCHEDULE | flag::WATCHED) {
+        return;
+    }
+    if task.has(flag::WATCHED) {
+        stretch::point();
+    }
+    if task.has(flag::RESCHEDULE) {
+        task.lower(flag::RESCHEDULE);
+        schedule();
+    }
+    if task.has(flag::WATCHED) {
+        stretch::begin();
+    }
 }
 
 /// Lets others run, if any are ready (`sched_yield`).

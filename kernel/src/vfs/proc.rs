@@ -36,6 +36,7 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
         Special::Badblocks => pmem::describe_bad(&mut text),
         Special::Namespaces => pmem::describe_namespaces(&mut text),
         Special::Forget => pmem::describe_forgotten(&mut text),
+        Special::Stretch => task::stretch::describe(&mut text),
         Special::Features => features::write_table(&mut text),
         Special::Cpuinfo => features::write_cpuinfo(&mut text),
         Special::SelfMaps | Special::SelfSmaps | Special::SelfStatm => memory(special, &mut text),
@@ -115,6 +116,7 @@ pub(super) fn write<S: Source>(special: Special, source: &mut S) -> Result<usize
             Special::Forget => pmem::forget(line)?,
             Special::OvercommitMemory => KernelFrames.commit().set_mode(overcommit(number(line)?)?),
             Special::OvercommitRatio => KernelFrames.commit().set_ratio(number(line)?),
+            Special::Stretch => task::stretch::watch(line)?,
             _ => return Err(Errno::EBADF),
         }
     }

@@ -63,6 +63,8 @@ pub(crate) enum Special {
     Badblocks,
     /// `/proc/vitrine/forget`: takes lines that leave out what makes stores persistent.
     Forget,
+    /// `/proc/vitrine/stretch`: how long the kernel went without letting others run; takes the line that has it measured.
+    Stretch,
     /// `/proc/vitrine/features`: a line for each feature of the CPU, and what it is used for.
     Features,
     /// `/proc/cpuinfo`: a paragraph for each CPU.
@@ -114,7 +116,7 @@ const fn device(major: u32, minor: u32) -> What {
 }
 
 /// Everything but descriptors.
-const TREE: [Row; 31] = {
+const TREE: [Row; 32] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -141,6 +143,7 @@ const TREE: [Row; 31] = {
         row(Namespaces, Vitrine, b"namespaces", What::Text, 0o644),
         row(Badblocks, Vitrine, b"badblocks", What::Text, 0o644),
         row(Forget, Vitrine, b"forget", What::Text, 0o644),
+        row(Stretch, Vitrine, b"stretch", What::Text, 0o644),
         row(Features, Vitrine, b"features", What::Text, 0o444),
         row(Cpuinfo, Proc, b"cpuinfo", What::Text, 0o444),
         row(Meminfo, Proc, b"meminfo", What::Text, 0o444),
