@@ -86,12 +86,12 @@ tool:
 
 # Every program with its symbols, in target/programs: Rust ones by the name of their source, C ones too, `-c` behind
 # the name where there is a Rust one of it.
-programs: setup-programs user-c target/user/first
+programs: setup-programs user-c target/user/first target/user/stretch
 	cargo build -p user --profile user --target $(USER_TARGET)
 	@rm -rf target/programs && mkdir -p target/programs
 	@for source in user/src/bin/*; do name=$$(basename "$$source" .rs); \
 	    cp $(OUT)/$(USER_TARGET)/user/"$$name" target/programs/; done
-	@for program in $(USER_C_PROGRAMS) target/user/first; do name=$$(basename "$$program"); \
+	@for program in $(USER_C_PROGRAMS) target/user/first target/user/stretch; do name=$$(basename "$$program"); \
 	    [[ ! -e target/programs/$$name ]] || name+=-c; \
 	    cp "$$program" target/programs/"$$name"; done
 
@@ -101,7 +101,11 @@ setup-programs:
 
 include user/c/build.mk
 USER_C_FLAGS += -g
-$(USER_C_PROGRAMS) target/user/first: | setup-programs
+$(USER_C_PROGRAMS) target/user/first target/user/stretch: | setup-programs
+
+target/user/stretch: tools/bench/stretch.c
+	@mkdir -p $(@D)
+	$(USER_CC) -O2 -static -D_GNU_SOURCE -Wall -Wextra -Werror -o $@ $<
 
 target/user/first: tools/bench/first.c
 	@mkdir -p $(@D)
@@ -164,10 +168,14 @@ bench-image: tool rootfs
 	    echo "file $$number of a hundred" >target/rootfs/hundred/$$number; done
 	@rm -f target/bench.img
 	target/release/vitrine mkfs --size 256M --from target/rootfs target/bench.img
+	@mkdir -p target/rootfs/many && for number in {1..10000}; do echo "file $$number" >target/rootfs/many/$$number; done
+	@rm -f target/many.img
+	target/release/vitrine mkfs --size 256M --from target/rootfs target/many.img
+	@rm -rf target/rootfs/many
 
 bench: build bench-image
 	@tools/setup.sh qemu
-	@tools/bench/run.sh target/bench.img
+	@tools/bench/run.sh target/bench.img target/many.img
 
 bootchart: build bench-image
 	@tools/setup.sh qemu

@@ -85,7 +85,6 @@ fn bring_up(blob: PhysRange) {
     held.push(blob);
     must("", ram::init(platform, line.ram, &held));
     fs::use_head_room(|bytes| heap::reserve(bytes).is_ok());
-    fs::use_pause(task::sched::resched);
     if mmu::init().is_err() {
         refuse(status::REFUSED, format_args!("memory: too little to run in"));
     }
@@ -105,6 +104,7 @@ fn bring_up(blob: PhysRange) {
         console::terminal::TERMINAL.resize(Winsize { rows, cols: columns, ..Winsize::default() });
     }
     arch::irq::enable();
+    fs::use_pause(sched::resched);
     mark("first task");
     smp::bring_up(platform);
     mark("other CPUs");

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Measures a release kernel: `tools/bench/run.sh IMAGE`, an image that holds /bin/first, /bin/bench and /data.
+# Measures a release kernel: `tools/bench/run.sh IMAGE MANY`, an image that holds /bin/first, /bin/bench, /bin/stretch and
+# /data, and one with 10,000 files more.
 #
 # Every figure is in instructions (bytes for the size), repeatable to the digit, and says nothing of caches, TLB
 # misses or bandwidth. Prints one table beside the figures of aims.tsv; the raw lines stay in target/bench.tsv.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 1
 root=$(cd "$here/../.." && pwd) || exit 1
-image=$1
+image=$1 many=$2
 figures=$root/target/bench.tsv
 
-# Boots once on a copy of the image. Its stdin never ends, so that no ^D arrives at a time of its own.
-measure() { # WORDS OF THE COMMAND LINE...
-    local copy status
+# Boots once on a copy of an image. Its stdin never ends, so that no ^D arrives at a time of its own.
+boot() { # IMAGE, WORDS OF THE COMMAND LINE...
+    local copy status image=$1
+    shift
     copy=$(mktemp "${TMPDIR:-/tmp}/vitrine-bench.XXXXXX") || return 1
     cp --sparse=always "$image" "$copy"
     "$root/qemu-run.sh" --icount --timeout 600 --pmem "$copy" --append "$*" <> <(:)
@@ -21,6 +23,10 @@ measure() { # WORDS OF THE COMMAND LINE...
     return "$status"
 }
 
+measure() { # WORDS OF THE COMMAND LINE...
+    boot "$image" "$@"
+}
+
 failed=0
 measure init=/bin/first | tr -d '\r' >"$figures" || failed=1
 # A machine for each case of the table that is the portable program's, and for what else that is told; one for the kernel's.
@@ -28,10 +34,16 @@ measure init=/bin/first | tr -d '\r' >"$figures" || failed=1
 while IFS=$'\t' read -r name told; do
     measure init=/bin/bench /data "name=$name" n=15 peek=1024 unpeek=1025 $told | tr -d '\r' |
         awk -F '\t' -v OFS='\t' -v told="$told" 'NF == 5 { $6 = told } 1' >>"$figures" || failed=1
-done < <(awk -F '\t' '!/^#/ && $2 != "kernel" && $1 != "reset_to_init" && $1 != "kernel_text_rodata" &&
+done < <(awk -F '\t' '!/^#/ && $2 != "kernel" && $1 !~ /^(reset_to_init|kernel_text_rodata|mount|stretch_.*)$/ &&
     !seen[$1, $6]++ { print $1 "\t" $6 }' "$here/aims.tsv")
 measure bench=map | tr -d '\r' |
     awk -F '\t' -v OFS='\t' 'NF == 3 { print $1, "kernel", $2, $3 }' >>"$figures" || failed=1
+measure init=/bin/stretch /data | tr -d '\r' >>"$figures" || failed=1
+boot "$many" loglevel=7 init=/bin/first | tr -d '\r' | awk '
+    / root file system$/ && match($0, /boot: /) {
+        split(substr($0, RSTART + 6), field, " ")
+        printf "mount\t10000 files\t1\t%d\n", field[2]
+    }' >>"$figures" || failed=1
 objdump=$(rustc --print target-libdir)/../bin/llvm-size
 "$objdump" -A -d "$root/target/vitrine.elf" | awk '
     $1 ~ /^\.(text|rodata)/ { bytes += $2 }
@@ -52,5 +64,12 @@ awk -F '\t' '
         verdict = value == "-" ? "not measured" : value + 0 <= $5 + 0 ? "met" : sprintf("%.2f times the aim", value / $5)
         printf "%-28s %14s %14s %10s %14s  %s\n", $1 ($2 ? " " $2 : "") ($6 ? " " $6 : ""), number(value), number($5), number($4), number($3), verdict
     }' "$figures" "$here/aims.tsv"
+start=$(date +%s%N)
+if "$root/target/release/vitrine" fsck "$many" >/dev/null; then
+    took=$(($(date +%s%N) - start))
+    echo "fsck of 10,000 files on this host: $((took / 1000000)) ms, $((10000 * 1000000000 / took)) files a second."
+else
+    failed=1
+fi
 echo "Instructions under --icount (kernel_text_rodata: bytes); they do not show caches, TLB misses or bandwidth."
 exit "$failed"

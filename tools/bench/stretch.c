@@ -6,7 +6,6 @@
  *
  * Prints, as bench does: stretch_CASE <tab> size <tab> times <tab> longest. All of it is work of one task.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

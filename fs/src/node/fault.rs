@@ -138,7 +138,7 @@ impl<M: Medium> Node<M> {
         let _frozen = self.inode.freeze(&commit, range);
         fresh.unshare(self.ino(), (block * BLOCK, (block + 1) * BLOCK), (&old, before.size), &mut batch)?;
         drop(old);
-        self.remap(&mut commit, fresh, batch, change)
+        self.remap(&mut commit, fresh, batch, change).map(|gone| self.volume.give_extents(&gone))
     }
 
     /// Makes what programs have stored to the pages `dirty` of the file durable: `dirty` is asked for each block of the medium
