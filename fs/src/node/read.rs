@@ -73,7 +73,7 @@ impl<M: Medium> Node<M> {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => return Ok(done),
             }
-            if done > 0 {
+            if walk.pos != at {
                 head_room::pause();
             }
             let want = walk.length().min(head_room::PIECE) as usize;
