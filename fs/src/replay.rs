@@ -219,7 +219,7 @@ impl<M: Medium> Reader<'_, M> {
                 }
                 continue;
             }
-            if let Some((at, found)) = self.next_good(&segment, at, seq) {
+            if let Some((at, found)) = self.next_good(&mut segment, at, seq) {
                 self.pass_over(found);
                 self.replayed.tail.used = at;
                 continue;
@@ -249,10 +249,11 @@ impl<M: Medium> Reader<'_, M> {
     }
 
     /// Where the next good record behind a bad one lies in this segment, and its number: for who passes over what is bad.
-    fn next_good(&self, segment: &Segment, at: usize, seq: u64) -> Option<(usize, u64)> {
+    fn next_good(&self, segment: &mut Segment, at: usize, seq: u64) -> Option<(usize, u64)> {
         if self.reading == Reading::Strict {
             return None;
         }
+        self.reach(segment, SEGMENT_BYTES);
         let later = segment.bytes.iter().flat_map(|bytes| self.later_in(bytes, at, seq));
         later.min_by_key(|&(_, found)| found)
     }
@@ -268,9 +269,9 @@ impl<M: Medium> Reader<'_, M> {
         if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
             return None;
         }
-        let (bytes, before) = (copies.map(|copy| self.load(copy)), seq.saturating_sub(1));
-        let header = bytes.iter().find_map(|bytes| self.header_behind(bytes, index, before));
-        let segment = Segment { copies, bytes, header: SegmentHeader::new_zeroed() };
+        let (mut segment, before) = (Segment::unread(copies), seq.saturating_sub(1));
+        self.reach(&mut segment, SEGMENT_BYTES);
+        let header = segment.bytes.iter().find_map(|bytes| self.header_behind(bytes, index, before));
         let any = header.is_some() || self.later(&segment, FIRST_RECORD, before).next().is_some();
         let first = header.map_or(seq, |header| header.first_seq.get());
         if any { self.read_segment(copies, index, first) } else { None }
