@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use pmem::medium::Medium;
-use units::{BlockNr, FileOff, Ino, PmOff};
+use units::{BlockNr, ByteLen, FileOff, Ino, PmOff};
 
 use crate::badlist;
 use crate::error::{MountError, Wrong};
@@ -12,7 +12,8 @@ use crate::extents::ExtentState;
 use crate::format::BLOCK;
 use crate::hurt::{self, Hurt};
 use crate::iomap::IomapKind;
-use crate::replay::{self, Loaded};
+use crate::replay::{self, Loaded, Repair, Replayed};
+use crate::superblock;
 use crate::tree::{self, Claims};
 use crate::types::Kind;
 
@@ -68,6 +69,9 @@ pub struct Finding {
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
+    /// As a power cut leaves it: the last record, the header that was stored with it, or a superblock is on the medium in one
+    /// copy of two, and the other is older or in between. Nothing is lost, and the next mount stores the other.
+    Unfinished,
     /// A second copy is good; the next mount, or `fsck --repair`, rewrites the bad one.
     Repairable,
     /// Something is lost or contradicts itself.
@@ -81,6 +85,12 @@ impl Report {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.refused.is_none() && self.findings.is_empty()
+    }
+
+    /// Whether nothing is wrong but what a power cut leaves.
+    pub fn is_sound(&self) -> bool {
+        let unfinished = self.findings.iter().all(|finding| finding.severity == Severity::Unfinished);
+        self.refused.is_none() && self.left_out == 0 && unfinished
     }
 
     /// Whether something is wrong that a mount does not heal.
@@ -123,7 +133,7 @@ pub(crate) fn check(medium: &impl Medium) -> Report {
         }
     };
     for repair in &replayed.repairs {
-        report.note(Severity::Repairable, repair.what, Some(repair.at), None);
+        report.note(severity(medium, &replayed, repair), repair.what, Some(repair.at), None);
     }
     if let Some(damage) = replayed.damage {
         report.note(Severity::Error, damage.what, Some(damage.at), None);
@@ -153,6 +163,16 @@ pub(crate) fn check(medium: &impl Medium) -> Report {
         check_inode(medium, ino, loaded, &mut report);
     }
     report
+}
+
+/// How bad a bad copy is: all words of what was stored last may be missing, but none of them is unreadable.
+fn severity(medium: &impl Medium, replayed: &Replayed, repair: &Repair) -> Severity {
+    let last = repair.stored_with.is_some_and(|seq| seq + 1 >= replayed.tail.seq) && replayed.damage.is_none();
+    let readable = medium.check(repair.at, ByteLen::new(repair.bytes.len() as u64)).is_ok();
+    let published = || {
+        repair.what == Wrong::SuperblockCopy && superblock::is_half_published(medium, repair.at, &replayed.superblock)
+    };
+    if readable && (last || published()) { Severity::Unfinished } else { Severity::Repairable }
 }
 
 /// One inode's own content.

@@ -1,7 +1,7 @@
 //! fsck --repair: a medium that cannot be mounted, or only for reading, made one that can.
 //!
 //! Nothing of what is found is overwritten. All that can be read is read, damaged records passed over, and put right in memory
-//! ([`mend`](crate::mend)), and recorded as a new log in blocks that nobody has: one checkpoint. Until the superblock
+//! ([`mend`]), and recorded as a new log in blocks that nobody has: one checkpoint. Until the superblock
 //! names that, everything is as it was, whatever happens; what was repaired once is clean the next time.
 
 use alloc::collections::BTreeMap;

@@ -5,9 +5,10 @@
 //! is: the state before it is kept, and nothing may be changed. Replay changes nothing itself, so it may be cut and
 //! begun again at will.
 
+mod later;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::size_of;
 
@@ -44,6 +45,8 @@ pub(crate) struct Repair {
     pub(crate) what: Wrong,
     pub(crate) at: PmOff,
     pub(crate) bytes: Vec<u8>,
+    /// The number of the record that was stored with it, of what a cut can leave bad.
+    pub(crate) stored_with: Option<u64>,
 }
 
 /// What the log says.
@@ -137,7 +140,7 @@ fn read_until(medium: &impl Medium, found: &Found, reading: Reading, end: u64) -
     let copies = superblock.first_segment.map(|first| BlockNr::new(first.get()));
     let repairs = found.bad.iter().map(|&at| {
         let what = Wrong::SuperblockCopy;
-        Repair { what, at, bytes: superblock.as_bytes().to_vec() }
+        Repair { what, at, bytes: superblock.as_bytes().to_vec(), stored_with: None }
     });
     let mut reader = Reader {
         medium,
@@ -367,7 +370,8 @@ impl<M: Medium> Reader<'_, M> {
             // One that was rebuilt is a guess, and stays one.
             if found != Some(header) && headers != [None; 2] {
                 let (what, at) = (Wrong::SegmentCopy, copy.base());
-                self.replayed.repairs.push(Repair { what, at, bytes: header.as_bytes().to_vec() });
+                let (bytes, stored_with) = (header.as_bytes().to_vec(), Some(first_seq));
+                self.replayed.repairs.push(Repair { what, at, bytes, stored_with });
             }
         }
         segment.header = header;
@@ -469,71 +473,6 @@ impl<M: Medium> Reader<'_, M> {
             .map_or(Place::Bad, |second| Place::Good([false, true], second.len()))
     }
 
-    /// Whether a good record with a higher number than `seq` lies behind `at`. Block by block: of most segments that are
-    /// asked this nothing is left to be read but what never was a record.
-    fn later_record(&self, segment: &mut Segment, at: usize, seq: u64) -> bool {
-        let mut block = vec![0; BLOCK as usize];
-        [0, 1].into_iter().any(|copy| {
-            (at / block.len()..SEGMENT_BYTES / block.len()).any(|number| {
-                let first = number * block.len();
-                self.load_block(segment.copies[copy], &mut block, first);
-                self.later_in_block(segment, (copy, &block, first), at, seq)
-            })
-        })
-    }
-
-    /// The same of one block, which begins at byte `first` of a copy.
-    fn later_in_block(
-        &self,
-        segment: &mut Segment,
-        (copy, block, first): (usize, &[u8], usize),
-        at: usize,
-        seq: u64,
-    ) -> bool {
-        let magic = RECORD_MAGIC.to_le_bytes();
-        let lines = block.chunks_exact(RECORD_ALIGN).enumerate().filter(|(_, line)| line[0] == magic[0]);
-        lines.map(|(number, _)| number * RECORD_ALIGN).any(|line| {
-            let claim = self.claim(block, line).filter(|claim| first + line >= at && claim.0 > seq);
-            claim.is_some_and(|(_, length)| {
-                self.reach(segment, first + line + length);
-                self.good_record(&segment.bytes[copy], first + line).is_some()
-            })
-        })
-    }
-
-    /// The numbers of good records above `seq` that lie behind `at`, twice where both copies are good; of a segment that was
-    /// read as a whole.
-    fn later(&self, segment: &Segment, at: usize, seq: u64) -> impl Iterator<Item = u64> {
-        segment.bytes.iter().flat_map(move |bytes| self.later_in(bytes, at, seq)).map(|(_, found)| found)
-    }
-
-    /// The places and numbers of good records above `seq` in one copy of a segment, behind `at`.
-    fn later_in(&self, bytes: &[u8], at: usize, seq: u64) -> impl Iterator<Item = (usize, u64)> {
-        let magic = RECORD_MAGIC.to_le_bytes();
-        let places = bytes.get(at..).unwrap_or_default().chunks_exact(RECORD_ALIGN).enumerate();
-        // Nearly all of a segment's rest is something else, which its first byte tells.
-        places.filter(move |(_, line)| line[0] == magic[0]).filter_map(move |(place, _)| {
-            let at = at + place * RECORD_ALIGN;
-            let (found, _) = self.good_record(bytes, at)?;
-            (found > seq).then_some((at, found))
-        })
-    }
-
-    /// Whether the log goes on behind record `seq` in the segment `copies`: what is wrong then, a record that is missing
-    /// before that segment, or its header.
-    fn goes_on(&self, copies: Copies, index: u64, seq: u64) -> Option<Wrong> {
-        if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
-            return None;
-        }
-        let mut segment = Segment::unread(copies);
-        self.reach(&mut segment, FIRST_RECORD);
-        let later_header = segment.bytes.iter().any(|bytes| self.header_behind(bytes, index, seq).is_some());
-        if later_header {
-            return Some(Wrong::Record);
-        }
-        self.later_record(&mut segment, FIRST_RECORD, seq).then_some(Wrong::Segment)
-    }
-
     /// Applies a good record, and notes the copy that is not.
     fn take(&mut self, segment: &Segment, at: usize, length: usize, good: [bool; 2]) -> Result<(), Wrong> {
         let Some(source) = good.iter().position(|good| *good) else { return Err(Wrong::Record) };
@@ -557,7 +496,8 @@ impl<M: Medium> Reader<'_, M> {
         self.half = false;
         for (copy, _) in segment.copies.iter().zip(good).filter(|(_, good)| !good) {
             let at = PmOff::new(copy.base().get() + at as u64);
-            self.replayed.repairs.push(Repair { what: Wrong::RecordCopy, at, bytes: record.to_vec() });
+            let (what, stored_with) = (Wrong::RecordCopy, Some(header.seq.get()));
+            self.replayed.repairs.push(Repair { what, at, bytes: record.to_vec(), stored_with });
         }
         self.taken(at, length);
         Ok(())
@@ -643,7 +583,7 @@ impl<M: Medium> Reader<'_, M> {
                 self.check_runs(&chain.runs)?;
                 for (block, bytes) in chain.bad_copies {
                     let (what, at) = (Wrong::ExtentBlockCopy, BlockNr::new(block).base());
-                    self.replayed.repairs.push(Repair { what, at, bytes });
+                    self.replayed.repairs.push(Repair { what, at, bytes, stored_with: None });
                 }
                 self.replayed.log.extend(chain.blocks.iter().map(|&block| Run::new(block, 1)));
                 self.map(item.ino.get(), item.first.get(), &chain.runs)

@@ -45,6 +45,18 @@ pub(crate) fn publish(medium: &impl Medium, superblock: &mut Superblock, _log: &
     }
 }
 
+/// Whether the copy at `at` differs from `newest` only in what [`publish`] may change: then a cut came while one of them was
+/// stored.
+pub(crate) fn is_half_published(medium: &impl Medium, at: PmOff, newest: &Superblock) -> bool {
+    let mut bytes = [0; SIZE];
+    let loaded = medium.load(at, &mut bytes).is_ok();
+    let Some(mut copy) = Superblock::read_from_bytes(&bytes).ok().filter(|_| loaded) else { return false };
+    (copy.crc, copy.serial, copy.next_ino) = (newest.crc, newest.serial, newest.next_ino);
+    (copy.generation, copy.generations) = (newest.generation, newest.generations);
+    (copy.first_segment, copy.first_seq) = (newest.first_segment, newest.first_seq);
+    copy == *newest
+}
+
 /// One copy, as it was found.
 enum Copy {
     Good(Box<Superblock>),

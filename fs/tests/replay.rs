@@ -49,6 +49,25 @@ fn a_record_bad_in_one_copy_counts_and_is_rewritten() {
     }
 }
 
+/// A cut between the stores of its copies leaves it so: nothing is wrong, unless it was not a cut.
+#[test]
+fn a_last_record_bad_in_one_copy_is_as_a_cut_leaves_it() {
+    for copy in 0..2 {
+        let medium = with_files(5);
+        let at = copies_of(&medium, 6)[copy];
+        spoil(&medium, at);
+        let report = Fs::check(&medium);
+        assert_eq!(report.findings.len(), 1);
+        assert_eq!((report.findings[0].severity, report.findings[0].what), (Severity::Unfinished, Wrong::RecordCopy));
+        assert!(report.is_sound() && !report.is_clean());
+        let fs = mount(medium.cut());
+        assert!(fs.root().lookup(b"4").is_ok());
+        assert_clean(fs.medium());
+        medium.set_bad(PmOff::new(at).sector(), 1).unwrap();
+        assert!(!Fs::check(&medium).is_sound(), "no cut takes a sector away");
+    }
+}
+
 #[test]
 fn a_last_record_bad_in_both_copies_is_a_torn_tail() {
     let medium = with_files(5);

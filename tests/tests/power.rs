@@ -60,9 +60,9 @@ impl Whole {
         let acknowledged: Vec<_> = whole_lines.lines().collect();
         let count = acknowledged.len();
         assert_eq!(acknowledged, self.said[..count], "{how}: it said other things");
-        // Of the record under way one copy may be whole and the other not: that is for the next mount to mend.
         let report = Fs::check(&bytes(image));
-        assert!(!report.has_errors(), "{how}: {:?} {:?}", report.refused, report.findings);
+        assert!(report.is_sound(), "{how}: {:?} {:?}", report.refused, report.findings);
+        image.tool("fsck", &[]);
         let found = tree(&bytes(image));
         let next = self.trees.get(count + 1);
         assert!(

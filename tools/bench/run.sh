@@ -32,6 +32,7 @@ measure init=/bin/first | tr -d '\r' >"$figures" || failed=1
 # A machine for each case of the table that is the portable program's, and for what else that is told; one for the kernel's.
 # What it was told stands behind the figures, where the table has it.
 while IFS=$'\t' read -r name told; do
+    # shellcheck disable=SC2086 # none, one or several words
     measure init=/bin/bench /data "name=$name" n=15 peek=1024 unpeek=1025 $told | tr -d '\r' |
         awk -F '\t' -v OFS='\t' -v told="$told" 'NF == 5 { $6 = told } 1' >>"$figures" || failed=1
 done < <(awk -F '\t' '!/^#/ && $2 != "kernel" && $1 !~ /^(reset_to_init|kernel_text_rodata|mount|stretch_.*)$/ &&

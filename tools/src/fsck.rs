@@ -38,7 +38,7 @@ pub(crate) fn run(args: &cli::Fsck) -> Result<ExitCode> {
         opened => opened?,
     };
     let before = Fs::check(&medium);
-    if before.is_clean() || !args.repair || is_foreign(&before) {
+    if before.is_sound() || !args.repair || is_foreign(&before) {
         let status = verdict(&before);
         match args.json {
             true => print_json(path, &before, status, None),
@@ -84,7 +84,7 @@ fn repair(path: &Path, medium: ImageMedium) -> Result<Result<Vec<Mend>, RepairEr
 fn verdict(report: &Report) -> u8 {
     match report {
         report if is_foreign(report) => NO_IMAGE,
-        report if report.is_clean() => 0,
+        report if report.is_sound() => 0,
         _ => ERRORS,
     }
 }
@@ -122,7 +122,7 @@ fn tell(path: &Path, report: &Report) {
     for hurt in report.hurt.iter().filter(|hurt| matches!(hurt.holder, Holder::File { .. })) {
         println!("{path}: bad sectors {}: lost until they are written over", shown(hurt));
     }
-    if report.is_clean() {
+    if report.is_sound() {
         let Report { files, directories, symlinks, records, .. } = report;
         println!("{path}: clean: {files} files, {directories} directories, {symlinks} symlinks, {records} records");
     }
@@ -152,6 +152,7 @@ fn kind_of(mend: &Mend) -> Option<Wrong> {
 /// What can be done about a finding.
 fn remedy(finding: &Finding, behind: u64) -> String {
     match (finding.severity, finding.what) {
+        (Severity::Unfinished, _) => " (as a power cut leaves it: the next mount writes it)".to_owned(),
         (Severity::Repairable, _) => " (the next mount or --repair rewrites it)".to_owned(),
         (_, Wrong::Segment) => " (--repair looks for what is behind it)".to_owned(),
         (_, Wrong::Record | Wrong::Item | Wrong::ExtentBlock | Wrong::OutOfRange) => {

@@ -18,7 +18,7 @@ pub(crate) fn run(args: &cli::Info) -> Result<ExitCode> {
     let report = Fs::check(&medium);
     let fs = Fs::mount(medium, Mount { access: Access::ReadOnly, ..Mount::default() }).with_context(context)?;
     let space = fs.space();
-    let state = match (report.is_clean(), report.has_errors()) {
+    let state = match (report.is_sound(), report.has_errors()) {
         (true, _) => "clean",
         (false, false) => "repairable",
         (false, true) => "damaged",

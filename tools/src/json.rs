@@ -58,6 +58,7 @@ pub(crate) fn report(image: &str, report: &Report, status: u8) -> Map<String, Va
 
 fn finding(finding: &Finding) -> Value {
     let severity = match finding.severity {
+        Severity::Unfinished => "unfinished",
         Severity::Repairable => "copy",
         Severity::Error => "error",
     };

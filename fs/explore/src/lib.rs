@@ -1,6 +1,6 @@
 //! Crash exploration, whoever made the stores: what a power cut may leave is mounted, checked, compared and used.
 //!
-//! [`cuts`] takes the states at every fence of a call and judges them, [`verify`] looks at one of them, and [`tree`] is
+//! [`cuts`] takes the states at every fence of a call and judges them, [`mod@verify`] looks at one of them, and [`tree`] is
 //! what is compared. The stores come from the file system on the simulated medium (`fs/tests/crash/`).
 
 mod cuts;
