@@ -209,12 +209,11 @@ pub fn judge(cuts: Vec<Cut>, before: &Tree, after: &Tree, effort: Effort) -> Res
             numbers.states += 1;
             let violation = |what| Violation::State { moment, state, what };
             let hash = medium.content_hash();
-            if moment == Moment::Returned {
-                // Both copies of everything are durable by now: there is nothing to repair.
-                let report = Fs::check(&medium);
-                if !report.is_clean() {
-                    return Err(violation(format!("not clean: {:?} {:?}", report.refused, report.findings)));
-                }
+            let report = Fs::check(&medium);
+            // Behind the return both copies of everything are durable.
+            let fine = if moment == Moment::Returned { report.is_clean() } else { report.is_sound() };
+            if !fine {
+                return Err(violation(format!("fsck: {:?} {:?}", report.refused, report.findings)));
             }
             let tree = match known.get(&hash) {
                 Some(tree) => tree,

@@ -28,7 +28,7 @@ pub enum Depth {
 /// What is wrong with it.
 pub fn verify(medium: SimMedium, depth: Depth) -> Result<(Tree, u64), String> {
     let report = Fs::check(&medium);
-    if !report.is_sound() {
+    if report.has_errors() {
         return Err(format!("fsck: {:?} {:?}", report.refused, report.findings));
     }
     if report.ragged > 0 {
