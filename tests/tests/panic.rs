@@ -267,8 +267,9 @@ fn under_gdb(machine: impl Fn(&[&str]) -> Machine, commands: &[&str]) -> (Ended,
 #[test]
 fn a_fault_in_a_call_is_told_with_the_program() {
     let image = Image::fresh();
-    // The frame of a program's first fault is made to point at nothing.
-    let fault = ["break *&trap_user_fault", "continue", "set $x0 = 8", "delete"];
+    // The frame of a program's first fault is made to point at nothing, and the fault an unknown instruction (EC 0): those
+    // look at the frame.
+    let fault = ["break *&trap_user_fault", "continue", "set $x0 = 8", "set $x1 = 0x2000000", "delete"];
     let message =
         ["break vitrine_kernel::panic::report::end", "continue", "set language c", "x/s &VITRINE_PANIC", "detach"];
     let commands: Vec<&str> = fault.into_iter().chain(message).collect();
