@@ -13,7 +13,7 @@ use units::{ByteLen, PAGE_SIZE, PageCount, PhysRange, VirtAddr};
 use super::cells::LinearCells;
 use super::namespaces::{self, Nvdimm, Nvdimms};
 use super::pages::Pages;
-use super::{Carrier, DEVICES, Device, MAX_DEVICES, dsm, ivshmem};
+use super::{Carrier, DEVICES, Device, MAX_DEVICES, devices, dsm, ivshmem};
 use platform::cmdline::{CommandLine, MAX_PMEM, Recorder};
 use platform::fdt::Platform;
 use platform::ram::is_ram;
@@ -108,9 +108,15 @@ pub(crate) fn claim(
 }
 
 /// Makes a device of every range of persistent memory; those that lie where they must not are refused in the log.
-/// `claims` is what [`claim`] gave. Once. Never inlined, so that the devices are on the boot stack only meanwhile.
-#[inline(never)]
+/// `claims` is what [`claim`] gave. Once.
 pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Claims) {
+    find(platform, line, claims);
+    devices().iter().for_each(|device| log::info!("{device}"));
+}
+
+/// Never inlined, so that the devices are on the boot stack only meanwhile.
+#[inline(never)]
+fn find(platform: &Platform, line: &CommandLine<'_>, claims: &Claims) {
     let mut found = Found { all: ArrayVec::new(), platform, claims, recorder: line.recorder };
     if platform.fw_cfg.is_some() {
         match nvdimms(&mut found) {
@@ -134,7 +140,6 @@ pub(crate) fn discover(platform: &Platform, line: &CommandLine<'_>, claims: &Cla
             log::error!("pmem: no PCI device looked for: {error}");
         }
     }
-    found.all.iter().for_each(|device| log::info!("{device}"));
     DEVICES.call_once(|| found.all);
 }
 
