@@ -64,6 +64,12 @@ impl Machine {
         Self::bare().word("--pmem", &image.path().to_string_lossy())
     }
 
+    /// The same with the kernel that checks itself: order of locks, overflow, what must hold after each change.
+    #[must_use]
+    pub fn checked(image: &Image) -> Self {
+        Self::with(image).word("--kernel", &built("vitrine-checked.elf").to_string_lossy())
+    }
+
     /// Adds one option of `qemu-run.sh` with its value.
     #[must_use]
     pub fn word(mut self, option: &str, value: &str) -> Self {
@@ -184,6 +190,18 @@ impl Ended {
     pub fn says(&self, want: &str) -> &Self {
         assert!(self.output.contains(want), "{want:?} is not in the output:\n{}{}", self.output, self.errors);
         self
+    }
+
+    /// Checks that the program of checks that ran passed them all, and that there were some: it says so itself.
+    ///
+    /// # Panics
+    /// With the checks that failed.
+    #[track_caller]
+    pub fn all_pass(&self) -> &Self {
+        let closing = self.output.lines().rev().find(|line| line.ends_with(" failed")).unwrap_or("none");
+        let failures: Vec<_> = self.output.lines().filter(|line| line.contains("... FAILED")).collect();
+        assert!(closing.ends_with(" passed, 0 failed") && !closing.starts_with("0 "), "{closing}: {failures:#?}");
+        self.status(0)
     }
 
     /// Checks that `qemu-run.sh` gave a reason.

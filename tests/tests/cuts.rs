@@ -8,7 +8,7 @@ use std::fs::{read, write};
 
 use fs::{Fs, Mount};
 use fs_explore::{Cut, Depth, Effort, Moment, Numbers, Tree, Violation, judge, verify};
-use machine_tests::{Image, Kind, Machine, Omission, Part, Recording, built};
+use machine_tests::{Image, Kind, Machine, Omission, Part, Recording};
 use pmem_sim::SimMedium;
 
 /// A medium that holds little, because all of it is read in every state.
@@ -189,9 +189,7 @@ fn what_the_kernel_forgets_is_found() {
     ];
     for (step, name) in forgotten {
         let image = medium();
-        let checked = built("vitrine-checked.elf");
-        let machine = Machine::with(&image).word("--kernel", &checked.to_string_lossy());
-        let run = Run::of(machine, &image, &format!("forget {step} \"{name}\""));
+        let run = Run::of(Machine::checked(&image), &image, &format!("forget {step} \"{name}\""));
         let call = run.calls().find(|call| call.name == name).expect("a call of this name");
         let found = call.explore(Effort::seeded()).expect_err("the forgotten step is not found");
         println!("{name} without {step}: {found}");

@@ -5,7 +5,7 @@
 
 use std::fs::read;
 
-use machine_tests::{Image, Machine, built, host_listing, sorted_listing};
+use machine_tests::{Image, Machine, host_listing, sorted_listing};
 
 /// Runs calls of `seed` on an image of its own, a boot from each of `stops` to the next.
 #[track_caller]
@@ -35,7 +35,6 @@ fn random_calls_and_a_reboot_leave_what_the_model_says() {
 /// The checked kernel, on a CPU without the new things.
 #[test]
 fn random_calls_and_a_reboot_leave_what_the_model_says_with_checks() {
-    let checked = built("vitrine-checked.elf").to_string_lossy().into_owned();
-    let machine = |image: &Image| Machine::with(image).word("--kernel", &checked).word("--cpu", "cortex-a72");
+    let machine = |image: &Image| Machine::checked(image).word("--cpu", "cortex-a72");
     agrees(seed(2), &[0, 2500, 5000], machine);
 }

@@ -7,15 +7,6 @@ fn run(command: &str) -> Ended {
     Machine::with(&image).init(command).run()
 }
 
-/// A program of checks says itself how many passed; all must, and there must be some.
-#[track_caller]
-fn all_pass(ended: &Ended) {
-    let closing = ended.output.lines().rev().find(|line| line.ends_with(" failed")).unwrap_or("none");
-    let failures: Vec<_> = ended.output.lines().filter(|line| line.contains("... FAILED")).collect();
-    assert!(closing.ends_with(" passed, 0 failed") && !closing.starts_with("0 "), "{closing}: {failures:#?}");
-    ended.status(0);
-}
-
 #[test]
 fn a_stock_program_prints_with_floats_and_arguments() {
     run("/bin/hello-c one two").status(0).prints("Hello from C, /bin/hello-c, with 2 arguments and a float: 3.142\n");
@@ -23,41 +14,36 @@ fn a_stock_program_prints_with_floats_and_arguments() {
 
 #[test]
 fn wild_pointers_are_efault_in_every_call() {
-    all_pass(&run("/bin/wild"));
+    run("/bin/wild").all_pass();
 }
 
 #[test]
 fn bad_arguments_of_peek_are_refused_one_by_one() {
-    all_pass(&run("/bin/peekargs /data"));
+    run("/bin/peekargs /data").all_pass();
 }
 
 #[test]
 fn the_c_library_finds_what_it_uses() {
-    all_pass(&run("/bin/libc /data"));
+    run("/bin/libc /data").all_pass();
 }
 
 #[test]
 fn room_locks_and_files_without_a_name_are_as_on_linux() {
     let image = Image::fresh();
-    all_pass(&Machine::with(&image).init("/bin/files /tmp").run());
+    Machine::with(&image).init("/bin/files /tmp").run().all_pass();
     image.tool("fsck", &[]);
 }
 
 #[test]
 fn the_calls_on_memory_do_and_refuse_what_linux_does() {
-    all_pass(&run("/bin/mmcalls /data"));
+    run("/bin/mmcalls /data").all_pass();
 }
 
 #[test]
 fn the_calls_on_memory_are_the_same_without_the_new_things() {
     let image = Image::fresh();
-    let machine = Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1");
-    all_pass(
-        &machine
-            .word("--kernel", &machine_tests::built("vitrine-checked.elf").to_string_lossy())
-            .init("/bin/mmcalls /data")
-            .run(),
-    );
+    let machine = Machine::checked(&image).word("--cpu", "cortex-a72").word("--el", "1");
+    machine.init("/bin/mmcalls /data").run().all_pass();
 }
 
 #[test]
@@ -79,57 +65,57 @@ fn the_kernel_finds_the_strings_of_a_program() {
 
 #[test]
 fn every_fault_ends_the_program_and_nothing_else() {
-    all_pass(&run("/bin/fault"));
+    run("/bin/fault").all_pass();
 }
 
 #[test]
 fn faults_are_the_same_without_the_new_things() {
     let image = Image::fresh();
-    all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/fault").run());
+    Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/fault").run().all_pass();
 }
 
 #[test]
 fn signals_are_those_of_linux() {
-    all_pass(&run("/bin/signals"));
+    run("/bin/signals").all_pass();
     // It types for itself.
     let image = Image::fresh();
-    all_pass(&Machine::with(&image).init("/bin/sigwaits").start().stays_open());
-    all_pass(&run("/bin/sigfaults"));
+    Machine::with(&image).init("/bin/sigwaits").start().stays_open().all_pass();
+    run("/bin/sigfaults").all_pass();
 }
 
 #[test]
 fn signals_are_the_same_without_the_new_things() {
     let image = Image::fresh();
     for program in ["/bin/signals", "/bin/sigfaults"] {
-        all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init(program).run());
+        Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init(program).run().all_pass();
     }
 }
 
 #[test]
 fn children_are_those_of_linux() {
-    all_pass(&run("/bin/forks"));
+    run("/bin/forks").all_pass();
 }
 
 #[test]
 fn children_are_the_same_without_the_new_things() {
     let image = Image::fresh();
-    all_pass(&Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/forks").run());
+    Machine::with(&image).word("--cpu", "cortex-a72").word("--el", "1").init("/bin/forks").run().all_pass();
 }
 
 #[test]
 fn promises_of_memory_are_kept_as_the_machine_was_told() {
-    all_pass(&run("/bin/overcommit"));
+    run("/bin/overcommit").all_pass();
 }
 
 #[test]
 fn locks_of_the_dead_are_handed_on() {
-    all_pass(&run("/bin/robust"));
+    run("/bin/robust").all_pass();
 }
 
 /// The CPUs that the kernel is made for: what they have differs, the one binary does not.
 fn features_on(cpu: &str) {
     let image = Image::fresh();
-    all_pass(&Machine::with(&image).word("--cpu", cpu).init("/bin/features").run());
+    Machine::with(&image).word("--cpu", cpu).init("/bin/features").run().all_pass();
 }
 
 #[test]
@@ -155,9 +141,7 @@ fn programs_are_told_what_the_newest_cpu_has() {
 #[test]
 fn the_checked_kernel_finds_nothing_wrong_with_itself() {
     let image = Image::fresh();
-    let checked = machine_tests::built("vitrine-checked.elf");
-    let machine = Machine::with(&image).word("--kernel", &checked.to_string_lossy());
-    all_pass(&machine.init("/bin/libc /data").run());
+    Machine::checked(&image).init("/bin/libc /data").run().all_pass();
 }
 
 #[test]

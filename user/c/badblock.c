@@ -5,12 +5,12 @@
  * badblock HOW FILE     touches page 1 of FILE in one way, and complains when it lives on
  */
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "check.h"
+#include "touch.h"
 #include "vitrine.h"
 
 #define FIBMAP 1 /* linux/fs.h */
@@ -107,16 +107,6 @@ static void code(const char *path)
     check_died("a program whose code does not answer dies", status, SIGBUS);
     check("and the block is on the list", listed(sector));
     check("removing the program heals it", unlink(path) == 0 && !listed(sector));
-}
-
-static sigjmp_buf back;
-static volatile siginfo_t seen;
-
-static void leap(int signal, siginfo_t *info, void *context)
-{
-    (void)signal, (void)context;
-    seen = *info;
-    siglongjmp(back, 1);
 }
 
 /* A program that looks after itself: its handler is told what is lost, and how much. */

@@ -9,7 +9,7 @@ USER_C_PROGRAMS := $(patsubst user/c/%.c,target/user/%,$(wildcard user/c/*.c))
 .PHONY: user-c
 user-c: $(USER_C_PROGRAMS)
 
-target/user/%: user/c/%.c user/c/check.h user/c/signals.h user/include/vitrine.h user/c/build.mk
+target/user/%: user/c/%.c $(wildcard user/c/*.h) user/include/vitrine.h user/c/build.mk
 	@mkdir -p $(@D)
 	$(USER_CC) $(USER_C_FLAGS) -o $@ $< -lm
 

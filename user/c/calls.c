@@ -23,19 +23,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "chance.h"
+
 #define PICK(array) ((array)[below(sizeof(array) / sizeof *(array))])
 
-static uint64_t state, sum = 14695981039346656037u;
+static uint64_t sum = 14695981039346656037u;
 static long step, verbose_from = LONG_MAX;
 static int fds[12], open_fds;
-
-static uint64_t below(uint64_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (state * 0x2545f4914f6cdd1d >> 16) % n;
-}
 
 /* What a call answered: a number, or an errno below zero. */
 static long answer(long result) { return result == -1 ? -errno : result; }

@@ -55,15 +55,26 @@ static inline void check_errno(const char *name, long result, int want)
                 strerrorname_np(want));
 }
 
+/* What a child came to: its wait status, or -1. */
+static inline int status_of(pid_t pid)
+{
+    int status;
+    return waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+/* What a child exited with; -1 where it did not. */
+static inline int exit_of(pid_t pid)
+{
+    int status = status_of(pid);
+    return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 /* Runs `program` with one or two arguments as a child without fork; its wait status, or -1. */
 static inline int run_child(const char *program, const char *first, const char *second)
 {
     char *argv[] = {(char *)program, (char *)first, (char *)second, 0};
     pid_t pid;
-    int status;
-    if (posix_spawn(&pid, program, 0, 0, argv, environ) != 0 || waitpid(pid, &status, 0) != pid)
-        return -1;
-    return status;
+    return posix_spawn(&pid, program, 0, 0, argv, environ) == 0 ? status_of(pid) : -1;
 }
 
 /* One check that the child described by `status` died of `signal`. */

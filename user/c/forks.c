@@ -28,18 +28,6 @@ static pid_t start(int (*act)(void))
     return pid;
 }
 
-static int status_of(pid_t pid)
-{
-    int status;
-    return waitpid(pid, &status, 0) == pid ? status : -1;
-}
-
-static int exit_of(pid_t pid)
-{
-    int status = status_of(pid);
-    return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static int ends_42(void) { return 42; }
 static int ends_now(void) { return 0; }
 static int waits_long(void) { for (;;) pause(); return 1; }

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -23,24 +22,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "chance.h"
+#include "touch.h"
+
 #define PICK(array) ((array)[below(sizeof(array) / sizeof *(array))])
 #define PAGE 4096ul
 #define ARENA 0x2000000000ul
 #define PAGES 40ul
 #define END (ARENA + PAGES * PAGE)
 
-static uint64_t state, sum = 14695981039346656037u;
+static uint64_t sum = 14695981039346656037u;
 static long step, verbose_from = LONG_MAX;
 static int file, sink;
 static uintptr_t heap;
-
-static uint64_t below(uint64_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (state * 0x2545f4914f6cdd1d >> 16) % n;
-}
 
 static int one_in(uint64_t n) { return below(n) == 0; }
 
@@ -357,16 +351,6 @@ static void grows_heap(void)
 }
 
 /* --- Touches ------------------------------------------------------------------------------------------------------ */
-
-static sigjmp_buf back;
-static volatile siginfo_t seen;
-
-static void leap(int signal, siginfo_t *info, void *context)
-{
-    (void)signal, (void)context;
-    seen = *info;
-    siglongjmp(back, 1);
-}
 
 static void touches(void)
 {

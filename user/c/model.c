@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chance.h"
+
 /* Linux numbers them alike everywhere, and C libraries keep them behind other macros. */
 #define NOREPLACE 1
 #define EXCHANGE 2
@@ -250,16 +252,6 @@ static void resize(struct thing *file, size_t size)
 }
 
 /* --- Chance ------------------------------------------------------------------------------------------------------- */
-
-static uint64_t state;
-
-static uint64_t below(uint64_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (state * 0x2545f4914f6cdd1d >> 16) % n;
-}
 
 static void some_place(struct place *place)
 {

@@ -30,12 +30,6 @@ static struct shared {
 static int gettid_now(void) { return syscall(SYS_gettid); }
 static long set_list(void *head) { return syscall(SYS_set_robust_list, head, sizeof(struct robust_list_head)); }
 
-static int status_of(pid_t pid)
-{
-    int status;
-    return waitpid(pid, &status, 0) == pid ? status : -1;
-}
-
 /* A child that does `act` and ends as that says. */
 static pid_t start(void (*act)(void))
 {

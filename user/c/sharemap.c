@@ -8,7 +8,6 @@
  *   sharemap DIR look     whether what was stored is there
  */
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -18,6 +17,7 @@
 #include <linux/futex.h>
 
 #include "check.h"
+#include "touch.h"
 
 #ifndef MAP_SYNC
 #define MAP_SYNC 0x80000
@@ -69,43 +69,6 @@ static int byte_at(int fd, long at)
 {
     char byte;
     return pread(fd, &byte, 1, at) == 1 ? byte : -1;
-}
-
-static int all(const volatile char *at, long len, char byte)
-{
-    for (long n = 0; n < len; n++)
-        if (at[n] != byte)
-            return 0;
-    return 1;
-}
-
-/* What a touch comes to: 0, or si_code of the signal, negative for SIGSEGV. */
-static sigjmp_buf back;
-static volatile int code;
-static void *volatile where;
-
-static void caught(int number, siginfo_t *info, void *context)
-{
-    (void)context;
-    code = number == SIGBUS ? info->si_code : -info->si_code;
-    where = info->si_addr;
-    siglongjmp(back, 1);
-}
-
-static int load(volatile char *at)
-{
-    code = 0;
-    if (sigsetjmp(back, 1) == 0)
-        (void)*at;
-    return code;
-}
-
-static int store(volatile char *at, char byte)
-{
-    code = 0;
-    if (sigsetjmp(back, 1) == 0)
-        *at = byte;
-    return code;
 }
 
 /* Runs `act` in a child; its exit status. */
@@ -229,8 +192,8 @@ static void past_the_end(void)
 {
     int fd = letters("end", 4 * PAGE);
     char *at = share(fd, 6 * PAGE, RW), *twin = share(fd, 6 * PAGE, RW);
-    check("behind the end of the file", load(at + 4 * PAGE) == BUS_ADRERR && where == at + 4 * PAGE);
-    check("no store either", store(at + 5 * PAGE + 1, 'x') == BUS_ADRERR && where == at + 5 * PAGE + 1);
+    check("behind the end of the file", load(at + 4 * PAGE) == BUS_ADRERR && seen.si_addr == at + 4 * PAGE);
+    check("no store either", store(at + 5 * PAGE + 1, 'x') == BUS_ADRERR && seen.si_addr == at + 5 * PAGE + 1);
     check("a call says so", pread(fd, at + 4 * PAGE, 1, 0) == -1 && errno == EFAULT);
     check("pages to be lost", at[3 * PAGE] == 'd' && at[2 * PAGE] == 'c' && store(twin + 3 * PAGE, 'D') == 0);
     check("the file is cut", ftruncate(fd, 2 * PAGE + 100) == 0);
@@ -474,7 +437,7 @@ static int look(void)
 
 int main(int argc, char **argv)
 {
-    struct sigaction action = {.sa_sigaction = caught, .sa_flags = SA_SIGINFO};
+    struct sigaction action = {.sa_sigaction = leap, .sa_flags = SA_SIGINFO};
     begin_checks();
     dir = argc > 1 ? argv[1] : "/data";
     if (argc > 2)

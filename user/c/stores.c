@@ -5,13 +5,13 @@
  *   stores [DIR]      DIR is where files are made; /data when not given
  */
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "check.h"
+#include "touch.h"
 #include "vitrine.h"
 
 enum { PAGE = 4096, RW = PROT_READ | PROT_WRITE };
@@ -58,32 +58,6 @@ static long counted(const char *name)
     text[len > 0 ? len : 0] = 0;
     char *at = strstr(text, name);
     return at ? strtol(at + strlen(name), 0, 10) : -1;
-}
-
-static int all(const volatile char *at, long len, char byte)
-{
-    for (long n = 0; n < len; n++)
-        if (at[n] != byte)
-            return 0;
-    return 1;
-}
-
-static sigjmp_buf back;
-static volatile int code;
-
-static void caught(int number, siginfo_t *info, void *context)
-{
-    (void)context;
-    code = number == SIGBUS ? info->si_code : -1;
-    siglongjmp(back, 1);
-}
-
-static int store(volatile char *at, char byte)
-{
-    code = 0;
-    if (sigsetjmp(back, 1) == 0)
-        *at = byte;
-    return code;
 }
 
 static void peeks(void)
@@ -214,7 +188,7 @@ static void no_room(void)
 
 int main(int argc, char **argv)
 {
-    struct sigaction action = {.sa_sigaction = caught, .sa_flags = SA_SIGINFO};
+    struct sigaction action = {.sa_sigaction = leap, .sa_flags = SA_SIGINFO};
     begin_checks();
     dir = argc > 1 ? argv[1] : "/data";
     sigaction(SIGBUS, &action, 0);

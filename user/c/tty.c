@@ -40,18 +40,6 @@ static pid_t start(const char *what, short flags, pid_t group)
     return error ? -1 : pid;
 }
 
-static int status_of(pid_t pid)
-{
-    int status;
-    return waitpid(pid, &status, 0) == pid ? status : -1;
-}
-
-static int exit_of(pid_t pid)
-{
-    int status = status_of(pid);
-    return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static void type(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
