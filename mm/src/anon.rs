@@ -5,15 +5,53 @@
 //! in O(log n) by its number (`page->index`: the page number where it was first mapped), and a page that is there is told
 //! by its frame. With as many spaces in a family as there are forks of one program, that is what a walk costs on
 //! Linux too where all of them share the page.
+//!
+//! What a program can see of Linux's `anon_vma` is which neighbours become one VMA. That is kept, as a number ([`Anon`]).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use sync::{Mutex, Rank};
 
 use crate::page::Mapping;
 use crate::seams::{OutOfMemory, SpaceId};
+
+/// `vma->anon_vma`, as a number: equal in VMAs that came of one by splits and moves, and in those that had a neighbour with
+/// it when they were first stored to. Two VMAs with different ones never become one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Anon(NonZeroU64);
+
+impl Anon {
+    /// The `n`th of a space, with which nothing has been forked.
+    pub(crate) fn fresh(n: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(n << 1))
+    }
+
+    /// The `n`th of a space, of a VMA whose parent had one (`anon_vma_chain` is not singular).
+    pub(crate) fn inherited(n: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(n << 1 | 1))
+    }
+
+    /// Whether it is the only one its VMA has to do with (`list_is_singular`): others may join.
+    pub(crate) fn is_singular(self) -> bool {
+        self.0.get() & 1 != 0
+    }
+
+    /// Whether both are one (`is_mergeable_anon_vma`).
+    pub(crate) fn is(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
+    /// Whether VMAs with these can become one at all, as far as they alone are asked.
+    pub(crate) fn compatible(one: Option<Self>, other: Option<Self>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => one.is(other),
+            _ => true,
+        }
+    }
+}
 
 /// The spaces of one family.
 pub struct AnonVma {

@@ -77,6 +77,8 @@ pub struct AddressSpace<F: Frames, U: Mmu, B: Backing> {
     family: Arc<AnonVma>,
     /// VMAs whose pages of the program's own were moved, by the numbers of those pages.
     moved: IMmap,
+    /// How many `anon_vma`s its VMAs have had.
+    anons: u64,
     layout: Layout,
     limits: Limits,
     /// `total_vm`, `locked_vm`: pages.
@@ -165,6 +167,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             id,
             family: AnonVma::new(id)?,
             moved: IMmap::new(),
+            anons: 0,
             layout: Layout::new(DEFAULT_STACK_LIMIT),
             limits: Limits::default(),
             total: 0,

@@ -2,6 +2,7 @@
 
 use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
 
+use crate::anon::Anon;
 use crate::desc::Prot;
 use crate::seams::Backing;
 
@@ -85,6 +86,18 @@ impl<B> Kind<B> {
         self.backing().is_some_and(B::is_dax)
     }
 
+    /// Whether both show the same, in the same way, wherever in it. Peeks never do.
+    fn same(&self, other: &Self) -> bool
+    where
+        B: Backing,
+    {
+        match (self, other) {
+            (Self::Anonymous, Self::Anonymous) => true,
+            (Self::File(one), Self::File(other)) | (Self::Shared(one), Self::Shared(other)) => one.same(other),
+            _ => false,
+        }
+    }
+
     /// `VM_SHARED`.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Shared(_))
@@ -118,19 +131,19 @@ pub struct Vma<B> {
     /// it is moved with pages in it.
     pub(crate) bias: u64,
     /// The number of a page of the program's own (`page->index`) less its page number, modulo 2^64: not 0 where it was moved
-    /// from where it was first mapped. Of anonymous memory, the bias.
+    /// from where it was first mapped. Of anonymous memory, the bias; of a file, 0 while `anon` is not set.
     pub(crate) shift: u64,
     pub(crate) kind: Kind<B>,
     /// Whether it may have pages: what was never touched costs no look at the tables when it goes.
     pub(crate) touched: bool,
-    /// Whether it may have pages of the program's own (`anon_vma` is set).
-    pub(crate) anon: bool,
+    /// `anon_vma`: set where it may have pages of the program's own.
+    pub(crate) anon: Option<Anon>,
 }
 
 impl<B> Vma<B> {
     /// One that was never touched.
     pub(crate) fn new(range: VirtRange, prot: Prot, flags: VmaFlags, bias: u64, kind: Kind<B>) -> Self {
-        Self { range, prot, flags, bias, shift: 0, kind, touched: false, anon: false }
+        Self { range, prot, flags, bias, shift: 0, kind, touched: false, anon: None }
     }
 
     /// `vm_start..vm_end`.
@@ -175,7 +188,7 @@ impl<B> Vma<B> {
 
     /// Whether it may have pages of the program's own (`anon_vma` is set).
     pub fn has_anon(&self) -> bool {
-        self.anon
+        self.anon.is_some()
     }
 
     /// `vm_pgoff`: the page of the file that the start shows; of anonymous memory, the page number it was mapped at.
@@ -235,7 +248,7 @@ impl<B> Vma<B> {
         shift: 0,
         kind: Kind::Anonymous,
         touched: false,
-        anon: false,
+        anon: None,
     };
 }
 
@@ -252,16 +265,31 @@ impl<B: Backing> Vma<B> {
         Look { prot: self.prot, flags: self.flags }
     }
 
-    /// `can_vma_merge_before`, `can_vma_merge_after`: whether this VMA and a neighbour with this look, showing `kind` with
-    /// the same bias, are one. Peeks never are.
-    pub(crate) fn merges_with(&self, look: Look, bias: u64, shift: u64, kind: &Kind<B>) -> bool {
-        self.look() == look
-            && self.bias == bias
-            && self.shift == shift
-            && match (&self.kind, kind) {
-                (Kind::Anonymous, Kind::Anonymous) => true,
-                (Kind::File(one), Kind::File(other)) | (Kind::Shared(one), Kind::Shared(other)) => one.same(other),
-                _ => false,
-            }
+    /// `is_mergeable_vma`: whether this VMA and a neighbour with this look, showing `kind` with the same bias, say the same.
+    /// Peeks never do.
+    pub(crate) fn alike(&self, look: Look, bias: u64, kind: &Kind<B>) -> bool {
+        self.look() == look && self.bias == bias && self.kind.same(kind)
+    }
+
+    /// `is_mergeable_anon_vma`: whether this VMA can take in what has `anon`. As on Linux, one without pages of the program's
+    /// own takes in none that has, and one that has had them since before a fork takes in none that has not.
+    pub(crate) fn takes(&self, anon: Option<Anon>) -> bool {
+        match (self.anon, anon) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.is(other),
+            (Some(own), None) => own.is_singular(),
+            (None, Some(_)) => false,
+        }
+    }
+
+    /// `anon_vma_compatible`: whether this VMA and the one behind it differ in nothing but what `mprotect` may change, so that
+    /// they may have one `anon_vma`.
+    pub(crate) fn may_share_anon(&self, behind: &Self) -> bool {
+        let access = Prot::READ | Prot::WRITE | Prot::EXEC;
+        self.end() == behind.start()
+            && self.flags == behind.flags
+            && self.bias == behind.bias
+            && self.prot.difference(access) == behind.prot.difference(access)
+            && self.kind.same(&behind.kind)
     }
 }

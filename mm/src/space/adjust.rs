@@ -8,6 +8,7 @@
 use units::{VirtAddr, VirtRange};
 
 use super::AddressSpace;
+use crate::anon::Anon;
 use crate::seams::{Backing, Frames, Mapper, Mmu, OutOfMemory};
 use crate::tree::At;
 use crate::vma::{Kind, Look, Vma};
@@ -56,8 +57,11 @@ pub(super) struct Wanted<'a, B> {
     pub(super) range: VirtRange,
     pub(super) look: Look,
     pub(super) bias: u64,
-    pub(super) shift: u64,
+    /// The `anon_vma` of what is in the range.
+    pub(super) anon: Option<Anon>,
     pub(super) kind: &'a Kind<B>,
+    /// A VMA that takes nothing in: it is about to go.
+    pub(super) but: Option<At>,
 }
 
 /// A merge that is possible: who takes the range in, and who else has a part.
@@ -69,13 +73,6 @@ pub(super) struct Merge {
     next: Option<At>,
     /// `X`, where it is there.
     current: Option<At>,
-}
-
-impl Merge {
-    /// Whether `at` is one of the neighbours that become one.
-    pub(super) fn involves(&self, at: At) -> bool {
-        self.into == at || self.next == Some(at)
-    }
 }
 
 /// Which half of a split is the new VMA.
@@ -90,11 +87,15 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// holds its beginning. Changes nothing.
     pub(super) fn can_merge(&self, prev: Option<At>, wanted: &Wanted<'_, B>) -> Option<Merge> {
         let (start, end) = (wanted.range.start(), wanted.range.end());
-        let alike = |vma: &Vma<B>| vma.merges_with(wanted.look, wanted.bias, wanted.shift, wanted.kind);
+        // `can_vma_merge_before`, `can_vma_merge_after`.
+        let alike = |at: At| {
+            let vma = self.vmas.vma(at);
+            vma.alike(wanted.look, wanted.bias, wanted.kind) && vma.takes(wanted.anon) && wanted.but != Some(at)
+        };
         let (area, overlapped, after) = match prev {
             Some(prev) => {
                 let vma = self.vmas.vma(prev);
-                let after = vma.end() == start && alike(vma);
+                let after = vma.end() == start && alike(prev);
                 (self.vmas.next(prev), vma.end() > start, after.then_some(prev))
             }
             None => (self.vmas.first(), false, None),
@@ -107,10 +108,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             Some(_) => None,
             None => area,
         };
-        let before = next.filter(|at| {
-            let vma = self.vmas.vma(*at);
-            vma.start() == end && alike(vma)
-        });
+        // Both may be one with what is between, and yet not with each other.
+        let with_each_other =
+            |at: At| after.is_none_or(|prev| Anon::compatible(self.vmas.vma(prev).anon, self.vmas.vma(at).anon));
+        let before = next.filter(|at| self.vmas.vma(*at).start() == end && alike(*at) && with_each_other(*at));
         let (into, case) = match (after, before) {
             (Some(prev), Some(_)) if whole => (prev, MergeCase::Case6),
             (Some(prev), Some(_)) => (prev, MergeCase::Case1),
@@ -151,7 +152,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let mut removed = 0;
         let mut done = Adjusted::Alone;
         while let Some(next) = self.vmas.next(at).filter(|next| self.vmas.vma(*next).start() < end) {
-            self.share_marks(at, next);
+            self.take_over(at, next);
             if self.vmas.vma(next).end() > end {
                 self.move_ends(next, end, self.vmas.vma(next).end());
                 done = Adjusted::BoundaryUp;
@@ -168,7 +169,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `vma_adjust` where the next one is the one that grows: `next` begins at `start` from now on, and `at` before it ends
     /// there, or goes where that is its own beginning.
     fn expand_down(&mut self, next: At, at: At, start: VirtAddr) {
-        self.share_marks(next, at);
+        self.take_over(next, at);
         let low = self.vmas.vma(at).start();
         if low == start {
             self.vma_unlink(at);
@@ -186,12 +187,54 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let _ = done;
     }
 
-    /// `into` takes pages over from `from`, and may have what that may have.
-    fn share_marks(&mut self, into: At, from: At) {
-        let (touched, anon) = (self.vmas.vma(from).touched, self.vmas.vma(from).anon);
-        let vma = self.vmas.vma_mut(into);
-        vma.touched |= touched;
-        vma.anon |= anon;
+    /// `into` takes pages over from `from`, and may have what that may have (`dup_anon_vma`). It gets its `anon_vma` from one
+    /// that goes, or from none.
+    fn take_over(&mut self, into: At, from: At) {
+        let Vma { touched, anon, shift, .. } = *self.vmas.vma(from);
+        if self.vmas.vma(into).anon.is_none() && anon.is_some() {
+            if self.vmas.vma(into).shift != shift {
+                let old = self.moved_mapper(self.vmas.vma(from));
+                self.vmas.vma_mut(from).shift = 0;
+                self.vmas.vma_mut(into).shift = shift;
+                self.moved.relink(old, self.moved_mapper(self.vmas.vma(into)));
+            }
+            self.vmas.vma_mut(into).anon = anon;
+        }
+        self.vmas.vma_mut(into).touched |= touched;
+    }
+
+    /// `anon_vma_prepare`: the VMA at `at` is about to get its first page of the program's own. Has the number of a neighbour
+    /// from then on that differs in its rights alone, so that they can become one again (`find_mergeable_anon_vma`), or one
+    /// of its own.
+    #[cold]
+    pub(super) fn anon_vma_prepare(&mut self, at: At) {
+        let vma = self.vmas.vma(at);
+        let next = self.vmas.next(at).map(|at| self.vmas.vma(at)).filter(|next| vma.may_share_anon(next));
+        let prev = self.vmas.prev(at).map(|at| self.vmas.vma(at)).filter(|prev| prev.may_share_anon(vma));
+        let singular = |vma: &&Vma<B>| vma.anon.is_some_and(Anon::is_singular);
+        let found = next.filter(singular).or(prev.filter(singular)).map(|vma| (vma.anon, vma.shift));
+        if let Some((anon, shift)) = found
+            && self.set_shift(at, shift).is_ok()
+        {
+            self.vmas.vma_mut(at).anon = anon;
+            return;
+        }
+        self.anons += 1;
+        self.vmas.vma_mut(at).anon = Some(Anon::fresh(self.anons));
+    }
+
+    /// Gives a VMA that has no page of the program's own another shift.
+    fn set_shift(&mut self, at: At, shift: u64) -> Result<(), OutOfMemory> {
+        let vma = self.vmas.vma_mut(at);
+        if vma.shift == shift {
+            return Ok(());
+        }
+        let old = core::mem::replace(&mut vma.shift, shift);
+        let linked = self.moved.link(self.moved_mapper(self.vmas.vma(at)));
+        if linked.is_err() {
+            self.vmas.vma_mut(at).shift = old;
+        }
+        linked
     }
 
     /// `split_vma`: at `at` there are two from now on, meeting at `boundary`, which lies inside. Returns the new one.
@@ -217,7 +260,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let vma = self.vmas.vma(at);
         let whole = vma.range();
         let prev = if range.start() == whole.start() { self.vmas.prev(at) } else { Some(at) };
-        let wanted = Wanted { range, look, bias: vma.bias, shift: vma.shift, kind: &vma.kind };
+        let wanted = Wanted { range, look, bias: vma.bias, anon: vma.anon, kind: &vma.kind, but: None };
         if let Some(merge) = self.can_merge(prev, &wanted) {
             return Ok(self.vma_merge(&merge, range));
         }
@@ -254,7 +297,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let end = vma.end();
         if let Some(prev) = self.vmas.prev(at).filter(|prev| {
             let prev = self.vmas.vma(*prev);
-            prev.end() == vma.start() && prev.merges_with(vma.look(), vma.bias, vma.shift, &vma.kind)
+            prev.end() == vma.start() && prev.alike(vma.look(), vma.bias, &vma.kind) && prev.takes(vma.anon)
         }) {
             // The node that stays must be `at`'s, which the caller knows.
             let start = self.vmas.vma(prev).start();

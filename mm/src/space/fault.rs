@@ -56,14 +56,17 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `handle_mm_fault`: after `Ok` the access succeeds when it is tried again. `va` is without its tag byte.
     pub fn fault(&mut self, va: VirtAddr, access: Access) -> Result<(), FaultError> {
         let at = self.vma_for(va)?;
-        let vma = self.vmas.vma_mut(at);
+        let vma = self.vmas.vma(at);
         if !allows(vma.prot, access) {
             return Err(FaultError::Denied);
         }
+        if access == Access::Write && vma.anon.is_none() && !vma.kind.is_shared() {
+            self.anon_vma_prepare(at);
+        }
+        let vma = self.vmas.vma_mut(at);
         let at = Faulting { vma, family: self.family.mapping() };
-        let owner = touch(&mut self.tables, &at, va.align_down(PAGE_SIZE), access)?;
+        touch(&mut self.tables, &at, va.align_down(PAGE_SIZE), access)?;
         vma.touched = true;
-        vma.anon |= owner == Owner::Tree;
         Ok(())
     }
 
@@ -115,6 +118,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         if flags.contains(VmaFlags::ACCOUNT) {
             self.charge(grown).ok()?;
+        }
+        if self.vmas.vma(at).anon.is_none() {
+            self.anon_vma_prepare(at);
         }
         self.move_ends(at, page, self.vmas.vma(at).end());
         self.count_in(flags, grown);

@@ -2,10 +2,8 @@
 
 use alloc::sync::Arc;
 
-use units::PageCount;
-
 use super::AddressSpace;
-use super::adjust::Wanted;
+use crate::anon::Anon;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory, SpaceId, Whose};
 use crate::table::Copying;
 use crate::tree::At;
@@ -45,43 +43,26 @@ impl<F: Frames + Clone, U: Mmu + Clone, B: Backing> AddressSpace<F, U, B> {
         let range = vma.range();
         let wiped = vma.flags.contains(VmaFlags::WIPE_ON_FORK);
         // `vma_needs_copy`.
-        let copied = vma.touched && (vma.anon || vma.kind.is_peek()) && !wiped;
-        let flags = vma.flags - (VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
-        let shift = if copied { vma.shift } else { 0 };
-        let copy = Vma { flags, touched: copied, anon: copied && vma.anon, shift, ..vma.clone() };
-        child.adopt(copy)?;
+        let copied = vma.touched && (vma.has_anon() || vma.kind.is_peek()) && !wiped;
+        let flags = vma.flags - VmaFlags::LOCKS;
+        let anon = vma.anon.filter(|_| !wiped).map(|_| {
+            child.anons += 1;
+            Anon::inherited(child.anons)
+        });
+        let (pages, shift) = (vma.pages(), vma.shift);
+        let copy = Vma { flags, touched: copied, anon, ..vma.clone() };
+        if flags.contains(VmaFlags::ACCOUNT) {
+            child.charge(pages.get())?;
+        }
+        if let Err(error) = child.vma_link(copy, None) {
+            if flags.contains(VmaFlags::ACCOUNT) {
+                child.tables.frames().commit().release(pages);
+            }
+            return Err(error);
+        }
+        child.count_in(flags, pages.get());
         copying.shift = shift;
         if copied { self.tables.copy_range(&mut child.tables, range, copying) } else { Ok(()) }
-    }
-
-    /// Adds a VMA above all others. A node was reserved.
-    fn adopt(&mut self, mut vma: Vma<B>) -> Result<(), OutOfMemory> {
-        if !vma.anon && vma.backing().is_none() {
-            vma.bias = vma.shift;
-        }
-        let (flags, pages) = (vma.flags, vma.pages().get());
-        let (touched, anon, range) = (vma.touched, vma.anon, vma.range());
-        if flags.contains(VmaFlags::ACCOUNT) {
-            self.charge(pages)?;
-        }
-        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
-        let at = match self.can_merge(self.vmas.last(), &wanted) {
-            Some(merge) => self.vma_merge(&merge, range),
-            None => match self.vma_link(vma, None) {
-                Ok(at) => at,
-                Err(error) => {
-                    if flags.contains(VmaFlags::ACCOUNT) {
-                        self.tables.frames().commit().release(PageCount::new(pages));
-                    }
-                    return Err(error);
-                }
-            },
-        };
-        let vma = self.vmas.vma_mut(at);
-        vma.touched |= touched;
-        vma.anon |= anon;
-        self.count_in(flags, pages);
-        Ok(())
     }
 
     /// Becomes one of `family`, before it has any page.

@@ -193,7 +193,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             self.charge(pages)?;
             look.flags.insert(VmaFlags::ACCOUNT);
         }
-        let wanted = Wanted { range, look, bias, shift: 0, kind: &kind };
+        let wanted = Wanted { range, look, bias, anon: None, kind: &kind, but: None };
         let placed = match self.can_merge(self.vmas.before(behind), &wanted) {
             Some(merge) => {
                 self.vma_merge(&merge, range);

@@ -4,7 +4,7 @@ use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::fault::{Faulting, touch};
 use super::{Access, AddressSpace, FaultError};
-use crate::desc::{Owner, Prot};
+use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu};
 use crate::tree::At;
 use crate::vma::VmaFlags;
@@ -39,11 +39,13 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let store = vma.prot.contains(Prot::WRITE) && !vma.kind.is_shared();
         let access = if store { Access::Write } else { Access::Read };
         vma.touched = true;
+        if store && vma.anon.is_none() {
+            self.anon_vma_prepare(at);
+        }
         let mut page = part.start().align_down(PAGE_SIZE);
         while page < part.end() {
             let faulting = Faulting { vma: self.vmas.vma(at), family: self.family.mapping() };
-            let owner = touch(&mut self.tables, &faulting, page, access).map_err(|error| (page, error))?;
-            self.vmas.vma_mut(at).anon |= owner == Owner::Tree;
+            touch(&mut self.tables, &faulting, page, access).map_err(|error| (page, error))?;
             page = VirtAddr::new(page.get() + PAGE_SIZE);
         }
         Ok(())

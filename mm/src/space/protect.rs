@@ -96,6 +96,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 let copied = vma.flags.contains(VmaFlags::LOCKED) && !vma.kind.is_shared() && becomes;
                 self.protect_piece(at, piece, prot)?;
                 if copied {
+                    // Linux makes the pages here, so what comes next finds an `anon_vma` to agree with.
+                    if let Some(at) = self.vmas.find(start.get()).filter(|at| !self.vmas.vma(*at).has_anon()) {
+                        self.anon_vma_prepare(at);
+                    }
                     *copies = VirtRange::new(copies.map_or(start, |first| first.start()), end);
                 }
             }
@@ -122,7 +126,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `mprotect_fixup`: `range` lies in the VMA at `at`, whose rights differ. Fails before anything has changed.
     fn protect_piece(&mut self, at: At, range: VirtRange, prot: Prot) -> Result<(), OutOfMemory> {
         let vma = self.vmas.vma(at);
-        let (old, touched, anon) = (vma.look(), vma.touched, vma.anon);
+        let (old, touched, anon) = (vma.look(), vma.touched, vma.has_anon());
         let pages = PageCount::new(range.len().get() >> PAGE_SHIFT);
         let mut flags = old.flags;
         if Vma::accountable(&vma.kind, prot, flags) {

@@ -163,7 +163,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             self.charge(more >> PAGE_SHIFT)?;
         }
         // Alike to itself, so that it becomes longer, and perhaps one with what comes then.
-        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
+        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, anon: vma.anon, kind: &vma.kind, but: None };
         let merge = self.can_merge(Some(at), &wanted).ok_or(RemapError::OutOfMemory)?;
         self.vma_merge(&merge, range);
         self.count_in(flags, more >> PAGE_SHIFT);
@@ -302,10 +302,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     ) -> Result<Option<VirtRange>, OutOfMemory> {
         let from = VirtRange::new(start, VirtAddr::new(start.get() + old_len)).ok_or(OutOfMemory)?;
         let range = VirtRange::new(to, VirtAddr::new(to.get() + new_len)).ok_or(OutOfMemory)?;
-        let whole = self.vmas.vma(at).range();
-        let at = if old_len == 0 { at } else { self.isolate(at, from)? };
+        let goes = old_len > 0 && old == Old::Unmapped;
+        let at = if goes { self.isolate(at, from)? } else { at };
         let result = self.show_at(at, start, from, range);
-        if result.is_err() && old_len > 0 {
+        if result.is_err() && goes {
             self.rejoin(at);
         }
         result?;
@@ -322,11 +322,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 }
             }
             Old::Unmapped => {}
-            Old::Kept => {
-                self.leave_empty(at, old_len);
-                // As on Linux, all of the VMA is unlocked, what stayed with its pages too. Nothing is split by that.
-                let _ = self.set_lock(whole, VmaFlags::empty());
-            }
+            Old::Kept => self.leave_empty(at, from),
         }
         Ok(flags.contains(VmaFlags::LOCKED).then_some(range))
     }
@@ -353,7 +349,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if vma.kind.is_peek() {
             return self.rejoin_peek(at);
         }
-        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, shift: vma.shift, kind: &vma.kind };
+        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, anon: vma.anon, kind: &vma.kind, but: None };
         if let Some(merge) = self.can_merge(self.vmas.prev(at), &wanted) {
             self.vma_merge(&merge, range);
         }
@@ -381,11 +377,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `copy_vma` and `move_page_tables`: `range` shows what the VMA at `at` shows from `start` on, with the pages of `from`.
     fn show_at(&mut self, at: At, start: VirtAddr, from: VirtRange, range: VirtRange) -> Result<(), OutOfMemory> {
         let copy = self.copy_of(at, start, range);
-        let (touched, anon, prot) = (copy.touched, copy.anon, copy.prot);
+        let (touched, prot) = (copy.touched, copy.prot);
         let behind = self.vmas.find(range.start().get());
-        let wanted = Wanted { range, look: copy.look(), bias: copy.bias, shift: copy.shift, kind: &copy.kind };
-        // The old one is about to go: it takes nothing in.
-        let merge = self.can_merge(self.vmas.before(behind), &wanted).filter(|merge| !merge.involves(at));
+        let (look, but) = (copy.look(), Some(at));
+        let wanted = Wanted { range, look, bias: copy.bias, anon: copy.anon, kind: &copy.kind, but };
+        let merge = self.can_merge(self.vmas.before(behind), &wanted);
         let into = match merge {
             Some(merge) => {
                 self.move_pages(touched, from, range, prot)?;
@@ -400,9 +396,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 new
             }
         };
-        let vma = self.vmas.vma_mut(into);
-        vma.touched |= touched;
-        vma.anon |= anon;
+        self.vmas.vma_mut(into).touched |= touched;
         Ok(())
     }
 
@@ -427,7 +421,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     fn copy_of(&mut self, at: At, start: VirtAddr, range: VirtRange) -> Vma<B> {
         let vma = self.vmas.vma(at);
         let page = range.start().get() >> PAGE_SHIFT;
-        let shift = if vma.anon { vma.anon_index(start).wrapping_sub(page) } else { 0 };
+        let shift = if vma.has_anon() { vma.anon_index(start).wrapping_sub(page) } else { 0 };
         let bias = if vma.backing().is_none() { shift } else { vma.index(start).wrapping_sub(page) };
         let mut copy = Vma { range, bias, shift, ..vma.clone() };
         if let Kind::Peek(_, peek) = &mut copy.kind {
@@ -437,22 +431,23 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         copy
     }
 
-    /// `MREMAP_DONTUNMAP`: the pages have gone; what stays is as if nobody had touched it, and not locked.
-    fn leave_empty(&mut self, at: At, len: u64) {
+    /// `MREMAP_DONTUNMAP`: the pages of `from` have gone. As on Linux, all of the VMA is unlocked, what stays with its pages
+    /// too; where none stays, it is as if nobody had touched it.
+    fn leave_empty(&mut self, at: At, from: VirtRange) {
         let vma = self.vmas.vma(at);
-        if vma.shift != 0 {
+        let empty = vma.range() == from;
+        if empty && vma.shift != 0 && vma.backing().is_some() {
             self.moved.unlink(self.moved_mapper(vma));
+            self.vmas.vma_mut(at).shift = 0;
         }
         let vma = self.vmas.vma_mut(at);
-        (vma.touched, vma.anon, vma.shift) = (false, false, 0);
-        if vma.backing().is_none() {
-            vma.bias = 0;
+        if empty {
+            (vma.touched, vma.anon) = (false, None);
         }
         if vma.flags.contains(VmaFlags::LOCKED) {
-            vma.flags.remove(VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
-            self.locked -= len >> PAGE_SHIFT;
+            vma.flags.remove(VmaFlags::LOCKS);
+            self.locked -= vma.pages().get();
         }
-        self.rejoin(at);
     }
 }
 

@@ -12,19 +12,18 @@ use crate::table::Leaf;
 use crate::vma::VmaFlags;
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
-    /// Panics where the tree of VMAs or that of tables is not what it must be, where two neighbours should be one VMA,
-    /// or where a page allows what its VMA does not.
+    /// Panics where the tree of VMAs or that of tables is not what it must be, or where a
+    /// page allows what its VMA does not.
     pub fn validate(&self) {
         self.vmas.validate();
         assert!(self.map_count() <= MAX_MAP_COUNT + 1);
-        let mut before = None;
         let (mut total, mut locked) = (0, 0);
         for vma in self.vmas() {
             assert!(vma.start().get() >= MMAP_MIN_ADDR && vma.end().get() <= TASK_SIZE, "{:?}", vma.range());
-            if let Some(before) = before.replace(vma) {
-                let touch = before.end() == vma.start() && !vma.flags().contains(VmaFlags::GROWS_DOWN);
-                let alike = before.merges_with(vma.look(), vma.bias, vma.shift, &vma.kind);
-                assert!(!(touch && alike), "{:?} and the one before are alike", vma.range());
+            if vma.has_anon() {
+                assert!(!vma.kind().is_shared() && !vma.kind().is_peek(), "{:?}: a page of its own", vma.range());
+            } else {
+                assert!(vma.shift == 0 || vma.backing().is_none(), "{:?}: pages were moved", vma.range());
             }
         }
         for vma in self.vmas() {
@@ -47,6 +46,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let vma = self.find_vma(leaf.va).filter(|vma| vma.range().contains(leaf.va) && vma.range().contains(last));
         let Some(vma) = vma else { panic!("{}: a page no VMA knows", leaf.va) };
         assert!(vma.touched, "{}: a page of a VMA that is said to have none", leaf.va);
+        let own = leaf.desc.owner() == Owner::Tree;
+        assert!(!own || vma.has_anon(), "{}: a page of a VMA without an anon_vma", leaf.va);
         if vma.prot() == Prot::empty() {
             assert!(!leaf.desc.is_valid(), "{}: a page that may not be touched can be", leaf.va);
         } else {
