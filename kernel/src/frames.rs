@@ -112,6 +112,13 @@ unsafe fn describe(first: u64, last: u64) -> u64 {
     let (Some(section), true) = (free, left < last) else { return first };
     section.pages.store(layout::linear(Pfn::new(first).base()).cast(), Ordering::Relaxed);
     section.first.store(left, Ordering::Relaxed);
+    // The count of blocks is looked at for every frame in reach of one: the first of each block begins as nobody's.
+    let pages: *mut Page = layout::linear(Pfn::new(first).base()).cast();
+    let step = mm::desc::Level::Pmd.pages().get();
+    for head in (left.next_multiple_of(step)..last).step_by(step as usize) {
+        // SAFETY: the descriptor of a frame of the range, in memory that is nobody else's yet.
+        unsafe { pages.add((head - left) as usize).write(Page::new()) };
+    }
     section.count.store(last - left, Ordering::Release);
     left
 }

@@ -136,6 +136,10 @@ impl Mmu for KernelMmu {
         arch::tlb::invalidate_asid(asid.get());
     }
 
+    fn pause(&self) {
+        crate::task::sched::resched();
+    }
+
     fn sets_access_flag(&self) -> bool {
         has(Feature::HardwareAccess)
     }

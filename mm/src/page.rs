@@ -39,6 +39,9 @@ pub struct Page {
     count: AtomicU32,
     map_count: AtomicU32,
     flags: AtomicU32,
+    /// Of the first frame of a block: leaves of level 2 that map all of it (`compound_mapcount`). However many they are, each
+    /// of its frames has one count and one map count for all of them together: a fork of a block looks at this word alone.
+    blocks: AtomicU32,
     mapping: AtomicU64,
     index: AtomicU64,
 }
@@ -63,6 +66,7 @@ impl Page {
             count: AtomicU32::new(0),
             map_count: AtomicU32::new(0),
             flags: AtomicU32::new(0),
+            blocks: AtomicU32::new(0),
             mapping: AtomicU64::new(0),
             index: AtomicU64::new(0),
         }
@@ -73,7 +77,7 @@ impl Page {
         self.count.load(Ordering::Acquire)
     }
 
-    /// `page_mapcount`: leaves that map it.
+    /// Leaves that map it; those of the block it is part of count as one ([`mappers`]).
     pub fn map_count(&self) -> u32 {
         self.map_count.load(Ordering::Relaxed)
     }
@@ -226,7 +230,7 @@ pub(crate) fn unmapped<F: Frames>(frames: &F, frame: Pfn) {
 }
 
 /// Shows `each` the descriptors of the frames of a block of level 2, one after the other.
-pub(crate) fn of_block<F: Frames>(frames: &F, first: Pfn, mut each: impl FnMut(Option<&Page>)) {
+fn of_block<F: Frames>(frames: &F, first: Pfn, mut each: impl FnMut(Option<&Page>)) {
     let count = Level::Pmd.pages();
     match frames.pages(first, count) {
         Some(pages) => pages.iter().for_each(|page| each(Some(page))),
@@ -234,9 +238,34 @@ pub(crate) fn of_block<F: Frames>(frames: &F, first: Pfn, mut each: impl FnMut(O
     }
 }
 
-/// The same as [`unmapped`] for a block of level 2, all of whose frames are the tree's: together where nobody else has one of
-/// them.
+/// The frames of a block, fresh from [`Frames::alloc_huge`], for one leaf of level 2: pages `index` and what follow of `mapping`.
+pub(crate) fn block_born<F: Frames>(frames: &F, first: Pfn, mapping: Mapping, mut index: u64) {
+    of_block(frames, first, |page| {
+        if let Some(page) = page {
+            page.born(mapping, index);
+        }
+        index = index.wrapping_add(1);
+    });
+    if let Some(head) = frames.page(first) {
+        head.blocks.store(1, Ordering::Relaxed);
+    }
+}
+
+/// One more leaf of level 2 maps a block that the caller's tables map. `false` where it has no descriptor to count by.
+pub(crate) fn block_mapped<F: Frames>(frames: &F, first: Pfn) -> bool {
+    let head = frames.page(first);
+    if let Some(head) = head {
+        head.blocks.fetch_add(1, Ordering::Relaxed);
+    }
+    head.is_some()
+}
+
+/// The same as [`unmapped`] for a leaf of level 2, all of whose frames are the tree's. The last such leaf lets go of the frames:
+/// together, where nobody else has one of them.
 pub(crate) fn block_unmapped<F: Frames>(frames: &F, first: Pfn) {
+    if frames.page(first).is_some_and(|head| head.blocks.fetch_sub(1, Ordering::AcqRel) > 1) {
+        return;
+    }
     let (mut kept, mut n) = ([0u64; 8], 0);
     of_block(frames, first, |page| {
         let last = page.is_none_or(|page| {
@@ -253,6 +282,56 @@ pub(crate) fn block_unmapped<F: Frames>(frames: &F, first: Pfn) {
     }
     let free = (0..512).filter(|n| kept[*n as usize / 64] >> (n % 64) & 1 == 0);
     free.for_each(|n| frames.free(Pfn::new(first.get() + n)));
+}
+
+/// A leaf of level 2 becomes leaves of its pages (`__split_huge_pmd`): each of these has counts of its own.
+pub(crate) fn block_split<F: Frames>(frames: &F, first: Pfn) {
+    let Some(head) = frames.page(first) else { return };
+    if head.blocks.load(Ordering::Acquire) == 1 {
+        // Nobody else maps the block, so nobody can share it meanwhile: what was for all such leaves is the pages' from now on.
+        head.blocks.store(0, Ordering::Relaxed);
+        return;
+    }
+    of_block(frames, first, |page| page.into_iter().for_each(Page::map));
+    block_unmapped(frames, first);
+}
+
+/// The reverse of [`block_split`].
+pub(crate) fn block_collapsed<F: Frames>(frames: &F, first: Pfn) {
+    let Some(head) = frames.page(first) else { return };
+    let one_more = |blocks: u32| (blocks > 0).then_some(blocks + 1);
+    if head.blocks.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_err() {
+        head.blocks.store(1, Ordering::Relaxed);
+        return;
+    }
+    of_block(frames, first, |page| {
+        if let Some(page) = page {
+            page.unmap();
+            page.drop_count();
+        }
+    });
+}
+
+/// Whether no other leaf of level 2 maps the block that the caller's tables map.
+pub(crate) fn block_mapped_once<F: Frames>(frames: &F, first: Pfn) -> bool {
+    frames.page(first).is_none_or(|head| head.blocks.load(Ordering::Acquire) <= 1)
+}
+
+/// Whether nobody else has any frame of the block that the caller's tables map.
+pub(crate) fn block_exclusive<F: Frames>(frames: &F, first: Pfn) -> bool {
+    let mut exclusive = block_mapped_once(frames, first);
+    if exclusive {
+        of_block(frames, first, |page| exclusive &= page.is_none_or(|page| page.count() == 1));
+    }
+    exclusive
+}
+
+/// Leaves that map `frame`, by itself or in a block (`folio_mapcount`); one, where it has no descriptor.
+pub fn mappers<F: Frames>(frames: &F, frame: Pfn) -> u32 {
+    let Some(page) = frames.page(frame) else { return 1 };
+    let head = Pfn::new(frame.get() & !(Level::Pmd.pages().get() - 1));
+    let blocks = frames.page(head).map_or(0, |head| head.blocks.load(Ordering::Relaxed));
+    (page.map_count() + blocks.saturating_sub(1)).max(1)
 }
 
 /// `put_page`.

@@ -185,6 +185,9 @@ pub trait Mmu {
     /// unification, and the instruction cache forgets what it had. May remember frames it has already cleaned.
     fn sync_icache(&self, first: Pfn, count: PageCount);
 
+    /// A moment in the end of a space at which others may run (`cond_resched`). The caller of that end holds no lock.
+    fn pause(&self) {}
+
     /// Whether the hardware sets the access flag (TCR.HA): pages made before anybody asked are then made old. Whether it also
     /// clears AP\[2\] where DBM is set (TCR.HD) need not be known: where it does not, the store faults and
     /// [`AddressSpace::fault`](crate::AddressSpace::fault) does the same.
@@ -339,6 +342,10 @@ impl<T: Mmu + ?Sized> Mmu for &T {
 
     fn sync_icache(&self, first: Pfn, count: PageCount) {
         (**self).sync_icache(first, count);
+    }
+
+    fn pause(&self) {
+        (**self).pause();
     }
 
     fn sets_access_flag(&self) -> bool {

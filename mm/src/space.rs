@@ -283,9 +283,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 impl<F: Frames, U: Mmu, B: Backing> Drop for AddressSpace<F, U, B> {
     /// `exit_mmap`. The tables let go of every frame, and every TLB of the tables, before a file forgets its mappings.
     fn drop(&mut self) {
-        self.tables.clear();
+        self.tables.forget();
         let mut accounted = 0;
         for vma in self.vmas.iter() {
+            if vma.touched {
+                self.tables.release(vma.range());
+            }
             if vma.flags().contains(VmaFlags::ACCOUNT) {
                 accounted += vma.pages().get();
             }

@@ -60,8 +60,8 @@ pub struct Tables<F: Frames, U: Mmu> {
     spare: Cell<Option<Pfn>>,
     /// Whether there may be anything larger than a page, so that splitting has to be thought of.
     blocks: Cell<bool>,
-    /// Whether nothing is left but the root, on its way out.
-    cleared: Cell<bool>,
+    /// Whether no CPU and no TLB knows the tree any more: tables go at once with their last entry.
+    forgotten: Cell<bool>,
     /// Whether what is taken away was just made, and failed: runs that were to stay may go.
     undoing: Cell<bool>,
 }
@@ -216,7 +216,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             origin,
             spare: Cell::new(None),
             blocks,
-            cleared: Cell::new(false),
+            forgotten: Cell::new(false),
             undoing: Cell::new(false),
         }
     }
@@ -430,18 +430,25 @@ impl<F: Frames, U: Mmu> Drop for Tables<F, U> {
 }
 
 impl<F: Frames, U: Mmu> Tables<F, U> {
-    /// Lets go of everything but the root. No CPU has the root loaded any more: one invalidation, then all goes.
-    pub(crate) fn clear(&mut self) {
-        if !self.cleared.replace(true) {
-            if let Some(asid) = self.whose.asid() {
-                self.mmu.invalidate_asid(asid);
-            }
-            self.free_below(self.root, Level::Pgd);
+    /// No CPU has the root loaded any more, and after this no TLB knows the tree: what [`release`](Self::release) takes away
+    /// goes without another word to either.
+    pub(crate) fn forget(&mut self) {
+        if !self.forgotten.replace(true)
+            && let Some(asid) = self.whose.asid()
+        {
+            self.mmu.invalidate_asid(asid);
         }
     }
 
+    /// Lets go of everything but the root.
+    fn clear(&mut self) {
+        self.forget();
+        self.free_below(self.root, Level::Pgd);
+    }
+
     fn free_below(&self, table: Pfn, level: Level) {
-        for entry in self.frames.table(table) {
+        let entries = self.frames.table(table);
+        for entry in entries.iter().filter(|entry| !load(entry).is_none()) {
             let desc = load(entry);
             match level.next() {
                 Some(next) if desc.was_table(level) => {
@@ -450,9 +457,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
                         self.frames.free(desc.pfn());
                     }
                 }
-                _ if desc.is_none() => {}
                 _ => self.free_leaf(level, desc),
             }
+            self.mmu.pause();
         }
     }
 

@@ -62,7 +62,7 @@ impl Count {
             let pages = (at.get() - first.get()) >> PAGE_SHIFT;
             let frame = leaf.translate(first).pfn();
             if leaf.desc.owner() == Owner::Tree {
-                let maps = tables.frames().page(frame).map_or(1, |page| page.map_count().max(1));
+                let maps = mm::page::mappers(tables.frames(), frame);
                 *(if maps > 1 { &mut self.shared } else { &mut self.private }) += pages;
                 self.proportional += (pages << PAGE_SHIFT) / u64::from(maps);
             } else if frame != tables.frames().zero_page() {

@@ -106,7 +106,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         counts.anonymous += pages;
         let first = leaf.desc.pfn().get();
         for frame in (first..first + pages).map(units::Pfn::new) {
-            let sharers = frames.page(frame).map_or(1, |page| page.map_count().max(1));
+            let sharers = crate::page::mappers(frames, frame);
             if sharers > 1 {
                 counts.shared += 1;
             }

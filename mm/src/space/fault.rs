@@ -182,13 +182,7 @@ impl<B> Faulting<'_, B> {
 
     /// The fresh frames of a block are the program's own pages from `page` on.
     pub(super) fn born_block<F: Frames>(&self, frames: &F, first: Pfn, page: VirtAddr) {
-        let mut index = self.vma.anon_index(page);
-        page::of_block(frames, first, |descriptor| {
-            if let Some(descriptor) = descriptor {
-                descriptor.born(self.family, index);
-            }
-            index = index.wrapping_add(1);
-        });
+        page::block_born(frames, first, self.family, self.vma.anon_index(page));
     }
 
     /// A frame of zeros.
@@ -307,7 +301,9 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
     let old = leaf.translate(page).pfn();
     let found = match &vma.kind {
         Kind::Shared(backing) => shared(frames, vma, backing, page, access)?,
-        _ if leaf.desc.owner() == Owner::Tree && page::exclusive(frames, old) => Found::new(old, Owner::Tree, vma.prot),
+        _ if leaf.desc.owner() == Owner::Tree && exclusive(frames, &leaf, old) => {
+            Found::new(old, Owner::Tree, vma.prot)
+        }
         _ if old == frames.zero_page() => Found::new(at.zeroed(frames, page)?, Owner::Tree, vma.prot),
         _ => Found::new(at.copied(frames, old, page)?, Owner::Tree, vma.prot),
     };
@@ -328,6 +324,11 @@ fn touch_again<F: Frames, U: Mmu, B: Backing>(
         }
     }
     Ok(found.owner)
+}
+
+/// Whether nobody else has `frame`, which `leaf` maps, by itself or in a block.
+fn exclusive<F: Frames>(frames: &F, leaf: &Leaf, frame: Pfn) -> bool {
+    page::exclusive(frames, frame) && (leaf.level == Level::Pte || page::block_mapped_once(frames, leaf.desc.pfn()))
 }
 
 /// The addresses of a leaf.

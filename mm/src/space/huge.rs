@@ -52,6 +52,11 @@ fn anonymous<F: Frames, U: Mmu, B: Backing>(
     range: VirtRange,
 ) -> Option<Owner> {
     let first = tables.frames().alloc_huge().ok()?;
+    if tables.frames().page(first).is_none() {
+        // Nothing would count who maps it.
+        tables.frames().free_huge(first);
+        return None;
+    }
     at.born_block(tables.frames(), first, range.start());
     let rights = rights(at.vma.prot, Owner::Tree);
     if tables.map(range, first.base(), rights, Owner::Tree, Level::Pmd).is_err() {

@@ -56,6 +56,7 @@ pub(super) fn rights_of<F: Frames>(frames: &F, prot: Prot, leaf: &Leaf) -> Attri
     let first = leaf.desc.pfn();
     let exclusive = || match leaf.level {
         Level::Pte => page::exclusive(frames, first),
+        Level::Pmd => page::block_exclusive(frames, first),
         level => (first.get()..first.get() + level.pages().get()).all(|frame| page::exclusive(frames, Pfn::new(frame))),
     };
     match leaf.desc.owner() {

@@ -4,6 +4,7 @@ use units::{HUGE_SIZE, PhysAddr, VirtAddr, VirtRange};
 
 use super::{Leaf, TableError, Tables, load, store};
 use crate::desc::{Attributes, Desc, ENTRIES, Level, Owner};
+use crate::page;
 use crate::seams::{Frames, Mmu, Reach};
 
 /// Neighbours that one contiguous bit speaks of, at levels 2 and 3 of 4 KiB tables (D8.6.1).
@@ -43,6 +44,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         self.mmu.publish();
         entries.iter().for_each(|entry| store(entry, Desc::NONE));
         self.free_table(table.pfn());
+        if first.owner() == Owner::Tree {
+            page::block_collapsed(&self.frames, first.pfn());
+        }
         self.blocks.set(true);
         true
     }

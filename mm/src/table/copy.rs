@@ -1,9 +1,9 @@
 //! Copying a range of one tree into another (`copy_page_range`): what `fork` does.
 
-use units::{PAGE_SHIFT, Pfn, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, VirtAddr, VirtRange};
 
 use super::{Changed, Leaf, Tables, count_up, load, store};
-use crate::desc::{Desc, ENTRIES, Owner};
+use crate::desc::{Desc, ENTRIES, Level, Owner};
 use crate::page::{self, Mapping};
 use crate::seams::{Frames, Mmu, OutOfMemory};
 
@@ -94,17 +94,16 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if leaf.desc.owner() == Owner::Other {
             return Ok((leaf.desc, leaf.desc));
         }
-        if let Some(pages) = self.frames.pages(leaf.desc.pfn(), leaf.pages()) {
-            pages.iter().for_each(page::Page::map);
+        let counted = match leaf.level {
+            Level::Pmd => page::block_mapped(&self.frames, leaf.desc.pfn()),
+            _ => self.frames.page(leaf.desc.pfn()).map(page::Page::map).is_some(),
+        };
+        if counted {
             let read_only = leaf.desc.read_only();
             return Ok((read_only, read_only));
         }
-        let first = leaf.desc.pfn().get();
-        let frames = || (first..first + leaf.pages().get()).map(Pfn::new);
-        if frames().all(|frame| self.frames.page(frame).is_some()) {
-            frames().filter_map(|frame| self.frames.page(frame)).for_each(page::Page::map);
-            let read_only = leaf.desc.read_only();
-            return Ok((read_only, read_only));
+        if leaf.level != Level::Pte {
+            return Err(OutOfMemory);
         }
         let frame = self.frames.alloc()?;
         if self.frames.copy(leaf.desc.pfn(), frame).is_err() {

@@ -6,7 +6,8 @@ use units::{Pfn, VirtAddr, VirtRange};
 
 use super::collapse::check_changeable;
 use super::{Blocked, Changed, Leaf, Tables, load, store};
-use crate::desc::{Attributes, Desc, ENTRIES, Level};
+use crate::desc::{Attributes, Desc, ENTRIES, Level, Owner};
+use crate::page;
 use crate::seams::{Frames, Mmu, OutOfMemory};
 
 impl<F: Frames, U: Mmu> Tables<F, U> {
@@ -193,6 +194,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         } else {
             store(slot.entry, new);
             self.mmu.publish();
+        }
+        if block.level == Level::Pmd && block.desc.owner() == Owner::Tree {
+            page::block_split(&self.frames, block.desc.pfn());
         }
         Ok(())
     }

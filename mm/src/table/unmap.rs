@@ -75,6 +75,17 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         Ok(tables.break_from(path, first, last))
     }
 
+    /// Lets go of every leaf in `range` of a tree that was [forgotten](Self::forget): in one pass, because there is nobody to
+    /// tell. Others may run between its pieces.
+    pub(crate) fn release(&mut self, range: VirtRange) {
+        if !range.is_empty() {
+            let (first, last) = (range.start().get(), range.end().get() - 1);
+            self.collect_all(&self.descend(first, last), first, last, &mut |leaf| {
+                self.free_leaf(leaf.level, leaf.desc)
+            });
+        }
+    }
+
     /// The first pass over `first..=last`.
     pub(super) fn break_all(&mut self, first: u64, last: u64) -> Stale<'_, F, U> {
         let tables: &Self = self;
@@ -173,7 +184,8 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// table goes, else none.
     fn discount(&self, entry: &AtomicU64, below: u64) -> u64 {
         let desc = load(entry);
-        if !desc.is_valid() {
+        let emptied = || self.forgotten.get() && desc.is_counted() && below == desc.count();
+        if !desc.is_valid() || emptied() {
             store(entry, Desc::NONE);
             self.free_table(desc.pfn());
             return 1;
@@ -205,6 +217,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             }
             if end == last || gone == most {
                 return gone;
+            }
+            if self.forgotten.get() && !desc.is_none() {
+                self.mmu.pause();
             }
             va = end + 1;
         }

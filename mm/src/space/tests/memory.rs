@@ -287,3 +287,63 @@ fn a_block_that_cannot_be_split_is_taken_away_as_a_whole() {
         end(&machine, space);
     }
 }
+
+/// How many leaves map the first page of the block at `va`, and how many references it has.
+fn counts_of(machine: &Machine, space: &Space<'_>, va: VirtAddr) -> (u32, u32) {
+    let frame = space.leaf(va).unwrap().translate(va).pfn();
+    (crate::page::mappers(&machine, frame), machine.page(frame).unwrap().count())
+}
+
+#[test]
+fn a_fork_shares_a_block_by_one_count() {
+    let machine = Machine::new(1600);
+    let mut parent = space(&machine);
+    map(&mut parent, fixed(0, 512, Prot::RW)).unwrap();
+    write(&machine, &mut parent, page(7), 7).unwrap();
+    let lent = machine.lent();
+    let mut child = parent.fork(CHILD).unwrap();
+    machine.load(CHILD, child.root());
+    assert_eq!((machine.lent() - lent, level(&child, page(0))), (3, Some(Level::Pmd)));
+    assert_eq!(
+        (counts_of(&machine, &parent, page(9)), parent.counts(VirtRange::new(AT, page(512)).unwrap()).shared),
+        ((2, 1), 512)
+    );
+    // A store copies one page; the others are shared page by page in the child, as a block in the parent.
+    write(&machine, &mut child, page(7), 8).unwrap();
+    assert_eq!((level(&child, page(9)), level(&parent, page(9))), (Some(Level::Pte), Some(Level::Pmd)));
+    assert_eq!((counts_of(&machine, &parent, page(7)), counts_of(&machine, &parent, page(9))), ((1, 1), (2, 2)));
+    assert_eq!((read(&machine, &mut parent, page(7)), read(&machine, &mut child, page(7))), (Ok(7), Ok(8)));
+    // Alone again, the parent stores to the block in place.
+    child.validate();
+    unload_one(&machine, CHILD);
+    drop(child);
+    assert_eq!(machine.lent(), lent);
+    write(&machine, &mut parent, page(9), 9).unwrap();
+    assert_eq!((level(&parent, page(9)), counts_of(&machine, &parent, page(9))), (Some(Level::Pmd), (1, 1)));
+    end(&machine, parent);
+}
+
+#[test]
+fn a_block_outlives_whoever_made_it() {
+    for split in [false, true] {
+        let machine = Machine::new(1600);
+        let mut parent = space(&machine);
+        map(&mut parent, fixed(0, 512, Prot::RW)).unwrap();
+        write(&machine, &mut parent, page(7), 7).unwrap();
+        let mut child = parent.fork(CHILD).unwrap();
+        machine.load(CHILD, child.root());
+        if split {
+            drop(parent.unmap(page(100), PAGE_SIZE).unwrap());
+        }
+        drop(parent.unmap(page(0), pages(512)).unwrap());
+        assert_eq!((counts_of(&machine, &child, page(100)), counts_of(&machine, &child, page(7))), ((1, 1), (1, 1)));
+        assert_eq!(read(&machine, &mut child, page(7)), Ok(7));
+        write(&machine, &mut child, page(8), 8).unwrap();
+        assert_eq!(level(&child, page(8)), Some(Level::Pmd));
+        child.validate();
+        machine.settled();
+        unload_one(&machine, CHILD);
+        drop(child);
+        end(&machine, parent);
+    }
+}
