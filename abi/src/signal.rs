@@ -234,6 +234,12 @@ impl Siginfo {
         info
     }
 
+    /// The same of a child that has had the CPU for so many hundredths of a second.
+    pub const fn after_ticks(mut self, ticks: i64) -> Self {
+        self.fields[2] = ticks as u64;
+        self
+    }
+
     /// The signal's number.
     pub const fn signal(&self) -> u32 {
         self.signo as u32

@@ -328,6 +328,20 @@ pub struct Rusage {
     pub nivcsw: i64,
 }
 
+/// `struct tms`: times in ticks of a hundredth of a second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Tms {
+    /// In EL0.
+    pub utime: i64,
+    /// In the kernel.
+    pub stime: i64,
+    /// In EL0, of children waited for.
+    pub cutime: i64,
+    /// In the kernel, of children waited for.
+    pub cstime: i64,
+}
+
 /// `RUSAGE_SELF`: the process.
 pub const RUSAGE_SELF: i32 = 0;
 /// `RUSAGE_CHILDREN`: children waited for.
@@ -342,7 +356,7 @@ pub const GRND_RANDOM: u32 = 2;
 /// `GRND_INSECURE` of `getrandom`: also before there is entropy.
 pub const GRND_INSECURE: u32 = 4;
 
-crate::sizes! { RobustListHead = 24, Utsname = 390, Rlimit64 = 16, Rusage = 144, WaitStatus = 4, }
+crate::sizes! { RobustListHead = 24, Utsname = 390, Rlimit64 = 16, Rusage = 144, Tms = 32, WaitStatus = 4, }
 
 /// Options of `prctl`.
 pub mod prctl {

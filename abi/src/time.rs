@@ -48,6 +48,34 @@ pub const CLOCK_MONOTONIC_COARSE: u32 = 6;
 /// `CLOCK_BOOTTIME`: since boot, sleep included.
 pub const CLOCK_BOOTTIME: u32 = 7;
 
+/// A clock of CPU time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CpuClock {
+    /// Of a process; 0 is the caller's.
+    Process(u32),
+    /// Of a thread; 0 is the caller.
+    Thread(u32),
+}
+
+impl CpuClock {
+    /// The clock with this number, as `clock_getcpuclockid` makes them (`CPUCLOCK_*` of Linux's `posix-timers.h`): of the
+    /// process or thread that the upper 29 bits name inverted, bit 2 set for a thread. Bits 0 and 1 ask for the time in the program,
+    /// in the kernel, or both; 3 would be the clock of a descriptor.
+    pub const fn of(number: u32) -> Option<Self> {
+        const OF_DESCRIPTOR: u32 = 3;
+        const THREAD: u32 = 1 << 2;
+        match number {
+            CLOCK_PROCESS_CPUTIME_ID => Some(Self::Process(0)),
+            CLOCK_THREAD_CPUTIME_ID => Some(Self::Thread(0)),
+            _ if number as i32 >= 0 || number & OF_DESCRIPTOR == OF_DESCRIPTOR => None,
+            _ => {
+                let id = !(number as i32 >> 3) as u32;
+                Some(if number & THREAD == 0 { Self::Process(id) } else { Self::Thread(id) })
+            }
+        }
+    }
+}
+
 /// `TIMER_ABSTIME`: `clock_nanosleep` waits until a moment, not for a span.
 pub const TIMER_ABSTIME: u32 = 1;
 
@@ -55,3 +83,19 @@ pub const TIMER_ABSTIME: u32 = 1;
 pub const UTIME_NOW: i64 = (1 << 30) - 1;
 /// `UTIME_OMIT` in `nsec`: leave as it is.
 pub const UTIME_OMIT: i64 = (1 << 30) - 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_of_cpu_time_are_numbered_as_c_libraries_do() {
+        let of = |id: i32, bits: u32| CpuClock::of((!id << 3) as u32 | bits);
+        assert_eq!(CpuClock::of(CLOCK_PROCESS_CPUTIME_ID), Some(CpuClock::Process(0)));
+        assert_eq!(CpuClock::of(CLOCK_THREAD_CPUTIME_ID), Some(CpuClock::Thread(0)));
+        assert_eq!(of(7, 2), Some(CpuClock::Process(7)));
+        assert_eq!(of(0, 6), Some(CpuClock::Thread(0)));
+        assert_eq!(of(7, 3), None);
+        assert_eq!(CpuClock::of(CLOCK_MONOTONIC), None);
+    }
+}

@@ -99,9 +99,9 @@ fn interrupt() {
     task::sched::on_timer();
 }
 
-/// The counter.
+/// The counter; [`duration`] says how long so many counts are.
 #[inline]
-fn count() -> u64 {
+pub(crate) fn count() -> u64 {
     let count: u64;
     // SAFETY: reads CNTVCT_EL0; the `isb` keeps the read from being early.
     unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) count, options(nostack, preserves_flags)) };

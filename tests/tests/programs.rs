@@ -103,6 +103,11 @@ fn children_are_the_same_without_the_new_things() {
 }
 
 #[test]
+fn what_programs_use_is_told() {
+    run("/bin/usage").all_pass();
+}
+
+#[test]
 fn promises_of_memory_are_kept_as_the_machine_was_told() {
     run("/bin/overcommit").all_pass();
 }

@@ -10,7 +10,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 
 dir=target/peer
 commands=("$@")
-((${#commands[@]})) || commands=(signals sigwaits sigfaults forks robust mmcalls overcommit features files tty libc fault 'memcalls 1 5000')
+((${#commands[@]})) || commands=(signals sigwaits sigfaults forks usage robust mmcalls overcommit features files tty libc fault 'memcalls 1 5000')
 declare -A usual=([mmcalls]=' /data' [files]=' /tmp' [libc]=' /data')
 for i in "${!commands[@]}"; do commands[i]=/bin/${commands[i]}${usual[${commands[i]}]:-}; done
 

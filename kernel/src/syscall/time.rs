@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use abi::Errno;
-use abi::time::{self as clock, Timespec, Timeval};
+use abi::time::{self as clock, CpuClock, Timespec, Timeval};
 
 use crate::syscall::Args;
 use crate::task::restart::{self, Remainder};
-use crate::task::wait;
+use crate::task::{usage, wait};
 use crate::timer;
 use crate::uaccess::{UserPtr, read_user, write_user};
 
@@ -30,14 +30,11 @@ pub(crate) fn timespec(time: Duration) -> Timespec {
 fn read_clock(id: u64) -> Result<Duration, Errno> {
     Ok(match id as u32 {
         clock::CLOCK_REALTIME | clock::CLOCK_REALTIME_COARSE => timer::now().saturating_add(timer::boot_time()),
-        // CPU time is not kept apart: a program's is the time since boot at most.
         clock::CLOCK_MONOTONIC
         | clock::CLOCK_MONOTONIC_RAW
         | clock::CLOCK_MONOTONIC_COARSE
-        | clock::CLOCK_BOOTTIME
-        | clock::CLOCK_PROCESS_CPUTIME_ID
-        | clock::CLOCK_THREAD_CPUTIME_ID => timer::now(),
-        _ => return Err(Errno::EINVAL),
+        | clock::CLOCK_BOOTTIME => timer::now(),
+        id => return usage::read_clock(CpuClock::of(id).ok_or(Errno::EINVAL)?),
     })
 }
 
@@ -92,10 +89,16 @@ pub(crate) fn sleep(until: Duration, left: u64) -> Result<u64, Errno> {
     Err(Errno::EINTR)
 }
 
-/// `clock_nanosleep(clock, flags, time, left)`.
+/// `clock_nanosleep(clock, flags, time, left)`. Only clocks that go on while nobody runs wake anybody.
 pub(crate) fn sys_clock_nanosleep(a: &Args) -> Result<u64, Errno> {
     let [id, flags, time, left, ..] = a.a;
     let now = read_clock(id)?;
+    if id as u32 == clock::CLOCK_THREAD_CPUTIME_ID {
+        return Err(Errno::EINVAL);
+    }
+    if !matches!(id as u32, clock::CLOCK_REALTIME | clock::CLOCK_MONOTONIC | clock::CLOCK_BOOTTIME) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     let time = duration(read_user(UserPtr::new(time))?)?;
     match flags as u32 {
         0 => sleep(timer::now().saturating_add(time), left),

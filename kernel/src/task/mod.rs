@@ -2,7 +2,7 @@
 //!
 //! A [`Task`] is a thread: a kernel stack, registers, an address space it shares. A [`process::Process`] is a thread
 //! group, with the parent it reports to. [`sched`] picks who runs, [`wait`] is how a task waits, [`clone`] makes
-//! tasks, [`exit`] ends them, [`exec`](crate::exec) gives one a new program. [`kill`] sends signals, [`deliver`] takes them,
+//! tasks, [`exit`] ends them, [`usage`] counts what they use, [`exec`](crate::exec) gives one a new program. [`kill`] sends signals, [`deliver`] takes them,
 //! [`restart`] says how an interrupted call goes on. The kernel is not preempted: a task runs until
 //! it waits, or until it is about to return to its program.
 
@@ -25,6 +25,7 @@ mod sigframe;
 pub(crate) mod signal;
 pub(crate) mod stack;
 pub(crate) mod stretch;
+pub(crate) mod usage;
 pub(crate) mod wait;
 
 use alloc::sync::Arc;
@@ -49,6 +50,7 @@ use process::Process;
 use restart::{Interrupted, Remainder};
 use sched::Schedule;
 use stack::KernelStack;
+use usage::Usage;
 use wait::Completion;
 
 /// Bits of [`Task::flags`]: what is to be done before the task returns to its program.
@@ -104,6 +106,7 @@ pub(crate) struct Task {
     /// Who waits for this task to run another program or to end (`CLONE_VFORK`).
     vfork: Mutex<Option<Arc<Completion>>>,
     schedule: Schedule,
+    usage: Usage,
     space: UnsafeCell<Option<Arc<Space>>>,
     context: UnsafeCell<Context>,
     vectors: UnsafeCell<VectorState>,
@@ -215,6 +218,7 @@ impl Task {
             fault: Cell::new(Fault::NONE),
             vfork: Mutex::new(Rank::Process, None),
             schedule: Schedule::new(),
+            usage: Usage::new(),
             space: UnsafeCell::new(parts.space),
             context: UnsafeCell::new(context),
             vectors: UnsafeCell::new(vectors),
@@ -285,6 +289,12 @@ impl Task {
     /// What the thread blocks.
     pub(crate) fn blocked(&self) -> Sigset {
         self.signals.lock().blocked
+    }
+
+    /// It had a fault; for the task itself.
+    #[inline]
+    pub(crate) fn count_fault(&self) {
+        self.usage.fault();
     }
 
     /// Gives up what belonged to the old program: handlers, the alternate stack, and what a call could go on with.

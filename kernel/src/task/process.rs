@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::wait::WaitQueue;
 use super::kill::{self, Sender};
 use super::pending::{Actions, NO_ACTIONS, Shared};
+use super::usage::Kept;
 use super::{Task, flag, sched};
 use crate::heap::OutOfMemory;
 
@@ -43,6 +44,8 @@ pub(crate) struct Process {
     pub(crate) limits: Mutex<Limits>,
     /// The absolute path of its program (`/proc/self/exe`).
     exe: Mutex<Arc<[u8]>>,
+    /// What threads that ended have used, and children that were waited for.
+    pub(super) usage: Mutex<Kept>,
     /// Woken when a child ends.
     pub(super) children: WaitQueue,
     /// Woken when a thread other than the last ends.
@@ -62,6 +65,7 @@ impl Process {
             signals: Mutex::new(Rank::Process, Shared::new(actions)),
             limits: Mutex::new(Rank::Process, of.limits),
             exe: Mutex::new(Rank::Process, exe),
+            usage: Mutex::new(Rank::Process, Kept::default()),
             children: WaitQueue::new(),
             threads: WaitQueue::new(),
         }
@@ -295,6 +299,7 @@ pub(super) fn leave(task: &Task, status: WaitStatus) -> Left {
     let mut tree = TREE.lock();
     let pid = task.process.pid;
     let Some(entry) = tree.entries.get_mut(&pid) else { return Left::Threads };
+    entry.process.usage.lock().inherit(task);
     let gone = entry.threads.iter().position(|other| other.tid == task.tid).map(|at| entry.threads.swap_remove(at));
     if !entry.threads.is_empty() {
         entry.process.threads.wake_all();
@@ -343,6 +348,7 @@ impl Tree {
     fn tell_parent_of(&mut self, pid: u32, status: WaitStatus) -> Option<Entry> {
         let child = &self.entries.get(&pid)?.process;
         let (parent, number) = (child.parent(), child.exit_signal());
+        let child_ticks = child.usage.lock().own().ticks();
         let Some(parent) = self.entries.get_mut(&parent) else { return self.entries.remove(&pid) };
         let action = parent.process.signals.lock().action(number);
         let ignored = number == signal::SIGCHLD && action.handler == signal::SIG_IGN;
@@ -350,7 +356,8 @@ impl Tree {
         let forgotten = ignored || number == signal::SIGCHLD && no_zombie;
         if (1..=signal::COUNT).contains(&number) && !ignored {
             let (code, word) = told(status);
-            kill::post(parent, None, Siginfo::child(number, code, pid, word), Sender::Kernel);
+            let info = Siginfo::child(number, code, pid, word).after_ticks(child_ticks);
+            kill::post(parent, None, info, Sender::Kernel);
         }
         parent.process.children.wake_all();
         if forgotten { self.entries.remove(&pid) } else { None }

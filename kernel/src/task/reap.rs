@@ -2,10 +2,11 @@
 
 use abi::Errno;
 use abi::signal::{SIGCHLD, Siginfo};
-use abi::task::{IdType, Rusage, WaitOptions, WaitStatus};
+use abi::task::{IdType, WaitOptions, WaitStatus};
 
 use super::group;
 use super::process::{self, Entry, Life, Process, TREE};
+use super::usage::Used;
 use super::current;
 use crate::syscall::Args;
 use crate::uaccess::{UserPtr, write_user};
@@ -27,10 +28,18 @@ struct Wanted {
     options: WaitOptions,
 }
 
+/// A child that has ended.
+struct Ended {
+    pid: u32,
+    status: WaitStatus,
+    /// With what its own children used.
+    used: Used,
+}
+
 /// What a look at the children found.
 enum Found {
     /// This one has ended; it is gone now unless it was to stay (`WNOWAIT`).
-    Child(u32, WaitStatus),
+    Child(Ended),
     /// They all run.
     NoneYet,
     /// There is no such child.
@@ -58,7 +67,8 @@ impl Wanted {
         for entry in tree.entries.values().filter(children) {
             match entry.life {
                 Life::Zombie(status) if self.options.contains(WaitOptions::EXITED) => {
-                    found = Found::Child(entry.process.pid, status);
+                    let used = entry.process.usage.lock().whole();
+                    found = Found::Child(Ended { pid: entry.process.pid, status, used });
                     break;
                 }
                 // Nobody will ever learn anything else of it.
@@ -66,21 +76,22 @@ impl Wanted {
                 Life::Running | Life::Ending(_) => found = Found::NoneYet,
             }
         }
-        if let Found::Child(pid, _) = found
+        if let Found::Child(Ended { pid, used, .. }) = &found
             && !self.options.contains(WaitOptions::NOWAIT)
         {
-            let gone = tree.entries.remove(&pid);
+            let gone = tree.entries.remove(pid);
             drop(tree);
+            parent.usage.lock().inherit_child(*used);
             drop(gone);
         }
         found
     }
 
     /// Waits for a child, unless it is not to; `None` where none has ended then.
-    fn wait(&self) -> Result<Option<(u32, WaitStatus)>, Errno> {
+    fn wait(&self) -> Result<Option<Ended>, Errno> {
         let process = &current().process;
         let look = || match self.look(process) {
-            Found::Child(pid, status) => Some(Ok(Some((pid, status)))),
+            Found::Child(ended) => Some(Ok(Some(ended))),
             Found::NoChild => Some(Err(Errno::ECHILD)),
             Found::NoneYet if self.options.contains(WaitOptions::NOHANG) => Some(Ok(None)),
             Found::NoneYet => None,
@@ -103,12 +114,12 @@ pub(crate) fn sys_wait4(a: &Args) -> Result<u64, Errno> {
         group => Which::Group(group.unsigned_abs()),
     };
     let wanted = Wanted { which, options: options | WaitOptions::EXITED };
-    let Some((pid, status)) = wanted.wait()? else { return Ok(0) };
+    let Some(Ended { pid, status, used }) = wanted.wait()? else { return Ok(0) };
     if to != 0 {
         write_user(UserPtr::new(to), &status)?;
     }
     if usage != 0 {
-        write_user(UserPtr::new(usage), &Rusage::default())?;
+        write_user(UserPtr::new(usage), &used.rusage())?;
     }
     Ok(pid.into())
 }
@@ -130,13 +141,13 @@ pub(crate) fn sys_waitid(a: &Args) -> Result<u64, Errno> {
         _ => return Err(Errno::EINVAL),
     };
     let found = Wanted { which, options }.wait()?;
-    if usage != 0 && found.is_some() {
-        write_user(UserPtr::new(usage), &Rusage::default())?;
+    if let (true, Some(ended)) = (usage != 0, &found) {
+        write_user(UserPtr::new(usage), &ended.used.rusage())?;
     }
     if to != 0 {
-        let info = found.map_or(Siginfo::default(), |(pid, status)| {
-            let (code, word) = process::told(status);
-            Siginfo::child(SIGCHLD, code, pid, word)
+        let info = found.map_or(Siginfo::default(), |ended| {
+            let (code, word) = process::told(ended.status);
+            Siginfo::child(SIGCHLD, code, ended.pid, word)
         });
         write_user(UserPtr::new(to), &info)?;
     }

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use sync::{Mutex, Rank};
 
+use super::usage::Leaving;
 use super::{Context, Task, current, flag, stretch};
 use crate::heap::OutOfMemory;
 use crate::{counters, percpu, smp, timer};
@@ -29,6 +30,13 @@ enum State {
     Blocked,
     /// Never runs again.
     Dead,
+}
+
+impl State {
+    /// Why a task in this state gives up the CPU.
+    fn leaving(self) -> Leaving {
+        if self == Self::Ready { Leaving::ForOthers } else { Leaving::OfItself }
+    }
 }
 
 /// What the scheduler keeps in each task; under the lock of the queue.
@@ -77,6 +85,7 @@ pub(crate) fn dismiss() {
 pub(crate) fn adopt(task: Arc<Task>) {
     task.schedule.state.set(State::Ready);
     task.schedule.on_cpu.set(true);
+    task.usage.begin(timer::count());
     percpu::this().current.set(Arc::into_raw(task));
 }
 
@@ -170,24 +179,29 @@ pub(crate) fn schedule() {
     let mask = arch::irq::save();
     let mut queue = QUEUE.lock();
     let this = current();
+    let leaving = this.schedule.state.get().leaving();
     let next = loop {
-        if let Some(next) = queue.ready.pop_front() {
+        let next = queue.ready.pop_front();
+        if next.is_some() || this.schedule.state.get() == State::Ready {
             break next;
         }
-        if this.schedule.state.get() == State::Ready {
-            drop(queue);
-            arch::irq::restore(mask);
-            return;
-        }
         drop(queue);
+        this.usage.pause(timer::count());
         // Masked interrupts end the wait too, so none is lost between the look at the queue and `wfi`.
         arch::irq::wait();
         arch::irq::enable();
         arch::barrier::isb();
         arch::irq::save();
+        this.usage.begin(timer::count());
         queue = QUEUE.lock();
     };
-    switch_to(queue, this, next);
+    if next.is_some() || leaving == Leaving::OfItself {
+        this.usage.switched(leaving);
+    }
+    match next {
+        Some(next) => switch_to(queue, this, next),
+        None => drop(queue),
+    }
     arch::irq::restore(mask);
 }
 
@@ -201,6 +215,8 @@ fn switch_to(mut queue: sync::MutexGuard<'_, Queue>, this: &'static Task, next: 
     // SAFETY: `current_arc`'s count of this task comes back from the raw pointer that `adopt` or this function left.
     let from = unsafe { Arc::from_raw(core::ptr::from_ref(this)) };
     this.schedule.on_cpu.set(false);
+    let now = timer::count();
+    this.usage.pause(now);
     match this.schedule.state.get() {
         State::Ready => queue.ready.push_back(from),
         // Whoever will wake it holds a count: a wait queue, the sleepers, or the tree of tasks.
@@ -213,6 +229,7 @@ fn switch_to(mut queue: sync::MutexGuard<'_, Queue>, this: &'static Task, next: 
     // SAFETY: `to` came out of the queue, so it lives and runs nowhere.
     let next = unsafe { &*to };
     next.schedule.on_cpu.set(true);
+    next.usage.begin(now);
     queue.arm_timer();
     percpu::this().current.set(to);
     drop(queue);

@@ -147,7 +147,9 @@ fn memory_fault(far: u64, access: arch::esr::Access) -> Result<(), FaultSignal> 
     if far >= layout::USER_END {
         return signal(signal::SIGSEGV, signal::SEGV_MAPERR);
     }
-    let Some(space) = task::current().space() else { return signal(signal::SIGSEGV, signal::SEGV_MAPERR) };
+    let task = task::current();
+    task.count_fault();
+    let Some(space) = task.space() else { return signal(signal::SIGSEGV, signal::SEGV_MAPERR) };
     match space.fault(VirtAddr::new(far), access) {
         Ok(()) => Ok(()),
         Err(FaultError::Unmapped) => signal(signal::SIGSEGV, signal::SEGV_MAPERR),
