@@ -12,7 +12,7 @@ status=${PIPESTATUS[0]}
 
 echo
 printf '%-24s %9s %9s %9s %9s %9s\n' '' workloads moments states different 'cut twice'
-sed -nE 's/^.*\b([a-z][a-z ]*): ([0-9]+) workloads, ([0-9]+) moments.*\), ([0-9]+) states, ([0-9]+) distinct, ([0-9]+) cut twice$/\1|\2|\3|\4|\5|\6/p' "$log" |
+sed -nE 's/^(test .* \.\.\. )?([a-z][a-z ]*): ([0-9]+) workloads, ([0-9]+) moments.*\), ([0-9]+) states, ([0-9]+) distinct, ([0-9]+) cut twice$/\2|\3|\4|\5|\6|\7/p' "$log" |
     while IFS='|' read -r title numbers; do
         IFS='|' read -ra columns <<<"$numbers"
         printf '%-24s %9d %9d %9d %9d %9d\n' "$title" "${columns[@]}"

@@ -115,7 +115,9 @@ impl<'v, M: Medium> Fresh<'v, M> {
             let left = walk.length().min(walk.srcmap.length.get());
             let store = if walk.srcmap.kind == IomapKind::Mapped {
                 let mut bytes = [0; PIECE];
-                let bytes = &mut bytes[..left.min(PIECE as u64) as usize];
+                // Pieces end where lines do: none is cleaned for two of them.
+                let whole = PIECE as u64 - walk.iomap.addr.get() % PIECE as u64;
+                let bytes = &mut bytes[..left.min(whole) as usize];
                 medium.load(walk.srcmap.addr, bytes)?;
                 order::store(medium, walk.iomap.addr, bytes)
             } else {

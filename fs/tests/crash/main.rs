@@ -1,10 +1,11 @@
 //! Crash exploration: the plug is pulled at every fence inside a call, behind it, and while a mount recovers.
 //!
 //! [`workloads`] is what is cut, [`calls`] and [`special`] are all there are, and [`explore`] runs one on the simulated medium; the crate `fs-explore` looks at what a
-//! power cut may leave. Here are the tests; run them with `--nocapture` to see the numbers. `VITRINE_CRASH=full` goes
+//! power cut may leave. [`costs`] counts what the same calls ask of the medium. Here are the tests; run them with `--nocapture` to see the numbers. `VITRINE_CRASH=full` goes
 //! far beyond what `cargo test` has time for.
 
 mod calls;
+mod costs;
 mod explore;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;

@@ -68,14 +68,21 @@ impl Workload {
 
     /// A file system for it, the same every time.
     pub(crate) fn world(&self) -> World {
-        let slack = if self.checkpoints { Some(ByteLen::ZERO) } else { None };
-        let mount = Mount { slack, ..Mount::default() };
         let medium = self.start.as_ref().map(|start| start());
         SECONDS.set(1_000);
         match medium {
-            Some(medium) => Fs::mount(medium, mount).expect("a medium to begin on"),
-            None => fresh_with(self.medium, mount).expect("a fresh file system"),
+            Some(medium) => self.mounted(medium),
+            None => fresh_with(self.medium, self.mount()).expect("a fresh file system"),
         }
+    }
+
+    /// Mounts `medium` for it.
+    pub(crate) fn mounted(&self, medium: SimMedium) -> World {
+        Fs::mount(medium, self.mount()).expect("a medium to begin on")
+    }
+
+    fn mount(&self) -> Mount {
+        Mount { slack: self.checkpoints.then_some(ByteLen::ZERO), ..Mount::default() }
     }
 
     /// This, behind `step`.
