@@ -189,6 +189,19 @@ bitflags::bitflags! {
     }
 }
 
+bitflags::bitflags! {
+    /// `ST_*`: how a file system is mounted.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct StatfsFlags: u64 {
+        /// Nothing can be changed.
+        const RDONLY = 0x1;
+        /// The flags are told at all.
+        const VALID = 0x20;
+        /// `atime` moves when it is older than `mtime` or a day.
+        const RELATIME = 0x1000;
+    }
+}
+
 /// `struct statfs` of arm64, for `statfs` and `fstatfs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -222,6 +222,46 @@ impl Utsname {
         }
         field
     }
+
+    /// What a field holds.
+    pub fn text(field: &[u8; 65]) -> &str {
+        let bytes = field.split(|&byte| byte == 0).next().unwrap_or(field);
+        core::str::from_utf8(bytes).unwrap_or("")
+    }
+}
+
+/// `struct sysinfo`: sizes in units of `mem_unit` bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Sysinfo {
+    /// Seconds since boot.
+    pub uptime: i64,
+    /// How many tasks were ready over 1, 5 and 15 minutes, times 65,536.
+    pub loads: [u64; 3],
+    /// Memory.
+    pub totalram: u64,
+    /// That nobody has.
+    pub freeram: u64,
+    /// In files of memory.
+    pub sharedram: u64,
+    /// In buffers.
+    pub bufferram: u64,
+    /// Swap.
+    pub totalswap: u64,
+    /// That nobody has.
+    pub freeswap: u64,
+    /// Threads.
+    pub procs: u16,
+    /// Always 0.
+    pub pad: [u16; 3],
+    /// Memory that the kernel does not map.
+    pub totalhigh: u64,
+    /// That nobody has.
+    pub freehigh: u64,
+    /// Bytes in a unit.
+    pub mem_unit: u32,
+    /// Always 0.
+    pub tail: u32,
 }
 
 /// `struct rlimit64`.
@@ -356,7 +396,7 @@ pub const GRND_RANDOM: u32 = 2;
 /// `GRND_INSECURE` of `getrandom`: also before there is entropy.
 pub const GRND_INSECURE: u32 = 4;
 
-crate::sizes! { RobustListHead = 24, Utsname = 390, Rlimit64 = 16, Rusage = 144, Tms = 32, WaitStatus = 4, }
+crate::sizes! { RobustListHead = 24, Utsname = 390, Sysinfo = 112, Rlimit64 = 16, Rusage = 144, Tms = 32, WaitStatus = 4, }
 
 /// Options of `prctl`.
 pub mod prctl {

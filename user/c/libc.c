@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
+#include <mntent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -16,6 +17,9 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -234,6 +238,67 @@ static __attribute__((noinline)) double series(double x, int steps)
 
 enum { STEPS = 1000000 };
 
+/* The mount at `on`, of kind `kind` where that is not 0, as getmntent tells it. */
+static int mounted(const char *on, const char *kind, int writable)
+{
+    FILE *mounts = setmntent("/proc/mounts", "r");
+    struct mntent *entry;
+    int found = 0;
+    while (mounts && (entry = getmntent(mounts)))
+        found |= strcmp(entry->mnt_dir, on) == 0 && (!kind || strcmp(entry->mnt_type, kind) == 0) &&
+                 !writable == !hasmntopt(entry, "rw");
+    if (mounts)
+        endmntent(mounts);
+    return found;
+}
+
+/* Whether a line of mountinfo has the device of `on`, and where it lies. */
+static int in_mountinfo(const char *on)
+{
+    FILE *info = fopen("/proc/self/mountinfo", "r");
+    struct stat st;
+    char line[512], where[256];
+    unsigned id, parent, major, minor;
+    int found = 0;
+    while (info && stat(on, &st) == 0 && fgets(line, sizeof line, info))
+        found |= sscanf(line, "%u %u %u:%u / %255s", &id, &parent, &major, &minor, where) == 5 &&
+                 strcmp(where, on) == 0 && makedev(major, minor) == st.st_dev && strstr(line, " - ");
+    if (info)
+        fclose(info);
+    return found;
+}
+
+static void mounts(void)
+{
+    struct statvfs space;
+    struct sysinfo info;
+    char target[32] = "", version[128] = "";
+    double up = -1, idle = -1;
+    check("a mounted root, which can be written", mounted("/", 0, 1));
+    check("and /proc", mounted("/proc", "proc", 1));
+    check("/proc/mounts is a link to the program's own",
+          readlink("/proc/mounts", target, sizeof target - 1) > 0 && strcmp(target, "self/mounts") == 0);
+    check("mountinfo has the devices that stat tells", in_mountinfo("/") && in_mountinfo("/proc"));
+    check("statvfs tells of it too", statvfs("/", &space) == 0 && !(space.f_flag & ST_RDONLY) && space.f_fsid != 0);
+    check("sysinfo counts memory", sysinfo(&info) == 0 && info.freeram > 0 && info.totalram > info.freeram &&
+                                       info.mem_unit > 0 && info.procs >= 1);
+    FILE *uptime = fopen("/proc/uptime", "r");
+    check("uptime is that of sysinfo", uptime && fscanf(uptime, "%lf %lf", &up, &idle) == 2 && info.uptime > 0 &&
+                                           up >= (double)(info.uptime - 1) && idle >= 0);
+    FILE *text = fopen("/proc/version", "r");
+    struct utsname name;
+    check("version is that of uname", text && uname(&name) == 0 && fgets(version, sizeof version, text) &&
+                                          strncmp(version, "Linux version ", 14) == 0 &&
+                                          strncmp(version + 14, name.release, strlen(name.release)) == 0);
+    if (uptime)
+        fclose(uptime);
+    if (text)
+        fclose(text);
+    uid_t ids[3] = {7, 7, 7};
+    check("root, and nobody else", getresuid(&ids[0], &ids[1], &ids[2]) == 0 && !ids[0] && !ids[1] && !ids[2]);
+    check("in no further group", getgroups(0, 0) == 0);
+}
+
 static void *run_series(void *x)
 {
     *(double *)x = series(*(double *)x, STEPS);
@@ -369,6 +434,7 @@ int main(int argc, char **argv)
     files();
     directories();
     machine();
+    mounts();
     check("the stack grows to 4 MiB", grow_stack(1023) == 1024 * 8);
     threads();
     children();

@@ -3,12 +3,23 @@
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
-use abi::task::{Rlimit64, Utsname, rlimit};
+use abi::task::{Rlimit64, Sysinfo, Utsname, rlimit};
+use units::PAGE_SHIFT;
 
 use crate::syscall::Args;
 use crate::task::{current, sched};
 use crate::uaccess::{UserPtr, copy_to_user, read_user, write_user};
-use crate::rng;
+use crate::{frames, rng, task, timer};
+
+/// What the kernel calls itself.
+pub(crate) const UTSNAME: Utsname = Utsname {
+    sysname: Utsname::field("Linux"),
+    nodename: Utsname::field("vitrine"),
+    release: Utsname::field("6.1.0-vitrine"),
+    version: Utsname::field(concat!("Vitrine ", env!("CARGO_PKG_VERSION"))),
+    machine: Utsname::field("aarch64"),
+    domainname: Utsname::field("(none)"),
+};
 
 /// `getpid`.
 pub(crate) fn sys_getpid(_: &Args) -> Result<u64, Errno> {
@@ -38,15 +49,35 @@ pub(crate) fn sys_sched_yield(_: &Args) -> Result<u64, Errno> {
 
 /// `uname`. The release is the Linux whose interface this is, so that C libraries do not refuse to start.
 pub(crate) fn sys_uname(a: &Args) -> Result<u64, Errno> {
-    const NAME: Utsname = Utsname {
-        sysname: Utsname::field("Linux"),
-        nodename: Utsname::field("vitrine"),
-        release: Utsname::field("6.1.0-vitrine"),
-        version: Utsname::field(concat!("Vitrine ", env!("CARGO_PKG_VERSION"))),
-        machine: Utsname::field("aarch64"),
-        domainname: Utsname::field("(none)"),
+    write_user(UserPtr::new(a.a[0]), &UTSNAME)?;
+    Ok(0)
+}
+
+/// `getgroups(size, groups)`: none beside the first.
+pub(crate) fn sys_getgroups(a: &Args) -> Result<u64, Errno> {
+    if (a.a[0] as i32) < 0 { Err(Errno::EINVAL) } else { Ok(0) }
+}
+
+/// `getresuid` and `getresgid`: root, and nobody else.
+pub(crate) fn sys_getresuid(a: &Args) -> Result<u64, Errno> {
+    a.a[..3].iter().try_for_each(|&to| write_user(UserPtr::new(to), &0u32))?;
+    Ok(0)
+}
+
+/// `sysinfo(to)`. How many were ready over minutes is not kept: 0.
+pub(crate) fn sys_sysinfo(a: &Args) -> Result<u64, Errno> {
+    let (used, total) = frames::usage();
+    let now = timer::now();
+    let info = Sysinfo {
+        // Rounded up, as Linux does.
+        uptime: (now.as_secs() + u64::from(now.subsec_nanos() > 0)) as i64,
+        totalram: total.get() << PAGE_SHIFT,
+        freeram: total.get().saturating_sub(used.get()) << PAGE_SHIFT,
+        procs: u16::try_from(task::process::threads()).unwrap_or(u16::MAX),
+        mem_unit: 1,
+        ..Sysinfo::default()
     };
-    write_user(UserPtr::new(a.a[0]), &NAME)?;
+    write_user(UserPtr::new(a.a[0]), &info)?;
     Ok(0)
 }
 

@@ -8,6 +8,8 @@ mod info;
 mod memory;
 pub(crate) mod time;
 
+pub(crate) use info::UTSNAME;
+
 use abi::{Errno, nr};
 
 use crate::heap::OutOfMemory;
@@ -191,6 +193,10 @@ pub(crate) static CALLS: [Option<Call>; LINUX] = calls! {
     GETPID => info::sys_getpid,
     GETPPID => info::sys_getppid,
     GETTID => info::sys_gettid,
+    SYSINFO => info::sys_sysinfo,
+    GETGROUPS => info::sys_getgroups,
+    GETRESUID => info::sys_getresuid,
+    GETRESGID => info::sys_getresuid,
     GETUID => info::sys_getuid,
     GETEUID => info::sys_getuid,
     GETGID => info::sys_getuid,

@@ -195,6 +195,11 @@ pub(crate) fn fresh_id() -> Result<u32, OutOfMemory> {
     TREE.lock().fresh_id().ok_or(OutOfMemory)
 }
 
+/// How many threads there are, zombies not counted.
+pub(crate) fn threads() -> usize {
+    TREE.lock().entries.values().map(|entry| entry.threads.len()).sum()
+}
+
 /// The process of the CPUs' idle tasks, which nobody finds (Linux: `swapper`). Needs 8 KiB of heap reserved.
 pub(crate) fn idle() -> Arc<Process> {
     Arc::new(Process::new(0, Lineage::default(), NO_ACTIONS, Arc::from(&b""[..])))

@@ -7,6 +7,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use sync::{Mutex, Rank};
@@ -63,6 +64,14 @@ static QUEUE: Mutex<Queue> = Mutex::new(
     Rank::RunQueue,
     Queue { ready: VecDeque::new(), sleepers: BTreeMap::new(), tasks: 0, ended: None },
 );
+
+/// Counts of the timer in which [`HOME`] had nothing to do; written there alone.
+static IDLE: AtomicU64 = AtomicU64::new(0);
+
+/// How long the CPU of the programs had nothing to do.
+pub(crate) fn idle_time() -> Duration {
+    timer::duration(IDLE.load(Ordering::Relaxed))
+}
 
 /// Makes room for one task more.
 ///
@@ -186,13 +195,18 @@ pub(crate) fn schedule() {
             break next;
         }
         drop(queue);
-        this.usage.pause(timer::count());
+        let idle_from = timer::count();
+        this.usage.pause(idle_from);
         // Masked interrupts end the wait too, so none is lost between the look at the queue and `wfi`.
         arch::irq::wait();
         arch::irq::enable();
         arch::barrier::isb();
         arch::irq::save();
-        this.usage.begin(timer::count());
+        let idle_to = timer::count();
+        this.usage.begin(idle_to);
+        if arch::cpu::index() == HOME {
+            IDLE.store(IDLE.load(Ordering::Relaxed) + (idle_to - idle_from), Ordering::Relaxed);
+        }
         queue = QUEUE.lock();
     };
     if next.is_some() || leaving == Leaving::OfItself {

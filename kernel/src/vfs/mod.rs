@@ -2,13 +2,14 @@
 //!
 //! Read upwards: [`error`] turns what the file system refused into an errno; [`special`] is `/proc` and `/dev`;
 //! [`vnode`] is anything a path can name; [`path`] walks one; [`open`] makes a [`File`], the open file description,
-//! of what it found; [`Files`] are a program's descriptors and [`Place`] its working directory and umask.
+//! of what it found; [`mounts`] tells what lies under which path; [`Files`] are a program's descriptors and [`Place`] its working directory and umask.
 //! The file system itself is the crate `fs`; the system calls are in `crate::syscall::file`.
 
 pub(crate) mod copy;
 pub(crate) mod error;
 mod file;
 mod files;
+pub(crate) mod mounts;
 pub(crate) mod open;
 pub(crate) mod path;
 mod place;

@@ -2,13 +2,16 @@
 
 use super::copy;
 use super::special::Special;
-use super::{Vnode, path};
+use super::{Vnode, mounts, path};
 use crate::mmu::KernelFrames;
-use crate::{counters, features, frames, pmem, task};
+use crate::syscall::UTSNAME;
+use crate::{counters, features, frames, pmem, task, timer};
 use abi::Errno;
+use abi::task::Utsname;
 use alloc::vec::Vec;
 use ::pmem::medium::Source;
 use core::fmt::{self, Write};
+use core::time::Duration;
 use mm::{Frames, Overcommit};
 use units::PAGE_SHIFT;
 
@@ -42,6 +45,11 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
         Special::SelfMaps | Special::SelfSmaps | Special::SelfStatm => memory(special, &mut text),
         Special::SelfStatus => status(&mut text),
         Special::Meminfo => meminfo(&mut text),
+        Special::SelfMounts => mounts::write_mounts(&mut text),
+        Special::SelfMountinfo => mounts::write_mountinfo(&mut text),
+        Special::Filesystems => mounts::write_filesystems(&mut text),
+        Special::Uptime => uptime(&mut text),
+        Special::Version => version(&mut text),
         Special::OvercommitMemory => writeln!(text, "{}", KernelFrames.commit().mode() as u64),
         Special::OvercommitRatio => writeln!(text, "{}", KernelFrames.commit().ratio()),
         _ => Ok(()),
@@ -97,6 +105,19 @@ fn meminfo(text: &mut Text) -> fmt::Result {
     })
 }
 
+/// Seconds since boot, and those in which the CPU of the programs had nothing to do.
+fn uptime(text: &mut Text) -> fmt::Result {
+    let seconds = |time: Duration| (time.as_secs(), time.subsec_millis() / 10);
+    let ((up, up_part), (idle, idle_part)) = (seconds(timer::now()), seconds(task::sched::idle_time()));
+    writeln!(text, "{up}.{up_part:02} {idle}.{idle_part:02}")
+}
+
+/// Which kernel this is: the words of `uname`.
+fn version(text: &mut Text) -> fmt::Result {
+    let [system, release, version] = [&UTSNAME.sysname, &UTSNAME.release, &UTSNAME.version].map(Utsname::text);
+    writeln!(text, "{system} version {release} {version}")
+}
+
 /// Bytes of a line that is written to a text.
 const MAX_LINE: usize = 256;
 
@@ -142,6 +163,17 @@ fn overcommit(number: u64) -> Result<Overcommit, Errno> {
 /// `ENOENT` where it has none, `ENOMEM`.
 pub(super) fn exe() -> Result<Vec<u8>, Errno> {
     task::current().exe_path().ok_or(Errno::ENOENT)
+}
+
+/// The target of a link that never changes.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(super) fn link(target: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut path = Vec::new();
+    path.try_reserve(target.len()).map_err(|_| Errno::ENOMEM)?;
+    path.extend_from_slice(target);
+    Ok(path)
 }
 
 /// What `/proc/self/fd` says a descriptor leads to. Only directories and what the kernel serves have a path that can be

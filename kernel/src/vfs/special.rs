@@ -45,6 +45,10 @@ pub(crate) enum Special {
     SelfStatm,
     /// `/proc/self/status`: who the program is, and its sizes.
     SelfStatus,
+    /// `/proc/self/mounts`: what is mounted where.
+    SelfMounts,
+    /// `/proc/self/mountinfo`: the same, with numbers.
+    SelfMountinfo,
     /// `/proc/self/fd`: a link for each descriptor of the reading program.
     SelfFd,
     /// One of them, by its number. It is no row of the tree.
@@ -71,6 +75,14 @@ pub(crate) enum Special {
     Cpuinfo,
     /// `/proc/meminfo`: memory of the machine.
     Meminfo,
+    /// `/proc/mounts`: a link to the program's own.
+    Mounts,
+    /// `/proc/filesystems`: the kinds there are.
+    Filesystems,
+    /// `/proc/uptime`: seconds since boot, and those in which nobody ran.
+    Uptime,
+    /// `/proc/version`: which kernel this is.
+    Version,
     /// `/proc/sys`: what can be set.
     Sys,
     /// `/proc/sys/vm`: about memory.
@@ -116,7 +128,7 @@ const fn device(major: u32, minor: u32) -> What {
 }
 
 /// Everything but descriptors.
-const TREE: [Row; 32] = {
+const TREE: [Row; 38] = {
     use Special::*;
     [
         row(Root, Root, b"/", What::Directory, 0o555),
@@ -135,6 +147,8 @@ const TREE: [Row; 32] = {
         row(SelfSmaps, ProcSelf, b"smaps", What::Text, 0o444),
         row(SelfStatm, ProcSelf, b"statm", What::Text, 0o444),
         row(SelfStatus, ProcSelf, b"status", What::Text, 0o444),
+        row(SelfMounts, ProcSelf, b"mounts", What::Text, 0o444),
+        row(SelfMountinfo, ProcSelf, b"mountinfo", What::Text, 0o444),
         row(SelfFd, ProcSelf, b"fd", What::Directory, 0o500),
         row(Vitrine, Proc, b"vitrine", What::Directory, 0o555),
         row(Counters, Vitrine, b"counters", What::Text, 0o444),
@@ -147,6 +161,10 @@ const TREE: [Row; 32] = {
         row(Features, Vitrine, b"features", What::Text, 0o444),
         row(Cpuinfo, Proc, b"cpuinfo", What::Text, 0o444),
         row(Meminfo, Proc, b"meminfo", What::Text, 0o444),
+        row(Mounts, Proc, b"mounts", What::Link, 0o777),
+        row(Filesystems, Proc, b"filesystems", What::Text, 0o444),
+        row(Uptime, Proc, b"uptime", What::Text, 0o444),
+        row(Version, Proc, b"version", What::Text, 0o444),
         row(Sys, Proc, b"sys", What::Directory, 0o555),
         row(SysVm, Sys, b"vm", What::Directory, 0o555),
         row(OvercommitMemory, SysVm, b"overcommit_memory", What::Text, 0o644),
@@ -234,6 +252,7 @@ impl Special {
     pub(crate) fn read_link(self) -> Result<Vec<u8>, Errno> {
         match self {
             Special::SelfExe => proc::exe(),
+            Special::Mounts => proc::link(b"self/mounts"),
             Special::Descriptor(fd) => proc::descriptor(fd),
             _ => Err(Errno::EINVAL),
         }

@@ -20,9 +20,9 @@ pub(crate) enum Vnode {
 }
 
 /// `st_dev` of the medium: 259:0, the number Linux gives the first pmem disk.
-const DISK_DEV: u64 = device_number(259, 0);
+pub(super) const DISK_DEV: u64 = device_number(259, 0);
 /// `st_dev` of the kernel's own tree, an unnamed device as in Linux.
-const KERNEL_DEV: u64 = device_number(0, 5);
+pub(super) const KERNEL_DEV: u64 = device_number(0, 5);
 /// What `st_blksize` says of every file.
 const BLOCK_SIZE: i32 = 4096;
 

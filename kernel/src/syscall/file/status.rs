@@ -4,10 +4,11 @@ use super::{Args, Base, PathRoom, fd, int, ptr};
 use crate::task::current;
 use crate::uaccess::{Fault, write_user};
 use crate::vfs::Vnode;
+use crate::vfs::mounts::{DISK_MOUNT, KERNEL_MOUNT};
 use crate::vfs::path::{Follow, resolve};
 use abi::Errno;
 use abi::file::{AT_FDCWD, AtFlags, NAME_MAX};
-use abi::stat::{Stat, Statfs, Statx, StatxAttributes, StatxMask, StatxTimestamp};
+use abi::stat::{Stat, Statfs, StatfsFlags, Statx, StatxAttributes, StatxMask, StatxTimestamp};
 use abi::time::Timespec;
 use units::PAGE_SIZE;
 
@@ -15,10 +16,6 @@ use units::PAGE_SIZE;
 const VITRINE_MAGIC: u64 = 0x5649_5452;
 /// `f_type` of the kernel's own tree, that of Linux's procfs.
 const PROC_MAGIC: u64 = 0x9fa0;
-
-/// The two mounts there are: the medium, and the kernel's own tree.
-const DISK_MOUNT: u64 = 1;
-const KERNEL_MOUNT: u64 = 2;
 
 /// `fstat(fd, to)`.
 ///
@@ -137,8 +134,15 @@ pub(crate) fn sys_fstatfs(a: &Args) -> Result<u64, Errno> {
     Ok(0)
 }
 
+/// The file system's name folded in two, so that every machine calls it the same (`uuid_to_fsid`).
+fn fsid(uuid: [u8; 16]) -> [i32; 2] {
+    let [a, b, c, d]: [i32; 4] = zerocopy::transmute!(uuid);
+    [a ^ c, b ^ d]
+}
+
 fn space(vnode: &Vnode) -> Statfs {
-    let common = Statfs { bsize: PAGE_SIZE, frsize: PAGE_SIZE, namelen: NAME_MAX as u64, ..Statfs::default() };
+    const VALID: u64 = StatfsFlags::VALID.union(StatfsFlags::RELATIME).bits();
+    let common = Statfs { flags: VALID, bsize: PAGE_SIZE, frsize: PAGE_SIZE, namelen: NAME_MAX as u64, ..Statfs::default() };
     match vnode {
         Vnode::Kernel(_) => Statfs { kind: PROC_MAGIC, ..common },
         Vnode::Disk(node) => {
@@ -149,6 +153,8 @@ fn space(vnode: &Vnode) -> Statfs {
                 bfree: space.free,
                 bavail: space.available,
                 files: space.inodes,
+                fsid: fsid(node.fs().uuid()),
+                flags: VALID | if node.fs().is_read_only() { StatfsFlags::RDONLY.bits() } else { 0 },
                 ..common
             }
         }
