@@ -129,10 +129,50 @@ pub const F_SETFD: u32 = 2;
 pub const F_GETFL: u32 = 3;
 /// `F_SETFL` of `fcntl`: set flags of the open file.
 pub const F_SETFL: u32 = 4;
+/// `F_GETLK` of `fcntl`: the first lock that stands against one of this process's.
+pub const F_GETLK: u32 = 5;
+/// `F_SETLK` of `fcntl`: lock a range for the process, or let go of it.
+pub const F_SETLK: u32 = 6;
+/// `F_SETLKW` of `fcntl`: the same, waiting for others.
+pub const F_SETLKW: u32 = 7;
+/// `F_OFD_GETLK` of `fcntl`: as `F_GETLK`, for the open file.
+pub const F_OFD_GETLK: u32 = 36;
+/// `F_OFD_SETLK` of `fcntl`: as `F_SETLK`, for the open file.
+pub const F_OFD_SETLK: u32 = 37;
+/// `F_OFD_SETLKW` of `fcntl`: as `F_SETLKW`, for the open file.
+pub const F_OFD_SETLKW: u32 = 38;
+/// `F_RDLCK` in [`Flock::kind`]: others may share it.
+pub const F_RDLCK: i16 = 0;
+/// `F_WRLCK` in [`Flock::kind`]: nobody else has it.
+pub const F_WRLCK: i16 = 1;
+/// `F_UNLCK` in [`Flock::kind`]: no lock.
+pub const F_UNLCK: i16 = 2;
 /// `F_DUPFD_CLOEXEC` of `fcntl`: as `F_DUPFD`, closed on `execve`.
 pub const F_DUPFD_CLOEXEC: u32 = 1030;
 /// `FD_CLOEXEC`: the one descriptor flag.
 pub const FD_CLOEXEC: u32 = 1;
+
+/// `struct flock`: a lock on a range of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Flock {
+    /// `F_RDLCK`, `F_WRLCK`, `F_UNLCK`.
+    pub kind: i16,
+    /// From where `start` counts: `SEEK_SET`, `SEEK_CUR`, `SEEK_END`.
+    pub whence: i16,
+    /// Unused.
+    pub pad: u32,
+    /// The first byte; the byte behind the last where `len` is negative.
+    pub start: i64,
+    /// Bytes, before `start` if negative; 0 for all to the end, wherever that will be.
+    pub len: i64,
+    /// The process that has it, -1 where an open file has.
+    pub pid: i32,
+    /// Unused.
+    pub pad_end: u32,
+}
+
+const _: () = assert!(size_of::<Flock>() == 32);
 
 bitflags::bitflags! {
     /// `RENAME_*` of `renameat2`.

@@ -28,7 +28,7 @@ pub enum Error {
     TooLarge,
     /// One more name would overflow the link count (`EMLINK`).
     TooManyLinks,
-    /// A hard link to a directory (`EPERM`).
+    /// A hard link to a directory, or a file without a name in a directory that is gone (`EPERM`).
     NotPermitted,
     /// The two lie on different file systems (`EXDEV`).
     CrossDevice,

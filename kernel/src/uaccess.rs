@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use pmem::medium::{BadAddress, Sink, Source, Taken};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::vfs::copy::Shorten;
 use crate::{counters, heap, layout};
 
 /// An address that a program named.
@@ -202,6 +203,12 @@ impl Source for UserSource {
         self.at = self.at.add(copied as u64);
         self.left -= copied;
         if copied == len { Ok(()) } else { Err(BadAddress) }
+    }
+}
+
+impl Shorten for UserSource {
+    fn shorten(&mut self, len: usize) {
+        self.left = self.left.min(len);
     }
 }
 

@@ -60,7 +60,7 @@ ranks! {
     KernelSpace,
     /// One futex hash bucket.
     Futex,
-    /// Who has which file locked as a whole.
+    /// Who has which file, or which part of one, locked.
     FileLocks,
     /// A queue of waiting tasks.
     WaitQueue,

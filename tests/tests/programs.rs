@@ -35,6 +35,11 @@ fn room_locks_and_files_without_a_name_are_as_on_linux() {
 }
 
 #[test]
+fn locks_on_ranges_are_as_on_linux() {
+    run("/bin/locks /tmp").all_pass();
+}
+
+#[test]
 fn the_calls_on_memory_do_and_refuse_what_linux_does() {
     run("/bin/mmcalls /data").all_pass();
 }

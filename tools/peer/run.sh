@@ -10,8 +10,8 @@ export PATH=$PATH:/usr/sbin:/sbin
 
 dir=target/peer
 commands=("$@")
-((${#commands[@]})) || commands=(signals sigwaits sigfaults forks usage robust mmcalls overcommit features files tty libc fault 'memcalls 1 5000')
-declare -A usual=([mmcalls]=' /data' [files]=' /tmp' [libc]=' /data')
+((${#commands[@]})) || commands=(signals sigwaits sigfaults forks usage robust mmcalls overcommit features files locks tty libc fault 'memcalls 1 5000')
+declare -A usual=([mmcalls]=' /data' [files]=' /tmp' [locks]=' /tmp' [odd]=' /tmp' [libc]=' /data')
 for i in "${!commands[@]}"; do commands[i]=/bin/${commands[i]}${usual[${commands[i]}]:-}; done
 
 # Nobody types, and nobody says so: input that ends would reach the programs as ^D.

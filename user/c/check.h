@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -88,6 +89,7 @@ static inline void check_died(const char *name, int status, int signal)
 static inline int end_checks(void)
 {
     printf("%d passed, %d failed\n", passed, failed);
+    tcdrain(1); /* Linux drops what is still on its way when the leader of a session ends */
     return failed != 0;
 }
 

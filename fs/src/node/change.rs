@@ -109,9 +109,12 @@ impl<M: Medium> Node<M> {
     /// handle, or with the power, unless [`Node::link`] gives it a name.
     ///
     /// # Errors
-    /// [`Error::NotDirectory`], [`Error::NoSpace`], [`Error::ReadOnly`].
+    /// [`Error::NotDirectory`], [`Error::NotPermitted`] in a directory that is gone, [`Error::NoSpace`], [`Error::ReadOnly`].
     pub fn tmpfile(&self, mode: u32, linkable: Linkable, now: Time) -> Result<Self, Error> {
         self.directory()?;
+        if self.inode.body.lock().meta.nlink == 0 {
+            return Err(Error::NotPermitted);
+        }
         let ino = self.volume.begin()?.fresh_ino()?;
         let (kind, mode) = (Kind::File, mode & 0o7777);
         let meta = Meta { kind, mode, nlink: 0, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };

@@ -40,6 +40,7 @@ pub(crate) use transfer::{sys_copy_file_range, sys_sendfile};
 pub(crate) use writing::{sys_pwrite64, sys_pwritev, sys_pwritev2, sys_write, sys_writev};
 
 use super::Args;
+use crate::layout;
 use crate::task::current;
 use crate::uaccess::{CstrError, UserPtr, read_cstr_into};
 use crate::vfs::{File, Vnode};
@@ -166,12 +167,18 @@ fn offset_or_position(raw: u64) -> Result<Option<u64>, Errno> {
     if raw == u64::MAX { Ok(None) } else { offset(raw).map(Some) }
 }
 
-/// A count of bytes as a call moves it: at most [`MAX_RW_COUNT`].
+/// The buffer that arguments 1 and 2 describe, as a call moves it: at most [`MAX_RW_COUNT`] bytes. `allowed` says what speaks
+/// against the call otherwise, and counts first.
 ///
 /// # Errors
-/// `EINVAL` where it is negative as a signed number.
-fn count(raw: u64) -> Result<usize, Errno> {
-    if raw > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(raw.min(MAX_RW_COUNT) as usize) }
+/// `EFAULT` where it cannot be memory of a program's, whatever would be moved (`access_ok`).
+fn buffer(a: &Args, allowed: impl FnOnce() -> Result<(), Errno>) -> Result<(UserPtr, usize), Errno> {
+    let (at, len) = (a.a[1], a.a[2]);
+    if layout::user_range(at, len).is_none() {
+        allowed()?;
+        return Err(Errno::EFAULT);
+    }
+    Ok((UserPtr::new(at), len.min(MAX_RW_COUNT) as usize))
 }
 
 /// A file offset.

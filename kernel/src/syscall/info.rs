@@ -88,8 +88,8 @@ pub(crate) fn sys_set_tid_address(a: &Args) -> Result<u64, Errno> {
     Ok(u64::from(task.tid))
 }
 
-/// `prlimit64(pid, resource, new, old)`. The limits of the stack, of locked memory and of addresses can be set, by root to
-/// anything; the others are what they are, and setting one to that succeeds.
+/// `prlimit64(pid, resource, new, old)`. The limits of the stack, of locked memory, of addresses and of files can be set, by
+/// root to anything; the others are what they are, and setting one to that succeeds.
 pub(crate) fn sys_prlimit64(a: &Args) -> Result<u64, Errno> {
     let [pid, resource, new, old, ..] = a.a;
     let task = current();
@@ -118,6 +118,7 @@ fn exchange_limit(resource: u32, wanted: Option<Rlimit64>) -> Result<Rlimit64, E
     let before = *limit;
     if let Some(wanted) = wanted {
         *limit = wanted;
+        task.process.set_file_end(limits.file_end());
         if let Some(space) = task.space() {
             space.lock().set_limits(limits.of_space());
         }

@@ -101,6 +101,14 @@ pub(crate) fn sys_tgkill(a: &Args) -> Result<u64, Errno> {
     send_thread(Some(pid as u32), a.a[1] as i32, a.a[2], info, Sender::Process(sender))
 }
 
+/// Tells the calling thread that it wanted a file to be longer than its process may have (`SIGXFSZ`).
+pub(crate) fn file_too_large() -> Result<(), Errno> {
+    heap::reserve(WORST_CASE)?;
+    let (tid, pid) = (current().tid, current().process.pid);
+    let info = Siginfo::sent(signal::SIGXFSZ, SI_USER, pid);
+    send_thread(None, tid as i32, signal::SIGXFSZ.into(), info, Sender::Process(pid)).map(drop)
+}
+
 /// Sends to the thread `tid`, of the process `pid` where one is named.
 pub(super) fn send_thread(
     pid: Option<u32>,

@@ -9,6 +9,7 @@ pub(crate) struct Limits {
     stack: Rlimit64,
     locked: Rlimit64,
     addresses: Rlimit64,
+    file_size: Rlimit64,
     /// The word of `personality`.
     pub(crate) personality: u32,
 }
@@ -24,18 +25,21 @@ impl Default for Limits {
             stack: Rlimit64 { cur: space::DEFAULT_STACK_LIMIT, max: rlimit::INFINITY },
             locked: same(LOCKED),
             addresses: same(rlimit::INFINITY),
+            file_size: same(rlimit::INFINITY),
             personality: 0,
         }
     }
 }
 
 impl Limits {
-    /// The limit of a resource that a program may change, to be read or written: `RLIMIT_STACK`, `RLIMIT_MEMLOCK`, `RLIMIT_AS`.
+    /// The limit of a resource that a program may change, to be read or written: `RLIMIT_STACK`, `RLIMIT_MEMLOCK`, `RLIMIT_AS`,
+    /// `RLIMIT_FSIZE`.
     pub(crate) fn resource(&mut self, resource: u32) -> Option<&mut Rlimit64> {
         match resource {
             rlimit::STACK => Some(&mut self.stack),
             rlimit::MEMLOCK => Some(&mut self.locked),
             rlimit::AS => Some(&mut self.addresses),
+            rlimit::FSIZE => Some(&mut self.file_size),
             _ => None,
         }
     }
@@ -43,6 +47,11 @@ impl Limits {
     /// What they are to an address space. Every program is root, which has `CAP_IPC_LOCK`: it may lock what it likes.
     pub(crate) fn of_space(&self) -> space::Limits {
         space::Limits { stack: self.stack.cur, locked: u64::MAX, addresses: self.addresses.cur }
+    }
+
+    /// The byte of a file at which writing ends: `RLIMIT_FSIZE`, or the largest file there is.
+    pub(crate) fn file_end(&self) -> u64 {
+        self.file_size.cur.min(fs::MAX_FILE_SIZE)
     }
 
     /// How far the addresses reach that `mmap` hands out.

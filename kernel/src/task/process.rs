@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use abi::signal::{self, CLD_EXITED, CLD_KILLED, SaFlags, Siginfo};
 use abi::task::WaitStatus;
@@ -42,6 +42,8 @@ pub(crate) struct Process {
     pub(crate) signals: Mutex<Shared>,
     /// What it may have at most.
     pub(crate) limits: Mutex<Limits>,
+    /// [`Limits::file_end`], to be read by every write.
+    file_end: AtomicU64,
     /// The absolute path of its program (`/proc/self/exe`).
     exe: Mutex<Arc<[u8]>>,
     /// What threads that ended have used, and children that were waited for.
@@ -63,6 +65,7 @@ impl Process {
             executed: AtomicBool::new(false),
             exit_signal: AtomicU32::new(of.exit_signal),
             signals: Mutex::new(Rank::Process, Shared::new(actions)),
+            file_end: AtomicU64::new(of.limits.file_end()),
             limits: Mutex::new(Rank::Process, of.limits),
             exe: Mutex::new(Rank::Process, exe),
             usage: Mutex::new(Rank::Process, Kept::default()),
@@ -85,6 +88,17 @@ impl Process {
     /// The absolute path of the program.
     pub(crate) fn exe(&self) -> Arc<[u8]> {
         self.exe.lock().clone()
+    }
+
+    /// The byte of a file at which writing ends.
+    #[inline]
+    pub(crate) fn file_end(&self) -> u64 {
+        self.file_end.load(Ordering::Relaxed)
+    }
+
+    /// Writing ends at byte `end` of a file from now on.
+    pub(crate) fn set_file_end(&self, end: u64) {
+        self.file_end.store(end, Ordering::Relaxed);
     }
 
     /// What a child has from this process.

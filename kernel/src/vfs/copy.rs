@@ -25,6 +25,18 @@ impl Sink for KernelSink<'_> {
     }
 }
 
+/// Bytes on their way to a file, which may take less than all of them.
+pub(crate) trait Shorten: Source {
+    /// Leaves off what comes behind the next `len` bytes.
+    fn shorten(&mut self, len: usize);
+}
+
+impl Shorten for &[u8] {
+    fn shorten(&mut self, len: usize) {
+        *self = &self[..len.min(self.len())];
+    }
+}
+
 /// Gives `bytes` to `sink`; answers how many it took, fewer only where the program's memory ended.
 ///
 /// # Errors

@@ -1,17 +1,22 @@
 //! An open file (Linux's `struct file`, POSIX's open file description): a vnode, what it may be used for, where it is.
 //!
 //! Reading and writing are generic over the program's side, so a single buffer costs nothing for vectors to exist.
-//! What a device answers is in `device`, listing a directory in `list`, whole-file locks in `flock`, bytes from file to
-//! file in `transfer`.
+//! What a device answers is in `device`, listing a directory in `list`, whole-file locks in `flock`, locks on ranges in `record`, bytes from file to
+//! file in `transfer`, how long a file may become in `extent`.
 
 mod device;
+mod extent;
 mod flock;
 mod list;
+mod record;
 mod transfer;
 
-pub(crate) use flock::{LockKind, Waits};
+pub(crate) use extent::truncate;
+pub(crate) use flock::{LockKind, Number, Owner, Waits};
+pub(super) use record::end_all as end_all_records;
+pub(crate) use record::{Record, Span, Wait};
 
-use super::copy;
+use super::copy::{self, Shorten};
 use super::error::errno;
 use super::position::{Position, Turn};
 use super::special::{Special, What};
@@ -24,8 +29,8 @@ use abi::file::OpenFlags;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use fs::{Fallocate, IomapIter, IomapKind, IomapOp, Kind, WriteAt, iomap_iter};
-use pmem::medium::{Sink, Source};
+use fs::{Fallocate, IomapIter, IomapKind, IomapOp, Kind, MAX_FILE_SIZE, WriteAt, iomap_iter};
+use pmem::medium::Sink;
 use units::{ByteLen, FileBlock, FileOff, FileRange, PAGE_SIZE};
 
 /// Largest position (`MAX_LFS_FILESIZE`).
@@ -211,7 +216,7 @@ impl File {
     ///
     /// # Errors
     /// `EBADF`, `EINVAL`, `EFBIG`, `ENOSPC`, `EFAULT`, `EIO`, `EINTR`; of a regular file nothing has changed then.
-    pub(crate) fn write<S: Source>(&self, source: &mut S) -> Result<usize, Errno> {
+    pub(crate) fn write<S: Shorten>(&self, source: &mut S) -> Result<usize, Errno> {
         self.write_as(Append::AsOpened, source)
     }
 
@@ -219,7 +224,7 @@ impl File {
     ///
     /// # Errors
     /// As for [`File::write`].
-    pub(crate) fn write_as<S: Source>(&self, append: Append, source: &mut S) -> Result<usize, Errno> {
+    pub(crate) fn write_as<S: Shorten>(&self, append: Append, source: &mut S) -> Result<usize, Errno> {
         self.check_writable()?;
         if self.is_terminal() {
             return self.write_to(0, append, source).map(|(done, _)| done);
@@ -234,7 +239,7 @@ impl File {
     ///
     /// # Errors
     /// As for [`File::write`], and `ESPIPE`.
-    pub(crate) fn write_at<S: Source>(&self, at: u64, source: &mut S) -> Result<usize, Errno> {
+    pub(crate) fn write_at<S: Shorten>(&self, at: u64, source: &mut S) -> Result<usize, Errno> {
         self.write_at_as(at, Append::AsOpened, source)
     }
 
@@ -242,7 +247,7 @@ impl File {
     ///
     /// # Errors
     /// As for [`File::write_at`].
-    pub(crate) fn write_at_as<S: Source>(&self, at: u64, append: Append, source: &mut S) -> Result<usize, Errno> {
+    pub(crate) fn write_at_as<S: Shorten>(&self, at: u64, append: Append, source: &mut S) -> Result<usize, Errno> {
         self.check_seekable()?;
         self.check_writable()?;
         self.write_to(at, append, source).map(|(done, _)| done)
@@ -251,8 +256,8 @@ impl File {
     /// Moves the position and answers it.
     ///
     /// # Errors
-    /// `ESPIPE` for the terminal; `EINVAL` for a place before the beginning; `ENXIO` for data or holes behind the end;
-    /// `EOVERFLOW`.
+    /// `ESPIPE` for the terminal; `EINVAL` for a place before the beginning, or behind where a file can end; `ENXIO` for
+    /// data or holes behind the end.
     pub(crate) fn seek(&self, offset: i64, whence: Whence) -> Result<u64, Errno> {
         self.check_seekable()?;
         if let Behaviour::Device(_) = self.behaviour {
@@ -269,10 +274,8 @@ impl File {
                 return Ok(found);
             }
         };
-        let to = base.checked_add_signed(offset).ok_or(Errno::EINVAL)?;
-        if to > POSITION_MAX {
-            return Err(if offset > 0 && whence != Whence::Set { Errno::EOVERFLOW } else { Errno::EINVAL });
-        }
+        let last = if self.behaviour == Behaviour::Regular { MAX_FILE_SIZE } else { POSITION_MAX };
+        let to = base.checked_add_signed(offset).filter(|&to| to <= last).ok_or(Errno::EINVAL)?;
         turn.set(to);
         Ok(to)
     }
@@ -283,20 +286,48 @@ impl File {
     /// `EINVAL` where it is no regular file open for writing; `EFBIG`, `ENOSPC`, `EIO`, `EROFS`.
     pub(crate) fn truncate(&self, size: u64) -> Result<(), Errno> {
         match self.regular() {
-            Some(node) if self.writable() => node.truncate(size, super::now()).map_err(errno),
+            Some(node) if self.writable() => extent::truncate(node, size),
             _ => Err(Errno::EINVAL),
         }
     }
 
-    /// Gives blocks to `len` bytes from `at` on, or takes them away.
+    /// Gives blocks to `len` bytes from `at` on, or takes them away; where `how` is none of what can be done, refuses it last.
     ///
     /// # Errors
-    /// `EBADF` where it is not open for writing, `ENODEV` where it is no regular file; `EFBIG`, `ENOSPC`, `EIO`, `EROFS`.
-    pub(crate) fn fallocate(&self, how: Fallocate, at: u64, len: u64) -> Result<(), Errno> {
+    /// `EBADF` where it is not open for writing, `ENODEV` where it is no regular file; `EFBIG`, `EOPNOTSUPP`, `ENOSPC`,
+    /// `EIO`, `EROFS`.
+    pub(crate) fn fallocate(&self, how: Option<Fallocate>, at: u64, len: u64) -> Result<(), Errno> {
         self.check_writable()?;
         let node = self.regular().ok_or(Errno::ENODEV)?;
         let range = FileRange::with_len(FileOff::new(at), ByteLen::new(len)).ok_or(Errno::EFBIG)?;
+        let how = how.ok_or(Errno::EOPNOTSUPP)?;
+        if matches!(how, Fallocate::Allocate | Fallocate::Zero) {
+            extent::check_size(node, range.end().get())?;
+        }
         node.fallocate(how, range, super::now()).map_err(errno)
+    }
+
+    /// The number by which locks of this open file are known.
+    pub(crate) fn lock_owner(&self) -> Owner {
+        Owner::File(self.lock.owner())
+    }
+
+    /// The first lock that stands against `wanted`; with no kind to ask for, the first of the owner's own there.
+    pub(crate) fn test_record(&self, wanted: &Record, kind: Option<LockKind>) -> Option<Record> {
+        record::test(self.vnode.ino(), wanted, kind)
+    }
+
+    /// Locks a range of the file, or with no kind lets go of it.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EDEADLK`, `EINTR`, `ENOLCK`.
+    pub(crate) fn set_record(&self, wanted: Record, kind: Option<LockKind>, wait: Wait) -> Result<(), Errno> {
+        record::set(self.vnode.ino(), wanted, kind, wait)
+    }
+
+    /// Ends the locks that those who share a table of descriptors have on ranges of this file: one of them closes it.
+    pub(super) fn end_records(&self, number: u64) {
+        record::end(Owner::Files(number), Some(self.vnode.ino()));
     }
 
     /// Whether a read or write may wait for whoever sits at the other end.
@@ -345,14 +376,14 @@ impl File {
                 copy::give(sink, &rest[..len.min(rest.len())]).map_err(|_| Errno::EFAULT)
             }
             (Behaviour::Terminal, _) => device::read_terminal(len, self.patience(), sink),
-            (Behaviour::Device(special), _) => device::read(special, len, sink),
-            (Behaviour::Directory, _) => Err(Errno::EISDIR),
+            (Behaviour::Device(special), _) => check_span(at, len).and_then(|()| device::read(special, len, sink)),
+            (Behaviour::Directory, _) => check_span(at, len).and(Err(Errno::EISDIR)),
             (Behaviour::Place | Behaviour::Regular, _) => Err(Errno::EBADF),
         }
     }
 
     /// Answers how many bytes were written, and the position behind them.
-    fn write_to<S: Source>(&self, at: u64, append: Append, source: &mut S) -> Result<(usize, u64), Errno> {
+    fn write_to<S: Shorten>(&self, at: u64, append: Append, source: &mut S) -> Result<(usize, u64), Errno> {
         match (self.behaviour, &self.vnode) {
             (Behaviour::Regular, Vnode::Disk(node)) => {
                 check_span(at, source.remaining())?;
@@ -365,11 +396,15 @@ impl File {
                     Append::Never => false,
                 };
                 let place = if at_end { WriteAt::End } else { WriteAt::Offset(FileOff::new(at)) };
-                let written = node.write(place, source, super::now()).map_err(errno)?;
+                extent::limit(node, place, source)?;
+                let written = node.write(place, source, super::now()).map_err(|refused| extent::blame(refused, source))?;
                 Ok((written.len, written.end.get()))
             }
             (Behaviour::Terminal, _) => device::write_terminal(source, self.patience()).map(|done| (done, at)),
-            (Behaviour::Device(special), _) => device::write(special, source).map(|done| (done, at)),
+            (Behaviour::Device(special), _) => {
+                check_span(at, source.remaining())?;
+                device::write(special, source).map(|done| (done, at))
+            }
             (Behaviour::Directory, _) => Err(Errno::EISDIR),
             (Behaviour::Text, Vnode::Kernel(special)) => {
                 super::proc::write(*special, source).map(|done| (done, at + done as u64))
@@ -410,7 +445,7 @@ impl File {
 }
 
 /// Refuses a range whose end is no file offset (`rw_verify_area`).
-fn check_span(at: u64, len: usize) -> Result<(), Errno> {
+pub(crate) fn check_span(at: u64, len: usize) -> Result<(), Errno> {
     match at.checked_add(len as u64) {
         Some(end) if end <= POSITION_MAX => Ok(()),
         _ => Err(Errno::EINVAL),

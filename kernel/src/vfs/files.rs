@@ -5,6 +5,7 @@
 //! table are dropped after its lock: closing may be the end of an unlinked file.
 
 use super::File;
+use super::file::{Number, Owner, end_all_records};
 use abi::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -77,6 +78,8 @@ impl Table {
 /// A table of open files.
 pub(crate) struct Files {
     table: Mutex<Table>,
+    /// The number by which its locks on ranges of files are known.
+    locks: Number,
 }
 
 /// A descriptor that is taken but opens nothing yet; free again when this is dropped.
@@ -120,7 +123,7 @@ impl Files {
     /// No open files.
     pub(crate) const fn new() -> Self {
         let table = Table { slots: Vec::new(), used: Bits::NONE, close_on_exec: Bits::NONE };
-        Self { table: Mutex::new(Rank::Files, table) }
+        Self { table: Mutex::new(Rank::Files, table), locks: Number::new() }
     }
 
     /// Descriptors 0, 1 and 2 on the terminal: one open file, as a shell hands on.
@@ -153,7 +156,8 @@ impl Files {
                 close_on_exec.put(fd, false);
             }
         }
-        Ok(Self { table: Mutex::new(Rank::Files, Table { slots, used, close_on_exec }) })
+        let table = Mutex::new(Rank::Files, Table { slots, used, close_on_exec });
+        Ok(Self { table, locks: Number::new() })
     }
 
     /// The open file behind `fd`, to be read, written or mapped.
@@ -222,8 +226,23 @@ impl Files {
         table.used.put(to, true);
         table.close_on_exec.put(to, cloexec);
         drop(table);
-        drop(closed);
+        self.ended(closed);
         Ok(to as u64)
+    }
+
+    /// Whose the locks on ranges of files are that are taken by way of this table.
+    pub(crate) fn lock_owner(&self) -> Owner {
+        Owner::Files(self.locks.get())
+    }
+
+    /// Lets go of what was behind a descriptor: the last one of a file or not, the locks on ranges of it go
+    /// (`locks_remove_posix`).
+    fn ended(&self, closed: Option<Arc<File>>) {
+        if let (Some(file), Some(number)) = (closed, self.locks.given())
+            && !file.is_path()
+        {
+            file.end_records(number);
+        }
     }
 
     /// Ends `fd`.
@@ -232,7 +251,11 @@ impl Files {
     /// `EBADF`.
     pub(crate) fn close(&self, fd: i32) -> Result<(), Errno> {
         let closed = self.table.lock().remove(fd as u32 as usize);
-        closed.map(drop).ok_or(Errno::EBADF)
+        if closed.is_none() {
+            return Err(Errno::EBADF);
+        }
+        self.ended(closed);
+        Ok(())
     }
 
     /// Ends or marks every open descriptor from `first` to `last`.
@@ -242,7 +265,7 @@ impl Files {
             match closing {
                 Closing::Now => {
                     let closed = self.table.lock().remove(fd);
-                    drop(closed);
+                    self.ended(closed);
                 }
                 Closing::OnExec => {
                     let mut table = self.table.lock();
@@ -260,7 +283,7 @@ impl Files {
             let mut table = self.table.lock();
             let closed = if table.close_on_exec.has(fd) { table.remove(fd) } else { None };
             drop(table);
-            drop(closed);
+            self.ended(closed);
         }
     }
 
@@ -283,5 +306,13 @@ impl Files {
         table.file(fd)?;
         table.close_on_exec.put(fd as usize, cloexec);
         Ok(())
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if let Some(number) = self.locks.given() {
+            end_all_records(Owner::Files(number));
+        }
     }
 }

@@ -18,7 +18,7 @@ mod proc;
 pub(crate) mod special;
 mod vnode;
 
-pub(crate) use file::{Append, File, LockKind, Waits, Whence};
+pub(crate) use file::{Append, File, LockKind, Record, Span, Wait, Waits, Whence, check_span, truncate};
 pub(crate) use files::{Closing, Files};
 pub(crate) use place::Place;
 pub(crate) use vnode::Vnode;

@@ -47,7 +47,8 @@ impl How {
         let flags = flags.union(OpenFlags::LARGEFILE);
         if flags.intersects(TMPFILE_ALONE) {
             let whole = flags.contains(OpenFlags::TMPFILE) && !flags.contains(OpenFlags::CREAT);
-            if !whole || !flags.writable() {
+            // The access mode 3 asks for the right to write, though not for writing.
+            if !whole || !flags.intersects(OpenFlags::ACCMODE) {
                 return Err(Errno::EINVAL);
             }
         } else if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {

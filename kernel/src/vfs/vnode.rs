@@ -9,6 +9,7 @@ use abi::stat::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Stat};
 use abi::time::Timespec;
 use alloc::vec::Vec;
 use fs::{Attr, Kind, Time};
+use units::Ino;
 
 /// A file, directory, link or device, wherever it lies. While it exists, what it names does too, unlinked or not.
 #[derive(Clone)]
@@ -126,6 +127,14 @@ impl Vnode {
         match self {
             Vnode::Disk(node) => node.attr().mode & 0o7777,
             Vnode::Kernel(special) => special.mode(),
+        }
+    }
+
+    /// Its number. Those of the kernel's own tree are none of the medium's.
+    pub(crate) fn ino(&self) -> Ino {
+        match self {
+            Vnode::Disk(node) => node.ino(),
+            Vnode::Kernel(special) => special.ino(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Args, Base, PathRoom, fd, file, int, offset, ptr};
 use crate::uaccess::{UserPtr, read_user};
 use crate::vfs::Vnode;
 use crate::vfs::error::errno;
-use crate::vfs::now;
+use crate::vfs::{now, truncate};
 use crate::vfs::path::{Follow, resolve};
 use abi::Errno;
 use abi::file::{AT_FDCWD, AtFlags, R_OK, W_OK, X_OK};
@@ -147,7 +147,7 @@ pub(crate) fn sys_truncate(a: &Args) -> Result<u64, Errno> {
         (_, Kind::Directory) => Err(Errno::EISDIR),
         (Vnode::Disk(node), Kind::File) => {
             let _writing = node.write_access().map_err(errno)?;
-            node.truncate(size, now()).map_err(errno)?;
+            truncate(node, size)?;
             Ok(0)
         }
         (Vnode::Disk(_) | Vnode::Kernel(_), _) => Err(Errno::EINVAL),
@@ -160,6 +160,9 @@ fn target(dirfd: i32, path: UserPtr, flags: AtFlags) -> Result<Vnode, Errno> {
     let path = room.read(path)?;
     if path.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
         return Ok(Base::of(dirfd)?.vnode().clone());
+    }
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
     }
     let follow = if flags.contains(AtFlags::SYMLINK_NOFOLLOW) { Follow::No } else { Follow::Yes };
     resolve(Base::new(dirfd, path)?.vnode(), path, follow)

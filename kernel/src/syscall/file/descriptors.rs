@@ -1,10 +1,14 @@
 //! `close`, `close_range`, `dup`, `dup3`, `fcntl`.
 
-use super::{Args, fd, int};
+use super::locking::{self, LockOf};
+use super::{Args, fd, int, ptr};
 use crate::task::current;
-use crate::vfs::Closing;
+use crate::vfs::{Closing, Wait};
 use abi::Errno;
-use abi::file::{F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, OpenFlags};
+use abi::file::{
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETLK, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL,
+    F_SETLK, F_SETLKW, FD_CLOEXEC, OpenFlags,
+};
 use alloc::sync::Arc;
 
 /// `CLOSE_RANGE_UNSHARE`: first stop sharing the table.
@@ -60,10 +64,11 @@ pub(crate) fn sys_dup3(a: &Args) -> Result<u64, Errno> {
     current().files.duplicate_to(fd(a, 0), fd(a, 1), !flags.is_empty())
 }
 
-/// `fcntl(fd, command, argument)`: descriptors and flags; no locks, leases or signals.
+/// `fcntl(fd, command, argument)`: descriptors, flags and locks; no leases or signals.
 ///
 /// # Errors
-/// `EBADF`, `EINVAL` for an unknown command or an impossible descriptor, `EMFILE`, `ENOMEM`.
+/// `EBADF`, also for what a place (`O_PATH`) has not; `EINVAL` for an unknown command or an impossible descriptor; `EMFILE`,
+/// `ENOMEM`; those of [`locking::get`] and [`locking::set`].
 pub(crate) fn sys_fcntl(a: &Args) -> Result<u64, Errno> {
     let files = &current().files;
     let (fd, argument) = (fd(a, 0), a.a[2]);
@@ -77,6 +82,12 @@ pub(crate) fn sys_fcntl(a: &Args) -> Result<u64, Errno> {
             files.get(fd)?.set_flags(OpenFlags::from_bits_retain(argument as u32));
             Ok(0)
         }
-        _ => Err(files.get_raw(fd).err().unwrap_or(Errno::EINVAL)),
+        F_GETLK => locking::get(&*files.get(fd)?, ptr(a, 2), LockOf::Process),
+        F_OFD_GETLK => locking::get(&*files.get(fd)?, ptr(a, 2), LockOf::OpenFile),
+        F_SETLK => locking::set(fd, ptr(a, 2), LockOf::Process, Wait::Refuse),
+        F_SETLKW => locking::set(fd, ptr(a, 2), LockOf::Process, Wait::Until),
+        F_OFD_SETLK => locking::set(fd, ptr(a, 2), LockOf::OpenFile, Wait::Refuse),
+        F_OFD_SETLKW => locking::set(fd, ptr(a, 2), LockOf::OpenFile, Wait::Until),
+        _ => Err(files.get(fd).err().unwrap_or(Errno::EINVAL)),
     }
 }

@@ -14,10 +14,11 @@ const LIST_MAX: usize = 32 << 10;
 /// `getdents64(fd, buffer, bytes)`.
 ///
 /// # Errors
-/// `EBADF`, `ENOTDIR`, `EINVAL` for a buffer too small, `ENOENT` for a removed directory, `EFAULT`, `ENOMEM`.
+/// `EBADF`, `ENOTDIR`, `EINVAL` for a buffer too small or of a negative length, `ENOENT` for a removed directory, `EFAULT`, `ENOMEM`.
 pub(crate) fn sys_getdents64(a: &Args) -> Result<u64, Errno> {
     let to = ptr(a, 1);
-    let room = (int(a, 2) as usize).min(LIST_MAX);
+    // In nothing there is no room for a record, and in less than nothing neither.
+    let room = usize::try_from(int(a, 2) as i32).unwrap_or(0).min(LIST_MAX);
     let listed = file(a, 0)?.list(room, |records| Ok(copy_to_user(to, records)?))?;
     Ok(listed as u64)
 }

@@ -103,7 +103,8 @@ pub(crate) fn sys_linkat(a: &Args) -> Result<u64, Errno> {
     let follow = if flags.contains(AtFlags::SYMLINK_FOLLOW) { Follow::Yes } else { Follow::No };
     let target = match (old.is_empty(), flags.contains(AtFlags::EMPTY_PATH)) {
         (true, true) => Base::of(fd(a, 0))?.vnode().clone(),
-        _ => resolve(Base::new(fd(a, 0), old)?.vnode(), old, follow)?,
+        (true, false) => return Err(Errno::ENOENT),
+        (false, _) => resolve(Base::new(fd(a, 0), old)?.vnode(), old, follow)?,
     };
     let path = room.read_some(ptr(a, 3))?;
     let base = Base::new(fd(a, 2), path)?;

@@ -1,9 +1,9 @@
 //! `read`, `pread64`, their vector forms, and `lseek`.
 
-use super::{Args, count, fd, file, int, iovecs, offset, offset_or_position, ptr, rw_flags};
+use super::{Args, buffer, fd, file, int, iovecs, offset, offset_or_position, rw_flags};
 use crate::task::current;
 use crate::uaccess::UserSink;
-use crate::vfs::Whence;
+use crate::vfs::{Whence, check_span};
 use abi::Errno;
 use abi::file::{SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 
@@ -13,8 +13,8 @@ use abi::file::{SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 /// `EBADF`, `EFAULT`, `EINVAL`, `EISDIR`, `EIO`, `EINTR`.
 pub(crate) fn sys_read(a: &Args) -> Result<u64, Errno> {
     let file = current().files.get(fd(a, 0))?;
-    let len = count(a.a[2])?;
-    let mut sink = UserSink::new(ptr(a, 1), len);
+    let (to, len) = buffer(a, || file.check_readable())?;
+    let mut sink = UserSink::new(to, len);
     file.read(len, &mut sink).map(|done| done as u64)
 }
 
@@ -25,8 +25,8 @@ pub(crate) fn sys_read(a: &Args) -> Result<u64, Errno> {
 pub(crate) fn sys_pread64(a: &Args) -> Result<u64, Errno> {
     let at = offset(a.a[3])?;
     let file = current().files.get(fd(a, 0))?;
-    let len = count(a.a[2])?;
-    let mut sink = UserSink::new(ptr(a, 1), len);
+    let (to, len) = buffer(a, || file.check_seekable().and(file.check_readable()))?;
+    let mut sink = UserSink::new(to, len);
     file.read_at(at, len, &mut sink).map(|done| done as u64)
 }
 
@@ -74,6 +74,9 @@ pub(crate) fn sys_preadv2(a: &Args) -> Result<u64, Errno> {
     if buffers.left() == 0 {
         return Ok(0);
     }
+    if let Some(at) = at {
+        check_span(at, buffers.left())?;
+    }
     rw_flags(a)?;
     let done = match at {
         Some(at) => file.read_at(at, buffers.left(), &mut buffers)?,
@@ -85,7 +88,7 @@ pub(crate) fn sys_preadv2(a: &Args) -> Result<u64, Errno> {
 /// `lseek(fd, offset, whence)`.
 ///
 /// # Errors
-/// `EBADF`, `EINVAL`, `ESPIPE`, `ENXIO`, `EOVERFLOW`.
+/// `EBADF`, `EINVAL`, `ESPIPE`, `ENXIO`.
 pub(crate) fn sys_lseek(a: &Args) -> Result<u64, Errno> {
     let file = file(a, 0)?;
     let whence = match int(a, 2) {

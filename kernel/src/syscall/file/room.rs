@@ -17,18 +17,16 @@ pub(crate) fn sys_fallocate(a: &Args) -> Result<u64, Errno> {
         return Err(Errno::EINVAL);
     }
     let mode = FallocFlags::from_bits_retain(int(a, 1));
-    let how = if mode.is_empty() {
-        Fallocate::Allocate
-    } else if mode == FallocFlags::KEEP_SIZE {
-        Fallocate::AllocateKeepSize
-    } else if mode == FallocFlags::KEEP_SIZE | FallocFlags::PUNCH_HOLE {
-        Fallocate::Punch
-    } else if mode == FallocFlags::ZERO_RANGE {
-        Fallocate::Zero
-    } else if mode == FallocFlags::KEEP_SIZE | FallocFlags::ZERO_RANGE {
-        Fallocate::ZeroKeepSize
-    } else {
-        return Err(Errno::EOPNOTSUPP);
+    let keeps = mode.contains(FallocFlags::KEEP_SIZE);
+    let how = match mode.difference(FallocFlags::KEEP_SIZE) {
+        FallocFlags::PUNCH_HOLE if keeps => Some(Fallocate::Punch),
+        FallocFlags::ZERO_RANGE if keeps => Some(Fallocate::ZeroKeepSize),
+        FallocFlags::ZERO_RANGE => Some(Fallocate::Zero),
+        // Which Linux knows, and leaves to the file system to refuse, once it has looked at the file.
+        FallocFlags::UNSHARE_RANGE => None,
+        FallocFlags::COLLAPSE_RANGE | FallocFlags::INSERT_RANGE if !keeps => None,
+        none if none.is_empty() => Some(if keeps { Fallocate::AllocateKeepSize } else { Fallocate::Allocate }),
+        _ => return Err(Errno::EOPNOTSUPP),
     };
     file.fallocate(how, at, len).map(|()| 0)
 }
@@ -68,5 +66,5 @@ pub(crate) fn sys_fadvise64(a: &Args) -> Result<u64, Errno> {
 pub(crate) fn sys_readahead(a: &Args) -> Result<u64, Errno> {
     let file = current().files.get(fd(a, 0))?;
     file.check_readable()?;
-    if file.vnode().kind() != Kind::File || file.vnode().is_device() { Err(Errno::EINVAL) } else { Ok(0) }
+    if a.a[2] > i64::MAX as u64 || file.vnode().kind() != Kind::File || file.vnode().is_device() { Err(Errno::EINVAL) } else { Ok(0) }
 }

@@ -17,6 +17,12 @@ const VITRINE_MAGIC: u64 = 0x5649_5452;
 /// `f_type` of the kernel's own tree, that of Linux's procfs.
 const PROC_MAGIC: u64 = 0x9fa0;
 
+/// How fresh the answer is to be: it always is.
+const SYNC_FLAGS: AtFlags = AtFlags::STATX_FORCE_SYNC.union(AtFlags::STATX_DONT_SYNC);
+/// What both `newfstatat` and `statx` take.
+const KNOWN_FLAGS: AtFlags =
+    AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT).union(AtFlags::EMPTY_PATH).union(SYNC_FLAGS);
+
 /// `fstat(fd, to)`.
 ///
 /// # Errors
@@ -33,7 +39,7 @@ pub(crate) fn sys_fstat(a: &Args) -> Result<u64, Errno> {
 /// `EINVAL`, `EFAULT`, `ENOENT`, `EBADF`, and those of the walk.
 pub(crate) fn sys_newfstatat(a: &Args) -> Result<u64, Errno> {
     let flags = AtFlags::from_bits_retain(int(a, 3));
-    if !(AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH).contains(flags) {
+    if !KNOWN_FLAGS.contains(flags) {
         return Err(Errno::EINVAL);
     }
     at(a, flags, |vnode| write_user(ptr(a, 2), &vnode.stat()))
@@ -45,10 +51,8 @@ pub(crate) fn sys_newfstatat(a: &Args) -> Result<u64, Errno> {
 /// As for [`sys_newfstatat`].
 pub(crate) fn sys_statx(a: &Args) -> Result<u64, Errno> {
     let flags = AtFlags::from_bits_retain(int(a, 2));
-    let sync = AtFlags::STATX_FORCE_SYNC | AtFlags::STATX_DONT_SYNC;
-    let known = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH | sync;
     let mask = StatxMask::from_bits_retain(int(a, 3));
-    if !known.contains(flags) || flags.contains(sync) || mask.intersects(StatxMask::RESERVED) {
+    if !KNOWN_FLAGS.contains(flags) || flags.contains(SYNC_FLAGS) || mask.intersects(StatxMask::RESERVED) {
         return Err(Errno::EINVAL);
     }
     at(a, flags, |vnode| write_user(ptr(a, 4), &extended(vnode, mask)))

@@ -1,6 +1,7 @@
 //! `struct iovec`: several buffers of a program as one.
 
 use crate::uaccess::{UserPtr, UserSink, UserSource, copy_from_user};
+use crate::vfs::copy::Shorten;
 use abi::Errno;
 use abi::file::{IOV_MAX, Iovec, MAX_RW_COUNT};
 use alloc::vec::Vec;
@@ -92,6 +93,12 @@ impl Sink for UserIovecs {
             }
         }
         Ok(())
+    }
+}
+
+impl Shorten for UserIovecs {
+    fn shorten(&mut self, len: usize) {
+        self.left = self.left.min(len);
     }
 }
 

@@ -1,8 +1,8 @@
 //! `write`, `pwrite64` and their vector forms.
 
-use super::{Args, count, file, iovecs, offset, offset_or_position, ptr, rw_flags};
+use super::{Args, buffer, file, iovecs, offset, offset_or_position, rw_flags};
 use crate::uaccess::UserSource;
-use crate::vfs::Append;
+use crate::vfs::{Append, check_span};
 use abi::Errno;
 use abi::file::RwFlags;
 
@@ -12,8 +12,8 @@ use abi::file::RwFlags;
 /// `EBADF`, `EFAULT`, `EINVAL`, `EFBIG`, `ENOSPC`, `EIO`, `EINTR`.
 pub(crate) fn sys_write(a: &Args) -> Result<u64, Errno> {
     let file = file(a, 0)?;
-    let len = count(a.a[2])?;
-    let mut source = UserSource::new(ptr(a, 1), len);
+    let (from, len) = buffer(a, || file.check_writable())?;
+    let mut source = UserSource::new(from, len);
     file.write(&mut source).map(|done| done as u64)
 }
 
@@ -24,8 +24,8 @@ pub(crate) fn sys_write(a: &Args) -> Result<u64, Errno> {
 pub(crate) fn sys_pwrite64(a: &Args) -> Result<u64, Errno> {
     let at = offset(a.a[3])?;
     let file = file(a, 0)?;
-    let len = count(a.a[2])?;
-    let mut source = UserSource::new(ptr(a, 1), len);
+    let (from, len) = buffer(a, || file.check_seekable().and(file.check_writable()))?;
+    let mut source = UserSource::new(from, len);
     file.write_at(at, &mut source).map(|done| done as u64)
 }
 
@@ -72,6 +72,9 @@ pub(crate) fn sys_pwritev2(a: &Args) -> Result<u64, Errno> {
     let mut buffers = iovecs(a)?;
     if buffers.left() == 0 {
         return Ok(0);
+    }
+    if let Some(at) = at {
+        check_span(at, buffers.left())?;
     }
     let flags = rw_flags(a)?;
     let append = if flags.contains(RwFlags::APPEND) {

@@ -3,9 +3,8 @@
 //! They are advice: nothing but another `flock` asks for them. All of the machine are in one table, for they are few and
 //! short.
 
-use super::File;
+use super::{File, record};
 use crate::task::wait::{Interrupted, WaitQueue};
-use crate::vfs::Vnode;
 use abi::Errno;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +20,15 @@ pub(crate) enum LockKind {
     Exclusive,
 }
 
+/// Whose a lock is. The numbers are given once only, to both kinds together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// An open file's.
+    File(u64),
+    /// Those who share a table of descriptors: a process, for it has one.
+    Files(u64),
+}
+
 struct Lock {
     owner: u64,
     /// Numbers of the kernel's own tree are none of the medium's.
@@ -34,27 +42,43 @@ static WAITING: WaitQueue = WaitQueue::new();
 /// The number of the next open file that takes a lock.
 static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
 
-/// What an open file has in the table: nothing until its first lock.
+/// The number by which an owner's locks are known: none until its first.
+pub(crate) struct Number(AtomicU64);
+
+impl Number {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// The number, given now if there was none.
+    pub(crate) fn get(&self) -> u64 {
+        let fresh = NEXT_OWNER.fetch_add(1, Relaxed);
+        self.0.compare_exchange(0, fresh, Relaxed, Relaxed).map_or_else(|there| there, |_| fresh)
+    }
+
+    /// The number, where there is one.
+    pub(crate) fn given(&self) -> Option<u64> {
+        Some(self.0.load(Relaxed)).filter(|number| *number != 0)
+    }
+}
+
+/// What an open file has in the tables: nothing until its first lock.
 pub(super) struct Held {
-    /// The owner's number, 0 for one that never had a lock.
-    owner: AtomicU64,
+    number: Number,
 }
 
 impl Held {
     pub(super) const fn new() -> Self {
-        Self { owner: AtomicU64::new(0) }
+        Self { number: Number::new() }
     }
 
-    fn owner(&self) -> u64 {
-        let fresh = NEXT_OWNER.fetch_add(1, Relaxed);
-        self.owner.compare_exchange(0, fresh, Relaxed, Relaxed).map_or_else(|there| there, |_| fresh)
+    pub(super) fn owner(&self) -> u64 {
+        self.number.get()
     }
 
     fn release(&self) {
-        let owner = self.owner.load(Relaxed);
-        if owner == 0 {
-            return;
-        }
+        let Some(owner) = self.number.given() else { return };
         LOCKS.lock().retain(|lock| lock.owner != owner);
         WAITING.wake_all();
     }
@@ -62,7 +86,10 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.release();
+        if let Some(owner) = self.number.given() {
+            self.release();
+            record::end_all(Owner::File(owner));
+        }
     }
 }
 
@@ -93,11 +120,7 @@ impl File {
         if !self.readable() && !self.writable() {
             return Err(Errno::EBADF);
         }
-        let ino = match &self.vnode {
-            Vnode::Disk(node) => node.ino(),
-            Vnode::Kernel(special) => special.ino(),
-        };
-        let wanted = Lock { owner: self.lock.owner(), ino, kind };
+        let wanted = Lock { owner: self.lock.owner(), ino: self.vnode.ino(), kind };
         if LOCKS.lock().iter().any(|lock| lock.owner == wanted.owner && lock.kind != kind) {
             self.lock.release();
         }

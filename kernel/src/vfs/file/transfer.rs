@@ -2,12 +2,12 @@
 //!
 //! What is copied is the source at one instant, and to a regular file it is one write: all of it or nothing.
 
-use super::{Behaviour, File, check_span};
+use super::{Behaviour, File, check_span, extent};
 use crate::pmem::PmemMedium;
-use crate::vfs::copy::CHUNK;
+use crate::vfs::copy::{CHUNK, Shorten};
 use crate::vfs::error::errno;
 use abi::Errno;
-use fs::{IomapKind, Kind, MAX_FILE_SIZE, Pin};
+use fs::{IomapKind, Kind, Pin};
 use pmem::medium::{BadAddress, Medium, Source};
 use units::{ByteLen, FileOff, FileRange};
 
@@ -33,6 +33,12 @@ impl Pinned {
     /// What went wrong with a write of these bytes, in truth.
     fn blame(&self, said: Errno) -> Errno {
         if self.is_damaged { Errno::EIO } else { said }
+    }
+}
+
+impl Shorten for Pinned {
+    fn shorten(&mut self, len: usize) {
+        self.left = self.left.min(len);
     }
 }
 
@@ -120,9 +126,7 @@ impl File {
         }
         check_span(at, len).and(check_span(to, len)).map_err(|_| Errno::EOVERFLOW)?;
         let mut bytes = Pinned::new(from, at, len)?;
-        if bytes.left > 0 && to >= MAX_FILE_SIZE {
-            return Err(Errno::EFBIG);
-        }
+        bytes.shorten(extent::room(to, bytes.left)?);
         let len = bytes.left as u64;
         if source.is_same(target) && to < at + len && at < to + len {
             return Err(Errno::EINVAL);
