@@ -50,7 +50,7 @@ pub use self::peek::{NotPeeked, PeekError};
 pub use self::protect::{ProtectError, protect_range};
 pub use self::remap::{RemapError, RemapPlace, Remapped};
 pub use self::rmap::Revoke;
-pub use self::unmap::UnmapError;
+pub use self::unmap::{UnmapError, unmap_range};
 use crate::anon::AnonVma;
 use crate::imap::IMmap;
 use crate::seams::{Asid, Backing, Frames, Mmu, OutOfMemory, SpaceId, Whose};

@@ -318,6 +318,22 @@ impl Machine {
             }
         }
     }
+
+    /// A frame comes back, which the walker has just looked for.
+    fn take_back(&self, frame: Pfn) {
+        assert!(self.lent.borrow_mut().remove(&frame.get()), "{frame} freed, but it was not lent");
+        let held = self.page(frame).map(|page| (page.count(), page.map_count()));
+        assert!(held.is_none_or(|held| held == (0, 0)), "{frame} freed while somebody holds it: {held:?}");
+        let tlbs = self.tlb.borrow();
+        let leaf = tlbs.values().flat_map(|tlb| tlb.leaves.values()).find(|(level, desc)| {
+            let first = desc.pfn().get();
+            (first..first + level.pages().get()).contains(&frame.get())
+        });
+        assert!(leaf.is_none(), "{frame} freed while a TLB maps it");
+        let known = tlbs.values().flat_map(|tlb| tlb.tables.values()).any(|table| *table == frame);
+        assert!(!known, "{frame} freed while a walker knows it as a table");
+        self.free.borrow_mut().push(frame);
+    }
 }
 
 impl Frames for Machine {
@@ -354,18 +370,15 @@ impl Frames for Machine {
             return;
         }
         self.walk_all();
-        assert!(self.lent.borrow_mut().remove(&frame.get()), "{frame} freed, but it was not lent");
-        let held = self.page(frame).map(|page| (page.count(), page.map_count()));
-        assert!(held.is_none_or(|held| held == (0, 0)), "{frame} freed while somebody holds it: {held:?}");
-        let tlbs = self.tlb.borrow();
-        let leaf = tlbs.values().flat_map(|tlb| tlb.leaves.values()).find(|(level, desc)| {
-            let first = desc.pfn().get();
-            (first..first + level.pages().get()).contains(&frame.get())
-        });
-        assert!(leaf.is_none(), "{frame} freed while a TLB maps it");
-        let known = tlbs.values().flat_map(|tlb| tlb.tables.values()).any(|table| *table == frame);
-        assert!(!known, "{frame} freed while a walker knows it as a table");
-        self.free.borrow_mut().push(frame);
+        self.take_back(frame);
+    }
+
+    fn free_huge(&self, first: Pfn) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.walk_all();
+        (first.get()..first.get() + 512).for_each(|frame| self.take_back(Pfn::new(frame)));
     }
 
     fn alloc_huge(&self) -> Result<Pfn, OutOfMemory> {

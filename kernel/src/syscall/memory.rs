@@ -10,14 +10,14 @@ use abi::mem::Prot;
 use abi::task::persona;
 use arch::features::{Feature, has};
 use mm::VmaFlags;
-use mm::space::{ProtectError, UnmapError, protect_range};
+use mm::space::{ProtectError, UnmapError, protect_range, unmap_range};
 use units::{VirtAddr, VirtRange};
 
 use crate::heap;
 use crate::layout::untagged;
 use crate::space::Space;
 use crate::syscall::Args;
-use crate::task::current;
+use crate::task::{current, sched};
 
 pub(crate) use advise::{sys_madvise, sys_mincore, sys_msync};
 pub(crate) use lock::{sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall};
@@ -67,14 +67,24 @@ pub(crate) fn sys_brk(a: &Args) -> Result<u64, Errno> {
     Ok(end.get())
 }
 
-/// `munmap(address, len)`.
+/// `munmap(address, len)`. Much of it goes in pieces, between which others run.
 pub(crate) fn sys_munmap(a: &Args) -> Result<u64, Errno> {
-    let released = space()?.lock().unmap(VirtAddr::new(untagged(a.a[0])), a.a[1]).map_err(|error| match error {
+    let mut range = unmap_range(VirtAddr::new(untagged(a.a[0])), a.a[1]).map_err(unmap_errno)?;
+    let space = space()?;
+    loop {
+        let (released, left) = space.lock().unmap_piece(range).map_err(unmap_errno)?;
+        drop(released);
+        let Some(left) = left else { return Ok(0) };
+        range = left;
+        sched::resched();
+    }
+}
+
+fn unmap_errno(error: UnmapError) -> Errno {
+    match error {
         UnmapError::Invalid => Errno::EINVAL,
         UnmapError::OutOfMemory => Errno::ENOMEM,
-    })?;
-    drop(released);
-    Ok(0)
+    }
 }
 
 fn protect_errno(error: ProtectError) -> Errno {

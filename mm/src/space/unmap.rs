@@ -1,4 +1,5 @@
-//! `munmap`: frames first, then VMAs, then what was behind them.
+//! `munmap`: frames first, then VMAs, then what was behind them. As a whole, or in pieces, between which others may run: each
+//! is a `munmap` of its own, from the lowest address up, so that a program never finds anything but what was there, or nothing.
 
 use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
@@ -22,6 +23,23 @@ impl From<OutOfMemory> for UnmapError {
     }
 }
 
+/// Pages that go at a time, where others are to run in between.
+const PIECE: u64 = 1024;
+/// VMAs that do.
+const PIECE_VMAS: usize = 64;
+
+/// The checks of `munmap`: the pages of `len` bytes from `start` on.
+///
+/// # Errors
+/// [`UnmapError::Invalid`].
+pub fn unmap_range(start: VirtAddr, len: u64) -> Result<VirtRange, UnmapError> {
+    if !start.is_aligned(PAGE_SIZE) || start.get() > TASK_SIZE || len > TASK_SIZE - start.get() {
+        return Err(UnmapError::Invalid);
+    }
+    let len = page_align(len).filter(|len| *len > 0).ok_or(UnmapError::Invalid)?;
+    VirtRange::with_len(start, units::ByteLen::new(len)).ok_or(UnmapError::Invalid)
+}
+
 /// What lies in a range that is to go.
 struct Found {
     /// How many files' mappings end with it.
@@ -33,12 +51,36 @@ struct Found {
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Ends every mapping in `len` bytes (rounded up to pages) from `start`. Nothing being there is no error.
     pub fn unmap(&mut self, start: VirtAddr, len: u64) -> Result<Released<B>, UnmapError> {
-        if !start.is_aligned(PAGE_SIZE) || start.get() > TASK_SIZE || len > TASK_SIZE - start.get() {
-            return Err(UnmapError::Invalid);
+        Ok(self.remove_range(unmap_range(start, len)?)?)
+    }
+
+    /// The same for what [`unmap_range`] made, but if it is much only for the beginning of it: answers what is left, for the
+    /// caller's next call, when others have had the lock. Only the first call fails, as [`unmap`](Self::unmap) would.
+    ///
+    /// # Errors
+    /// [`UnmapError::OutOfMemory`].
+    pub fn unmap_piece(&mut self, range: VirtRange) -> Result<(Released<B>, Option<VirtRange>), UnmapError> {
+        let end = if range.len().get() <= PIECE * PAGE_SIZE { range.end() } else { self.piece_end(range)? };
+        let cut = VirtRange::new(range.start(), end).zip(VirtRange::new(end, range.end()));
+        let (piece, left) = cut.ok_or(UnmapError::Invalid)?;
+        Ok((self.remove_range(piece)?, Some(left).filter(|left| !left.is_empty())))
+    }
+
+    /// Where the first piece of `range` ends. Afterwards it can go without a node of the tree or a table, and so can the rest.
+    fn piece_end(&mut self, range: VirtRange) -> Result<VirtAddr, OutOfMemory> {
+        let Some(first) = self.first_in(range.start().get(), range.end().get()) else { return Ok(range.end()) };
+        self.tables.split_edges(range)?;
+        if self.vmas.vma(first).start() < range.start() {
+            // Of a VMA the lower part could not stay while the upper goes from its own beginning on.
+            if self.room_for(2).is_err() || self.vmas.reserve(2).is_err() {
+                return Ok(range.end());
+            }
+            self.split_vma(first, range.start(), NewHalf::Below)?;
         }
-        let len = page_align(len).filter(|len| *len > 0).ok_or(UnmapError::Invalid)?;
-        let range = VirtRange::with_len(start, units::ByteLen::new(len)).ok_or(UnmapError::Invalid)?;
-        Ok(self.remove_range(range)?)
+        let mut vmas = core::iter::successors(Some(first), |at| self.vmas.next(*at));
+        let behind = vmas.nth(PIECE_VMAS).map(|at| self.vmas.vma(at).start());
+        let end = behind.map_or(range.end(), |start| start.min(range.end()));
+        Ok(VirtRange::new(range.start(), end).map_or(end, |part| self.tables.end_of_pages(part, PIECE)))
     }
 
     /// Takes everything in `range` away, or changes nothing.

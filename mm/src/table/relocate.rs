@@ -2,10 +2,10 @@
 
 use core::sync::atomic::Ordering;
 
-use units::{VirtAddr, VirtRange};
+use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::{Leaf, Tables, count_up, load, store};
-use crate::desc::{Desc, Level};
+use crate::desc::{Desc, ENTRIES, Level};
 use crate::seams::{Frames, Mmu, OutOfMemory};
 
 impl<F: Frames, U: Mmu> Tables<F, U> {
@@ -104,17 +104,28 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             // The rest of an absent entry holds nothing; neighbours in the same table are looked at one by one.
             let skip = |va: u64| (va | (level.size() - 1)).checked_add(1);
             let mut next = skip(va)?;
-            while level == Level::Pte
-                && next < end.get()
-                && Level::Pmd.index(VirtAddr::new(next)) == Level::Pmd.index(VirtAddr::new(va))
-            {
-                if !load(&table[level.index(VirtAddr::new(next))]).is_none() {
-                    break;
-                }
+            let mut index = level.index(VirtAddr::new(next));
+            while index != 0 && next < end.get() && load(&table[index]).is_none() {
                 next = skip(next)?;
+                index = level.index(VirtAddr::new(next));
             }
             va = next;
         }
         None
+    }
+
+    /// Where in `range` so many pages have been met, to whole tables of pages. A block counts as the time does that it takes
+    /// to let go of one.
+    pub(crate) fn end_of_pages(&self, range: VirtRange, pages: u64) -> VirtAddr {
+        const BLOCK: u64 = 64;
+        let (mut at, mut met) = (range.start(), 0);
+        while let Some(leaf) = self.next_leaf(at, range.end()).filter(|_| met < pages) {
+            let level = leaf.level.min(Level::Pmd);
+            let table = self.descend(leaf.va.get(), leaf.va.get() | (PAGE_SIZE - 1));
+            let counted = table.upwards().next().map(|(_, entry)| load(entry)).filter(|_| leaf.level == Level::Pte);
+            met += counted.map_or(BLOCK, |table| if table.is_counted() { table.count() } else { ENTRIES as u64 });
+            at = VirtAddr::new((leaf.va.get() | (level.size() - 1)) + 1);
+        }
+        if met < pages { range.end() } else { at.min(range.end()) }
     }
 }

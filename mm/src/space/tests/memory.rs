@@ -347,3 +347,54 @@ fn a_block_outlives_whoever_made_it() {
         end(&machine, parent);
     }
 }
+
+/// Ends the mappings of pages `first..end` in pieces; answers where each began.
+fn unmap_in_pieces(machine: &Machine, space: &mut Space<'_>, first: u64, end: u64) -> Vec<u64> {
+    let mut begun = Vec::new();
+    let mut left = Some(unmap_range(page(first), pages(end - first)).unwrap());
+    while let Some(range) = left {
+        begun.push((range.start().get() - AT.get()) / PAGE_SIZE);
+        let (released, rest) = space.unmap_piece(range).unwrap();
+        drop(released);
+        assert!(rest.is_none_or(|rest| rest.start() > range.start() && rest.end() == range.end()));
+        let gone = VirtRange::new(range.start(), rest.map_or(range.end(), |rest| rest.start())).unwrap();
+        assert!(space.find_vma(range.start()).is_none_or(|vma| vma.start() >= gone.end()));
+        space.validate();
+        machine.settled();
+        left = rest;
+    }
+    begun
+}
+
+#[test]
+fn much_is_unmapped_in_pieces() {
+    const BLOCKS: u64 = 18;
+    for (first, end) in [(0, 512 * BLOCKS), (100, 512 * BLOCKS), (0, 512 * BLOCKS - 100), (100, 512 * BLOCKS - 100)] {
+        let machine = Machine::new(512 * (BLOCKS + 2));
+        let mut space = space(&machine);
+        map(&mut space, fixed(0, 512 * BLOCKS, Prot::RW)).unwrap();
+        (0..BLOCKS).for_each(|n| write(&machine, &mut space, page(512 * n), n).unwrap());
+        let begun = unmap_in_pieces(&machine, &mut space, first, end);
+        // A block that was split has 512 pages, of which those that go count.
+        assert!(begun.len() == 2 && begun[1] % 512 == 0 && (512 * 8..=512 * 16).contains(&begun[1]), "{begun:?}");
+        let left: Vec<_> = space.vmas().map(|vma| vma.range().len().get() / PAGE_SIZE).collect();
+        let kept: Vec<_> = [first, 512 * BLOCKS - end].into_iter().filter(|kept| *kept > 0).collect();
+        assert_eq!(left, kept);
+        if first > 0 {
+            assert_eq!(read(&machine, &mut space, page(0)), Ok(0));
+        }
+        super::end(&machine, space);
+    }
+}
+
+#[test]
+fn many_vmas_are_unmapped_in_pieces() {
+    let machine = Machine::new(64);
+    let mut space = space(&machine);
+    for n in 0..100 {
+        map(&mut space, fixed(40 * n, 20, Prot::RW)).unwrap();
+    }
+    assert_eq!(unmap_in_pieces(&machine, &mut space, 10, 4000), [10, 40 * 64]);
+    assert_eq!((space.map_count(), space.total_vm().get()), (1, 10));
+    end(&machine, space);
+}
