@@ -123,20 +123,14 @@ pub struct Released<B> {
 
 impl<B> Released<B> {
     /// Nothing.
-    pub(crate) const fn none() -> Self {
+    pub const fn none() -> Self {
         Self { first: None, more: Vec::new() }
     }
 
-    /// What one VMA showed, if it was anything.
-    pub(crate) const fn one(backing: Option<B>) -> Self {
-        Self { first: backing, more: Vec::new() }
-    }
-
-    /// Makes room for `n`, so that [`push`](Self::push) does not allocate.
-    pub(crate) fn with_room(n: usize) -> Result<Self, OutOfMemory> {
-        let mut more = Vec::new();
-        more.try_reserve_exact(n.saturating_sub(1)).map_err(|_| OutOfMemory)?;
-        Ok(Self { first: None, more })
+    /// Makes room for `n` more, so that [`push`](Self::push) does not allocate.
+    pub(crate) fn make_room(&mut self, n: usize) -> Result<(), OutOfMemory> {
+        let spare = usize::from(self.first.is_none());
+        self.more.try_reserve(n.saturating_sub(spare)).map_err(|_| OutOfMemory)
     }
 
     pub(crate) fn push(&mut self, backing: B) {

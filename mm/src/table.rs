@@ -38,7 +38,7 @@ mod validate;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use units::{ByteLen, PAGE_SIZE, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
+use units::{ByteLen, PAGE_SHIFT, PageCount, Pfn, PhysAddr, VirtAddr, VirtRange};
 
 pub(crate) use self::copy::Copying;
 pub use self::map::TableError;
@@ -340,12 +340,8 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     #[inline]
     fn pages_of(&self, table: Pfn, first: u64, last: u64) -> impl Iterator<Item = (VirtAddr, &AtomicU64)> {
         let index = |va| Level::Pte.index(VirtAddr::new(va));
-        let mut next = first;
-        self.frames.table(table)[index(first)..index(last) + 1].iter().map(move |entry| {
-            let va = VirtAddr::new(next);
-            next = next.wrapping_add(PAGE_SIZE);
-            (va, entry)
-        })
+        let entries = self.frames.table(table)[index(first)..=index(last)].iter();
+        entries.zip(0u64..).map(move |(entry, n)| (VirtAddr::new(first + (n << PAGE_SHIFT)), entry))
     }
 
     /// Tells the CPU of what has changed: first that it has, then that no TLB may remember.

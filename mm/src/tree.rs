@@ -234,7 +234,14 @@ impl<B> Tree<B> {
     #[inline(always)]
     pub(crate) fn insert(&mut self, vma: Vma<B>, behind: Option<At>) -> At {
         let n = self.link(behind.map_or(NIL, |at| at.0), vma.guarded_start(), vma.guarded_end());
-        self.node_mut(n).vma = vma;
+        let node = &mut self.node_mut(n).vma;
+        let Vma { range, prot, flags, bias, shift, kind, touched, anon } = vma;
+        (node.range, node.prot, node.flags, node.bias, node.shift) = (range, prot, flags, bias, shift);
+        (node.touched, node.anon) = (touched, anon);
+        // A free node shows nothing; what shows nothing either leaves it so.
+        if !matches!(kind, Kind::Anonymous) {
+            node.kind = kind;
+        }
         At(n)
     }
 
@@ -331,11 +338,15 @@ impl<B> Tree<B> {
     }
 
     /// Takes the node that rests, if one does, out of the tree.
+    #[inline(always)]
     fn uproot_resting(&mut self) {
-        let n = core::mem::replace(&mut self.resting, NIL);
-        if n == NIL {
-            return;
+        if self.resting != NIL {
+            self.uproot();
         }
+    }
+
+    fn uproot(&mut self) {
+        let n = core::mem::replace(&mut self.resting, NIL);
         let Node { left, right, parent, next, .. } = *self.node(n);
         let start = if left == NIL || right == NIL {
             self.replace_child(parent, n, if left == NIL { right } else { left });

@@ -10,7 +10,7 @@ use abi::mem::Prot;
 use abi::task::persona;
 use arch::features::{Feature, has};
 use mm::VmaFlags;
-use mm::space::{ProtectError, UnmapError, protect_range, unmap_range};
+use mm::space::{ProtectError, Released, UnmapError, protect_range, unmap_range};
 use units::{VirtAddr, VirtRange};
 
 use crate::heap;
@@ -72,7 +72,8 @@ pub(crate) fn sys_munmap(a: &Args) -> Result<u64, Errno> {
     let mut range = unmap_range(VirtAddr::new(untagged(a.a[0])), a.a[1]).map_err(unmap_errno)?;
     let space = space()?;
     loop {
-        let (released, left) = space.lock().unmap_piece(range).map_err(unmap_errno)?;
+        let mut released = Released::none();
+        let left = space.lock().unmap_piece(range, &mut released).map_err(unmap_errno)?;
         drop(released);
         let Some(left) = left else { return Ok(0) };
         range = left;

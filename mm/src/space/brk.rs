@@ -5,7 +5,7 @@ use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 use super::{AddressSpace, MAX_MAP_COUNT, Released, TASK_SIZE, page_align};
 use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu};
-use crate::vma::{Kind, Look};
+use crate::vma::{Kind, Vma};
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Where the heap begins (`start_brk`), and for now ends: what `execve` decides.
@@ -54,6 +54,6 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             return None;
         }
         self.may_expand(pages).ok()?;
-        self.map_region(range, Look { prot: Prot::RW, flags: self.new_flags }, 0, Kind::Anonymous, next).ok()
+        self.map_region(Vma::new(range, Prot::RW, self.new_flags, 0, Kind::Anonymous), next).ok()
     }
 }

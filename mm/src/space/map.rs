@@ -8,7 +8,7 @@ use crate::commit::Overcommit;
 use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
 use crate::tree::At;
-use crate::vma::{Kind, Look, Vma, VmaFlags};
+use crate::vma::{Kind, Vma, VmaFlags};
 
 /// Where a mapping shall lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,6 +107,16 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `do_mmap`: reserves addresses; no page is there before it is touched. Where the VMA is locked, or was asked to be
     /// populated, [`populate`](Self::populate) is the caller's next call.
     pub fn map(&mut self, request: Request<B>) -> Result<Mapped<B>, MapError> {
+        let mut released = Released::none();
+        let at = self.map_into(request, &mut released)?;
+        Ok(Mapped { at, released })
+    }
+
+    /// The same; what `MAP_FIXED` put an end to goes to `released`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn map_into(&mut self, request: Request<B>, released: &mut Released<B>) -> Result<VirtAddr, MapError> {
         if request.len == 0 {
             return Err(MapError::Invalid);
         }
@@ -124,11 +134,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if flags.contains(VmaFlags::GROWS_DOWN) && !matches!(request.what, What::Anonymous) {
             return Err(MapError::Invalid);
         }
-        let (released, behind) = match request.place {
-            Place::Fixed(_) => self.clear_way(range, pages)?,
+        let behind = match request.place {
+            Place::Fixed(_) => self.clear_way(range, pages, released)?,
             _ => {
                 self.may_expand(pages)?;
-                (Released::none(), behind)
+                behind
             }
         };
         let (kind, bias) = match request.what {
@@ -139,8 +149,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if kind.is_dax() {
             flags = (flags - VmaFlags::LOCKS) | VmaFlags::HUGE_PAGE;
         }
-        self.map_region(range, Look { prot: request.prot, flags }, bias, kind, behind)?;
-        Ok(Mapped { at: range.start(), released })
+        self.map_region(Vma::new(range, request.prot, flags, bias, kind), behind)?;
+        Ok(range.start())
     }
 
     /// `can_do_mlock`, `mlock_future_check`.
@@ -155,12 +165,17 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// `MAP_FIXED`: what is in `range` goes. What goes does not count for the limit.
-    fn clear_way(&mut self, range: VirtRange, pages: u64) -> Result<(Released<B>, Option<At>), OutOfMemory> {
+    fn clear_way(
+        &mut self,
+        range: VirtRange,
+        pages: u64,
+        released: &mut Released<B>,
+    ) -> Result<Option<At>, OutOfMemory> {
         if self.limits.addresses != u64::MAX {
             self.may_expand(pages - self.pages_in(range))?;
         }
-        let released = self.remove_range(range)?;
-        Ok((released, self.vmas.find(range.start().get())))
+        self.remove_into(range, released)?;
+        Ok(self.vmas.find(range.start().get()))
     }
 
     /// `count_vma_pages_range`: pages of `range` that some VMA has.
@@ -174,40 +189,34 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         pages
     }
 
-    /// `mmap_region`: `range`, where nobody is, becomes part of a neighbour or a VMA before `behind`. Promises memory
+    /// `mmap_region`: `vma`, where nobody is, becomes part of a neighbour or one of its own before `behind`. Promises memory
     /// where a store may need it.
-    pub(super) fn map_region(
-        &mut self,
-        range: VirtRange,
-        mut look: Look,
-        bias: u64,
-        kind: Kind<B>,
-        behind: Option<At>,
-    ) -> Result<(), OutOfMemory> {
-        let pages = range.len().get() >> PAGE_SHIFT;
+    pub(super) fn map_region(&mut self, mut vma: Vma<B>, behind: Option<At>) -> Result<(), OutOfMemory> {
+        let (range, pages) = (vma.range(), vma.pages().get());
         self.vmas.reserve(1)?;
-        if look.flags.contains(VmaFlags::NO_RESERVE) && self.tables.frames().commit().mode() == Overcommit::Strict {
-            look.flags.remove(VmaFlags::NO_RESERVE);
+        if vma.flags.contains(VmaFlags::NO_RESERVE) && self.tables.frames().commit().mode() == Overcommit::Strict {
+            vma.flags.remove(VmaFlags::NO_RESERVE);
         }
-        if Vma::accountable(&kind, look.prot, look.flags) {
+        if Vma::accountable(&vma.kind, vma.prot, vma.flags) {
             self.charge(pages)?;
-            look.flags.insert(VmaFlags::ACCOUNT);
+            vma.flags.insert(VmaFlags::ACCOUNT);
         }
-        let wanted = Wanted { range, look, bias, anon: None, kind: &kind, but: None };
+        let flags = vma.flags;
+        let wanted = Wanted { range, look: vma.look(), bias: vma.bias, anon: None, kind: &vma.kind, but: None };
         let placed = match self.can_merge(self.vmas.before(behind), &wanted) {
             Some(merge) => {
                 self.vma_merge(&merge, range);
                 Ok(())
             }
-            None => self.vma_link(Vma::new(range, look.prot, look.flags, bias, kind), behind).map(drop),
+            None => self.vma_link(vma, behind).map(drop),
         };
         if let Err(error) = placed {
-            if look.flags.contains(VmaFlags::ACCOUNT) {
+            if flags.contains(VmaFlags::ACCOUNT) {
                 self.tables.frames().commit().release(PageCount::new(pages));
             }
             return Err(error);
         }
-        self.count_in(look.flags, pages);
+        self.count_in(flags, pages);
         Ok(())
     }
 

@@ -55,15 +55,25 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// The same for what [`unmap_range`] made, but if it is much only for the beginning of it: answers what is left, for the
-    /// caller's next call, when others have had the lock. Only the first call fails, as [`unmap`](Self::unmap) would.
+    /// caller's next call, when others have had the lock. Only the first call fails, as [`unmap`](Self::unmap) would. What was
+    /// behind the mappings goes to `released`, which the caller drops first.
     ///
     /// # Errors
     /// [`UnmapError::OutOfMemory`].
-    pub fn unmap_piece(&mut self, range: VirtRange) -> Result<(Released<B>, Option<VirtRange>), UnmapError> {
-        let end = if range.len().get() <= PIECE * PAGE_SIZE { range.end() } else { self.piece_end(range)? };
+    pub fn unmap_piece(
+        &mut self,
+        range: VirtRange,
+        released: &mut Released<B>,
+    ) -> Result<Option<VirtRange>, UnmapError> {
+        if range.len().get() <= PIECE * PAGE_SIZE {
+            self.remove_into(range, released)?;
+            return Ok(None);
+        }
+        let end = self.piece_end(range)?;
         let cut = VirtRange::new(range.start(), end).zip(VirtRange::new(end, range.end()));
         let (piece, left) = cut.ok_or(UnmapError::Invalid)?;
-        Ok((self.remove_range(piece)?, Some(left).filter(|left| !left.is_empty())))
+        self.remove_into(piece, released)?;
+        Ok(Some(left).filter(|left| !left.is_empty()))
     }
 
     /// Where the first piece of `range` ends. Afterwards it can go without a node of the tree or a table, and so can the rest.
@@ -85,14 +95,21 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 
     /// Takes everything in `range` away, or changes nothing.
     pub(super) fn remove_range(&mut self, range: VirtRange) -> Result<Released<B>, OutOfMemory> {
+        let mut released = Released::none();
+        self.remove_into(range, &mut released)?;
+        Ok(released)
+    }
+
+    /// The same; what was behind it goes to `released`.
+    pub(super) fn remove_into(&mut self, range: VirtRange, released: &mut Released<B>) -> Result<(), OutOfMemory> {
         let Some(first) = self.first_in(range.start().get(), range.end().get()) else {
-            return Ok(Released::none());
+            return Ok(());
         };
         if self.vmas.vma(first).range() == range {
-            return self.remove_whole(first);
+            return self.remove_whole(first, released);
         }
         let Found { backings, touched } = self.look_over(first, range);
-        let mut released = Released::with_room(backings)?;
+        released.make_room(backings)?;
         let vma = self.vmas.vma(first).range();
         let hole = vma.start() < range.start() && range.end() < vma.end();
         if hole {
@@ -108,20 +125,24 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let mut at = Some(first);
         while let Some(this) = at.filter(|at| self.vmas.vma(*at).start() < range.end()) {
             at = self.vmas.next(this);
-            self.cut(this, range, &mut released);
+            self.cut(this, range, released);
         }
-        Ok(released)
+        Ok(())
     }
 
     /// The same for one VMA as it is: most of what is unmapped.
-    fn remove_whole(&mut self, at: At) -> Result<Released<B>, OutOfMemory> {
+    fn remove_whole(&mut self, at: At, released: &mut Released<B>) -> Result<(), OutOfMemory> {
+        released.make_room(1)?;
         let vma = self.vmas.vma(at);
         let (range, flags) = (vma.range(), vma.flags());
         if vma.touched {
             self.tables.zap(range)?;
         }
         self.count_out(flags, range.len().get() >> PAGE_SHIFT);
-        Ok(Released::one(self.vma_unlink(at)))
+        if let Some(backing) = self.vma_unlink(at) {
+            released.push(backing);
+        }
+        Ok(())
     }
 
     fn look_over(&self, first: At, range: VirtRange) -> Found {

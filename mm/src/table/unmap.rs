@@ -177,6 +177,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         };
         for (_, entry) in path.upwards() {
             gone = self.discount(entry, gone);
+            if gone == 0 {
+                break;
+            }
         }
     }
 

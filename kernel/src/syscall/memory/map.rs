@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::mem::{MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MapFlags, Prot};
 use mm::VmaFlags;
-use mm::space::{MapError, NonlinearError, Place, Request, What};
+use mm::space::{MapError, NonlinearError, Place, Released, Request, What};
 use units::{ByteLen, FileOff, HUGE_SIZE, PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::{protection, space, with_implied};
@@ -69,20 +69,21 @@ pub(crate) fn sys_mmap(a: &Args) -> Result<u64, Errno> {
     let mut mappings = space.lock();
     let place = in_step(&mappings, place, len, &what);
     let request = Request { place, len, prot: protection(prot), flags: asked, what };
-    let mapped = mappings.map(request).map_err(map_errno)?;
+    let mut released = Released::none();
+    let at = mappings.map_into(request, &mut released).map_err(map_errno)?;
     // Also where `mlockall` has said so of all that comes.
     let locked = mappings.locked_vm().get() > 0
-        && mappings.find_vma(mapped.at).is_some_and(|vma| vma.flags().contains(VmaFlags::LOCKED));
+        && mappings.find_vma(at).is_some_and(|vma| vma.flags().contains(VmaFlags::LOCKED));
     drop(mappings);
-    drop(mapped.released);
+    drop(released);
     let populated = flags & (MapFlags::POPULATE | MapFlags::NONBLOCK) == MapFlags::POPULATE;
     if (populated || locked)
-        && let Some(range) = VirtRange::with_len(mapped.at, ByteLen::new(len))
+        && let Some(range) = VirtRange::with_len(at, ByteLen::new(len))
     {
         // As on Linux, what cannot be had now is left to a fault.
         space.populate_what_can_be(range);
     }
-    Ok(mapped.at.get())
+    Ok(at.get())
 }
 
 fn place(address: u64, flags: MapFlags) -> Place {

@@ -354,8 +354,7 @@ fn unmap_in_pieces(machine: &Machine, space: &mut Space<'_>, first: u64, end: u6
     let mut left = Some(unmap_range(page(first), pages(end - first)).unwrap());
     while let Some(range) = left {
         begun.push((range.start().get() - AT.get()) / PAGE_SIZE);
-        let (released, rest) = space.unmap_piece(range).unwrap();
-        drop(released);
+        let rest = space.unmap_piece(range, &mut Released::none()).unwrap();
         assert!(rest.is_none_or(|rest| rest.start() > range.start() && rest.end() == range.end()));
         let gone = VirtRange::new(range.start(), rest.map_or(range.end(), |rest| rest.start())).unwrap();
         assert!(space.find_vma(range.start()).is_none_or(|vma| vma.start() >= gone.end()));
