@@ -8,6 +8,9 @@ const ON_LINUX: &str = include_str!("calls.txt");
 /// What `memcalls SEED 5000` said on Linux 6.12 with ext4 and DAX (`tools/peer/run.sh`), in the same form.
 const MEMORY_ON_LINUX: &str = include_str!("memcalls.txt");
 
+/// What `odd /tmp` said on Linux 6.12 with ext4 and DAX.
+const ODD_ON_LINUX: &str = include_str!("odd.txt");
+
 /// Runs `calls` with `seed`; where this fails, `calls SEED 20000 FROM` on both shows the first answer that differs.
 fn agrees(seed: u32) {
     says_the_same(&format!("calls {seed} 20000"), ON_LINUX);
@@ -33,6 +36,13 @@ fn random_calls_are_answered_as_linux_answers_them() {
 fn other_random_calls_are_answered_as_linux_answers_them() {
     agrees(3);
     agrees(4);
+}
+
+#[test]
+fn odd_paths_flags_and_numbers_are_answered_as_linux_answers_them() {
+    let image = Image::fresh();
+    Machine::with(&image).init("/bin/odd /tmp").run().status(0).prints(ODD_ON_LINUX);
+    image.tool("fsck", &[]);
 }
 
 #[test]

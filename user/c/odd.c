@@ -4,9 +4,10 @@
  *   odd DIR             a line a group
  *   odd DIR GROUP       a line a case of that group
  *
- * The same arguments give the same lines on Linux and on Vitrine: tests/tests/odd.txt is what this program said on
- * Linux 6.12 and 6.18 with ext4. It makes and removes DIR/odd, and gives modes to DIR and `/`. Two outputs differ:
- * `odd DIR GROUP` on both shows the first case that was answered differently.
+ * The same arguments give the same lines on Linux and on Vitrine: tests/tests/odd.txt is what `odd /tmp` said on Linux
+ * 6.12 with ext4 and DAX. It makes and removes DIR/odd, and gives modes to DIR and `/`. Two outputs differ: `odd DIR
+ * GROUP` on both shows the first case that was answered differently. (Without DAX, `room` may: there a hole is data where
+ * a page of the cache covers it.)
  */
 #include <dirent.h>
 #include <errno.h>
