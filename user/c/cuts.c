@@ -2,6 +2,7 @@
  * cuts: changes files call by call, each between two marks, for who pulls the plug.
  *
  *   cuts [acks] [forget STEP N CALL]    in /data with nothing in it
+ *   cuts counted                        says instead what each call cost: fences, lines cleaned, name
  *   cuts nothing                        leaves everything as it is
  *
  * The marks are hints that do nothing: `hint #0x60` before a call, which is all or nothing, or `hint #0x62` before one
@@ -84,7 +85,7 @@ static long move(const char *from, const char *to, int how)
 /* --- Calls between marks ------------------------------------------------------------------------------------------ */
 
 static const char *names[MANY];
-static int calls, acks;
+static int calls, acks, counted;
 static const char *forget_step, *forget_number, *forget_in;
 
 /* Armed only just before the call: what comes earlier takes steps too. */
@@ -104,9 +105,59 @@ static void arm(void)
     }
 }
 
+/* The number of a line `name number` of /proc/vitrine/counters, as `cat` would show them. */
+static long counter(const char *name)
+{
+    static char text[4096];
+    int fd = open_file("/proc/vitrine/counters", O_RDONLY);
+    long len = CALL(read, fd, text, sizeof text - 1, 0, 0), number = 0;
+    CALL(close, fd, 0, 0, 0, 0);
+    text[len > 0 ? len : 0] = 0;
+    for (char *line = text; *line; line++) {
+        size_t at = 0;
+        while (name[at] && line[at] == name[at])
+            at++;
+        if (!name[at] && line[at] == ' ')
+            for (at++; line[at] >= '0' && line[at] <= '9'; at++)
+                number = 10 * number + line[at] - '0';
+        while (*line && *line != '\n')
+            line++;
+        if (!*line)
+            break;
+    }
+    return number;
+}
+
+static long fences_before, lines_before;
+
+static void say_number(long number)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    digits[--at] = 0;
+    digits[--at] = ' ';
+    do
+        digits[--at] = '0' + number % 10;
+    while (number /= 10);
+    say(digits + at);
+}
+
+static void say_cost(const char *name)
+{
+    long fences = counter("fences"), lines = counter("lines_cleaned");
+    say_number(fences - fences_before);
+    say_number(lines - lines_before);
+    say(name);
+    say("\n");
+}
+
 static void note(const char *name)
 {
     names[calls++] = name;
+    if (counted) {
+        lines_before = counter("lines_cleaned");
+        fences_before = counter("fences");
+    }
     if (forget_in && same(name, forget_in))
         arm();
 }
@@ -136,6 +187,8 @@ static inline long end(long result)
         say(names[calls - 1]);
         say("\n");
     }
+    if (counted)
+        say_cost(names[calls - 1]);
     return result;
 }
 
@@ -291,6 +344,8 @@ __attribute__((used)) static void run(long argc, char **argv)
             leave(0);
         if (same(argv[i], "acks"))
             acks = 1;
+        else if (same(argv[i], "counted"))
+            counted = 1;
         else if (same(argv[i], "forget") && i + 3 < argc) {
             forget_step = argv[++i];
             forget_number = argv[++i];
@@ -305,7 +360,7 @@ __attribute__((used)) static void run(long argc, char **argv)
     if (!acks)
         on_mappings();
     on_and_on();
-    if (!acks)
+    if (!acks && !counted)
         for (int i = 0; i < calls; i++) {
             say(names[i]);
             say("\n");

@@ -64,7 +64,11 @@ fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize)
     // A state cut in this very call may hold the probe of the one it was cut from.
     let name: &[u8] = if limit == 0 { b"probe" } else { b"probe, to be cut" };
     let (probe, cuts) = cut_at_fences(medium, limit, || root.create(name, NewNode::File { mode: 0o600 }, NOW));
-    let probe = probe.map_err(failed("creating the probe"))?;
+    // A full medium says so. There has to be room again in the end.
+    let probe = match probe {
+        Err(Error::NoSpace) => None,
+        created => Some(created.map_err(failed("creating the probe"))?),
+    };
     let with_probe = Tree::of(&fs).map_err(failed("reading the tree with the probe"))?;
     let mut nested = 0;
     let last = cuts.len() - 1;
@@ -77,20 +81,10 @@ fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize)
             return Err(format!("cut again, next call, {when}: {lost}{}", again.difference(&with_probe)));
         }
     }
-    let content = [0x5a; 5000];
-    let written = probe.write(WriteAt::Offset(FileOff::new(100)), &mut &content[..], NOW).map(|_| 5100);
-    let size = match written {
-        // The medium is full, and says so.
-        Err(Error::NoSpace) => 0,
-        written => written.map_err(failed("writing the probe"))?,
-    };
-    let mut read = [0; 5100];
-    let len = probe.read(FileOff::ZERO, 6000, &mut &mut read[..]).map_err(failed("reading the probe"))?;
-    if len != size || size > 0 && (read[..100] != [0; 100] || read[100..] != content) {
-        return Err("the probe does not hold what was written".to_owned());
+    if let Some(probe) = probe {
+        use_probe(probe)?;
+        root.unlink(name, NOW).map_err(failed("deleting the probe"))?;
     }
-    drop(probe);
-    root.unlink(name, NOW).map_err(failed("deleting the probe"))?;
     drop((root, fs));
 
     let fs = Fs::mount(medium.clone(), Mount::default()).map_err(|error| format!("mounting again: {error}"))?;
@@ -98,7 +92,11 @@ fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize)
     if again.clone().without_root_times() != tree.clone().without_root_times() {
         return Err(format!("after use: {}", again.difference(tree)));
     }
-    empty(&fs.root()).map_err(failed("deleting everything"))?;
+    let root = fs.root();
+    empty(&root).map_err(failed("deleting everything"))?;
+    root.create(b"last", NewNode::File { mode: 0 }, NOW).map_err(failed("creating a file with room for it"))?;
+    root.unlink(b"last", NOW).map_err(failed("deleting the last file"))?;
+    drop(root);
     let space = fs.space();
     let used = space.blocks - space.free - space.log;
     drop(fs);
@@ -110,6 +108,24 @@ fn use_it(fs: Arc<Fs<SimMedium>>, medium: &SimMedium, tree: &Tree, limit: usize)
     match used == used_when_fresh {
         true => Ok(nested),
         false => Err(format!("{used} blocks in use with every file deleted, {used_when_fresh} when new")),
+    }
+}
+
+/// Writes the probe and reads it.
+fn use_probe(probe: Node<SimMedium>) -> Result<(), String> {
+    let content = [0x5a; 5000];
+    let written = probe.write(WriteAt::Offset(FileOff::new(100)), &mut &content[..], NOW).map(|_| 5100);
+    let size = match written {
+        // The medium is full, and says so.
+        Err(Error::NoSpace) => 0,
+        written => written.map_err(|error| format!("writing the probe: {error}"))?,
+    };
+    let mut read = [0; 5100];
+    let len =
+        probe.read(FileOff::ZERO, 6000, &mut &mut read[..]).map_err(|error| format!("reading the probe: {error}"))?;
+    match len == size && (size == 0 || read[..100] == [0; 100] && read[100..] == content) {
+        true => Ok(()),
+        false => Err("the probe does not hold what was written".to_owned()),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Crash exploration: the plug is pulled at every fence inside a call, behind it, and while a mount recovers.
 //!
 //! [`workloads`] is what is cut, [`calls`] and [`special`] are all there are, and [`explore`] runs one on the simulated medium; the crate `fs-explore` looks at what a
-//! power cut may leave. [`costs`] counts what the same calls ask of the medium. Here are the tests; run them with `--nocapture` to see the numbers. `VITRINE_CRASH=full` goes
+//! power cut may leave. [`costs`] counts what the same calls ask of the medium, and [`no_room`] makes them where it is full. Here are the tests; run them with `--nocapture` to see the numbers. `VITRINE_CRASH=full` goes
 //! far beyond what `cargo test` has time for.
 
 mod calls;
 mod costs;
 mod explore;
+mod no_room;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
 mod special;
@@ -72,7 +73,9 @@ fn extents_too_many_for_a_record_are_before_or_after() {
 fn a_call_on_a_medium_with_a_history_is_before_or_after() {
     let full = [special::on_a_full_medium(), special::without_room_in_a_checkpoint()];
     let compacting = [special::compacting_behind_a_cut(), special::compacting_again()];
-    let chosen = [&full[..], &compacting, &[special::from_a_pin()]].concat();
+    let every = if Effort::is_full() { 1 } else { 9 };
+    let freeing: Vec<_> = no_room::freeing_on_full_media().into_iter().step_by(every).collect();
+    let chosen = [&full[..], &freeing, &compacting, &[special::from_a_pin()]].concat();
     explore_all("media with a history", &chosen, Effort::checkpoints());
 }
 
