@@ -2,6 +2,7 @@
 
 pub(crate) mod maps;
 mod end_page;
+mod file_pin;
 mod sharing;
 mod shown;
 
@@ -9,25 +10,22 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
-use fs::{Iomap, IomapIter, IomapKind, IomapOp, iomap_iter};
 use mm::space::{Access, FaultError, Place, Request, What};
 use mm::vma::Kind;
 use arch::cpu::MAX_CPUS;
 use arch::features::{Feature, has};
-use mm::{AddressSpace, Asid, Asids, Backing, Context, PageOf, Prot, Run, VmaFlags};
-use pmem::dax::{DaxError, DaxMode};
-use pmem::medium::Medium;
+use mm::{AddressSpace, Asid, Asids, Context, Prot, VmaFlags};
+use spin::Once;
 use sync::{Mutex, MutexGuard, Rank};
-use units::{ByteLen, FileOff, FileRange, Ino, PAGE_SHIFT, PAGE_SIZE, PageCount, PhysAddr, VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, PAGE_SIZE, PhysAddr, VirtAddr, VirtRange};
 
 use crate::heap::{self, OutOfMemory};
 use crate::mmu::{KernelFrames, KernelMmu};
-use crate::pmem::PmemMedium;
-use crate::vfs::DenyWrite;
+use crate::vfs::Program;
 use crate::task::current;
 use crate::task::limits::Limits;
 use crate::{features, layout, paging};
-use end_page::EndPage;
+pub(crate) use file_pin::{FilePin, page_range};
 use sharing::Shares;
 pub(crate) use sharing::{Shared, SharedFile, sync as sync_stores, sync_all as sync_all_stores};
 pub(crate) use shown::{Promise, SharedMemory, Shown, pages_of};
@@ -39,131 +37,6 @@ const VMA: usize = 512;
 
 /// What the VMAs of programs are made of.
 pub(crate) type Mappings = AddressSpace<KernelFrames, KernelMmu, Shown>;
-
-/// Blocks of a file that a mapping shows, as they were when the pin was taken.
-#[derive(Clone)]
-pub(crate) struct FilePin(Arc<Pinned>);
-
-struct Pinned {
-    pin: fs::Pin<PmemMedium>,
-    inode: Ino,
-    /// Held by the mappings of a program's own file: it is not written while it runs (`ETXTBSY`).
-    text: Option<DenyWrite>,
-    /// What stands for the last page, where its block holds something behind the end of the file.
-    end: Option<EndPage>,
-}
-
-impl FilePin {
-    /// A mapping of data.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
-    pub(crate) fn new(pin: fs::Pin<PmemMedium>, inode: Ino) -> Result<Self, OutOfMemory> {
-        Self::make(pin, inode, None)
-    }
-
-    /// A mapping of a program.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
-    pub(crate) fn of_program(pin: fs::Pin<PmemMedium>, inode: Ino, text: DenyWrite) -> Result<Self, OutOfMemory> {
-        Self::make(pin, inode, Some(text))
-    }
-
-    fn make(pin: fs::Pin<PmemMedium>, inode: Ino, text: Option<DenyWrite>) -> Result<Self, OutOfMemory> {
-        let end = if pin.is_ragged() { EndPage::of(&pin, inode)? } else { None };
-        Ok(Self(Arc::new(Pinned { pin, inode, text, end })))
-    }
-
-    /// The number of the file.
-    fn inode(&self) -> u64 {
-        self.0.inode.get()
-    }
-
-    /// Whether it is what a program was started from.
-    fn is_program(&self) -> bool {
-        self.0.text.is_some()
-    }
-
-    /// The size of the file when the pin was taken.
-    pub(crate) fn size(&self) -> u64 {
-        self.0.pin.size()
-    }
-}
-
-/// The whole pages that hold `len` bytes from `offset` on; `None` past the end of 64 bits.
-pub(crate) fn page_range(offset: FileOff, len: u64) -> Option<FileRange> {
-    let end = offset.checked_add(units::ByteLen::new(len))?.align_up(PAGE_SIZE)?;
-    FileRange::new(offset.align_down(PAGE_SIZE), end)
-}
-
-impl FilePin {
-    /// Whether every block behind `range` of the file can be read, as far as is known.
-    pub(crate) fn is_good(&self, range: FileRange) -> bool {
-        // Behind the end of the file is nothing that could be bad, and there may be much of it.
-        let end = FileOff::new(self.0.pin.size()).min(range.end());
-        let Some(range) = FileRange::new(range.start(), end) else { return true };
-        let mut walk = IomapIter::new(self.0.inode, range.start(), range.len(), IomapOp::DAX, ());
-        while let Ok(true) = iomap_iter(&mut walk, &self.0.pin) {
-            let bytes = walk.length();
-            let mapped = walk.iomap.kind == IomapKind::Mapped;
-            if mapped && self.0.pin.fs().medium().check(walk.iomap.addr, ByteLen::new(bytes)).is_err() {
-                return false;
-            }
-            walk.processed = Ok(bytes);
-        }
-        true
-    }
-}
-
-/// The pages that `map` begins with, as far as they lie one behind the other and none is bad.
-fn shown_by(medium: &PmemMedium, map: &Iomap) -> Run {
-    let pages = map.length.get().div_ceil(PAGE_SIZE).max(1);
-    if map.kind != IomapKind::Mapped {
-        return Run { page: PageOf::Zero, count: PageCount::new(pages) };
-    }
-    let dax = medium.device().dax();
-    let access = |count: u64| dax.direct_access(map.addr.block(), PageCount::new(count), DaxMode::Normal);
-    let found = access(pages).or_else(|error| match error {
-        // As far as the page before the bad one.
-        DaxError::Media(bad, ..) => access(bad.at.block().get().saturating_sub(map.addr.block().get())),
-        error => Err(error),
-    });
-    match found {
-        Ok((_, frame, count)) => Run { page: PageOf::Frame(frame), count },
-        Err(_) => Run { page: PageOf::Poisoned, count: PageCount::new(1) },
-    }
-}
-
-impl Backing for FilePin {
-    fn run(&self, index: u64, max: PageCount) -> Run {
-        let pages = self.0.pin.size().div_ceil(PAGE_SIZE);
-        if index >= pages {
-            return Run { page: PageOf::Beyond, count: max };
-        }
-        let mut max = PageCount::new(max.get().min(pages - index));
-        if let Some(end) = &self.0.end {
-            match pages - 1 - index {
-                0 => return Run { page: PageOf::Frame(end.frame()), count: PageCount::new(1) },
-                before => max = max.min(PageCount::new(before)),
-            }
-        }
-        let at = FileOff::new(index << PAGE_SHIFT);
-        let len = max.bytes().unwrap_or(ByteLen::ZERO);
-        let mut walk = IomapIter::new(self.0.inode, at, len, IomapOp::FAULT | IomapOp::DAX, ());
-        match iomap_iter(&mut walk, &self.0.pin) {
-            Ok(true) => {
-                walk.iomap.length = ByteLen::new(walk.length());
-                shown_by(self.0.pin.fs().medium(), &walk.iomap)
-            }
-            _ => Run { page: PageOf::Poisoned, count: PageCount::new(1) },
-        }
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
 
 static ASIDS: Asids<MAX_CPUS> = Asids::new();
 
@@ -181,6 +54,8 @@ pub(crate) struct Space {
     trampoline: AtomicU64,
     /// The space's number in the TLB.
     context: Arc<Context>,
+    /// What runs in it (`mm->exe_file`), once that is known.
+    program: Once<Arc<Program>>,
     /// Whether files know it whose blocks may have to be taken away from it.
     shares: Shares,
 }
@@ -209,7 +84,8 @@ impl Space {
         let root = mappings.root().base().get();
         let trampoline = AtomicU64::new(trampoline);
         let shares = Shares::new(false);
-        Arc::new(Self { mappings: Mutex::new(Rank::Space, mappings), root, trampoline, context, shares })
+        let (mappings, program) = (Mutex::new(Rank::Space, mappings), Once::new());
+        Arc::new(Self { mappings, root, trampoline, context, program, shares })
     }
 
     /// A copy for a child, page by page as either writes (`dup_mm`).
@@ -222,6 +98,9 @@ impl Space {
         let context = Arc::new(Context::new());
         let copy = self.mappings.lock().fork(context.clone()).map_err(|mm::OutOfMemory| OutOfMemory)?;
         let copy = Self::of(copy, context, self.trampoline());
+        if let Some(program) = self.program.get() {
+            copy.set_program(program.clone());
+        }
         if self.shares.load(Ordering::Acquire) {
             copy.begin_sharing()?;
         }
@@ -244,6 +123,16 @@ impl Space {
     /// Where handlers of signals return to.
     pub(crate) fn trampoline(&self) -> u64 {
         self.trampoline.load(Ordering::Relaxed)
+    }
+
+    /// Says, once, what runs in it.
+    pub(crate) fn set_program(&self, program: Arc<Program>) {
+        self.program.call_once(|| program);
+    }
+
+    /// What runs in it.
+    pub(crate) fn program(&self) -> Option<&Arc<Program>> {
+        self.program.get()
     }
 
     /// Which word of memory that programs share lies at `va`, if one does: the memory, and the place in it.

@@ -238,8 +238,19 @@ pub trait Backing: Clone {
         self.run(index, PageCount::new(1)).page
     }
 
-    /// Whether both are clones of one promise, so that neighbouring VMAs may become one.
+    /// Whether both are of one file in one way (`vm_file`), so that neighbouring VMAs may become one.
     fn same(&self, other: &Self) -> bool;
+
+    /// What shows pages `own` of the file as this does, and pages `theirs` as `other` does, which is the same; `None` where this
+    /// does so itself. Each is the first page and how many. The answer keeps whatever either promises. Only asked of what needs
+    /// no [`link`](Self::link).
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: then neighbours stay two.
+    fn joined(&self, own: (u64, u64), other: &Self, theirs: (u64, u64)) -> Result<Option<Self>, OutOfMemory> {
+        let _ = (own, other, theirs);
+        Ok(None)
+    }
 
     /// A VMA shows pages of the file from now on (`vma_link_file`).
     ///

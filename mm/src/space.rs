@@ -89,6 +89,8 @@ pub struct AddressSpace<F: Frames, U: Mmu, B: Backing> {
     /// `start_brk` and `brk`, in bytes.
     start_brk: u64,
     brk: u64,
+    /// `start_stack`: where the stack pointer was at first, or 0.
+    start_stack: u64,
     peeks: u64,
     /// Every merge and every adjustment so far, for tests that name them.
     #[cfg(test)]
@@ -169,6 +171,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             new_flags: VmaFlags::empty(),
             start_brk: 0,
             brk: 0,
+            start_stack: 0,
             peeks: 0,
             #[cfg(test)]
             merged: Vec::new(),

@@ -271,8 +271,8 @@ impl<B: Backing> Vma<B> {
         self.look() == look && self.bias == bias && self.kind.same(kind)
     }
 
-    /// `is_mergeable_anon_vma`: whether this VMA can take in what has `anon`. As on Linux, one without pages of the program's
-    /// own takes in none that has, and one that has had them since before a fork takes in none that has not.
+    /// `is_mergeable_anon_vma`, as it is in Linux 6.12: whether this VMA can take in what has `anon`. One without pages of the
+    /// program's own takes in none that has, and one that has had them since before a fork takes in none that has not.
     pub(crate) fn takes(&self, anon: Option<Anon>) -> bool {
         match (self.anon, anon) {
             (None, None) => true,

@@ -1,6 +1,7 @@
 //! The ELF file: what is mapped where (Linux: `load_elf_binary`).
 
 use abi::Errno;
+use alloc::sync::Arc;
 use arch::features::{Feature, has};
 use arrayvec::ArrayVec;
 use elf::abi::{EM_AARCH64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_PHDR};
@@ -15,7 +16,7 @@ use super::property::{self, Landings};
 use crate::layout::USER_END;
 use crate::space::{FilePin, Shown, Space};
 use crate::uaccess::{UserPtr, clear_user};
-use crate::vfs::{self, DenyWrite, Node};
+use crate::vfs::{self, DenyWrite, Node, Program};
 
 /// Where a position-independent program is put: two thirds up (Linux: `ELF_ET_DYN_BASE`).
 const PIE_BASE: u64 = 0xaaaa_aaaa_a000;
@@ -50,13 +51,14 @@ struct Header {
 }
 
 impl Image {
-    /// Maps `node` into `space`, which is empty. `text` is held for as long as any of it stays mapped.
+    /// Maps `program` into `space`, which is empty. `text` is held for as long as any of it stays mapped.
     ///
     /// # Errors
     /// `ENOEXEC` for anything but a whole static aarch64 program; `ENOMEM`; `EIO`.
-    pub(super) fn map(node: &Node, text: DenyWrite, space: &Space) -> Result<Self, Errno> {
+    pub(super) fn map(program: &Arc<Program>, text: DenyWrite, space: &Space) -> Result<Self, Errno> {
+        let node = program.node();
         let header = Header::read(node)?;
-        let backing = FilePin::of_program(node.pin_all().map_err(vfs::error::errno)?, node.ino(), text)?;
+        let backing = FilePin::of_program(node.pin_all().map_err(vfs::error::errno)?, program.clone(), text)?;
         let size = backing.size();
         let mut image = Self {
             entry: header.base.checked_add(header.entry).ok_or(Errno::ENOEXEC)?,

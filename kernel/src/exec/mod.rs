@@ -22,6 +22,7 @@ use crate::task::{self, exit, flag, process};
 use crate::trap::TrapFrame;
 use crate::uaccess::{CstrError, UserPtr, read_cstr, read_user};
 use crate::vfs;
+use units::VirtAddr;
 use image::Image;
 use stack::Strings;
 
@@ -94,11 +95,12 @@ fn load(path: &[u8]) -> Result<Loaded, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
-    let (node, text) = vfs::open_exec(path)?;
-    let exe: Arc<[u8]> = vfs::absolute(path)?.into();
+    let (program, text) = vfs::open_exec(path)?;
+    let exe: Arc<[u8]> = program.path()?.into();
     let space = Space::new()?;
     space.begin(&task::current().process.limits.lock());
-    let image = Image::map(&node, text, &space)?;
+    let image = Image::map(&program, text, &space)?;
+    space.set_program(program);
     stack::map(&space)?;
     space.map_trampoline()?;
     Ok(Loaded { space, image, exe })
@@ -123,6 +125,9 @@ fn replace(loaded: Loaded, strings: Strings) -> Result<u64, Errno> {
         drop((image, strings));
         exit::end_process(WaitStatus::signaled(signal::SIGKILL));
     };
+    if let Some(space) = task.space() {
+        space.lock().set_stack_start(VirtAddr::new(sp));
+    }
     task.reset_registers();
     let frame = TrapFrame { sp, elr: image.entry, spsr: features::first_state(), ..TrapFrame::ZERO };
     // SAFETY: the task is the current one, and no reference to its frame is used after this: a system call's answer

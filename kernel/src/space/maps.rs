@@ -6,29 +6,36 @@
 use arrayvec::ArrayString;
 use core::fmt::{self, Write};
 
-use mm::desc::Owner;
-use mm::space::TASK_SIZE;
+use mm::desc::{Level, Owner};
 use mm::vma::Kind;
 use mm::{Frames, Prot, Vma, VmaFlags};
 use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr};
 
+use super::file_pin::Called;
 use super::{Mappings, Shown, Space};
 
-/// Where the name begins in a line of `maps`.
-const NAME_AT: usize = 73;
+/// The column before the name in a line of `maps` (`seq_setwidth`).
+const PREFIX: usize = 72;
 
 /// The device of the medium, and that of memory without a name, as `maps` shows them.
 const DISK: &str = "103:00";
 const MEMORY: &str = "00:01";
 
-/// Shows `each` all VMAs in turn.
-fn each_vma(space: &Space, mut each: impl FnMut(&Mappings, &Vma<Shown>) -> fmt::Result) -> fmt::Result {
+/// Shows `each` all VMAs in turn, and what is made of one `then`, with nothing locked.
+fn each_vma<T>(
+    space: &Space,
+    mut each: impl FnMut(&Mappings, &Vma<Shown>) -> T,
+    mut then: impl FnMut(T) -> fmt::Result,
+) -> fmt::Result {
     let mut from = VirtAddr::ZERO;
     loop {
-        let mappings = space.lock();
-        let Some(vma) = mappings.find_vma(from) else { return Ok(()) };
-        from = vma.end();
-        each(&mappings, vma)?;
+        let made = {
+            let mappings = space.lock();
+            let Some(vma) = mappings.find_vma(from) else { return Ok(()) };
+            from = vma.end();
+            each(&mappings, vma)
+        };
+        then(made)?;
     }
 }
 
@@ -43,6 +50,10 @@ struct Count {
     file: u64,
     /// Pages of memory that programs share.
     memory: u64,
+    /// Of the program's own, those that are mapped in blocks.
+    own_blocks: u64,
+    /// The same of the file's.
+    file_blocks: u64,
     /// Bytes, each page of the program's own divided by how many programs have it.
     proportional: u64,
 }
@@ -61,77 +72,162 @@ impl Count {
             at = end.min(vma.end());
             let pages = (at.get() - first.get()) >> PAGE_SHIFT;
             let frame = leaf.translate(first).pfn();
+            let in_blocks = if leaf.level == Level::Pte { 0 } else { pages };
             if leaf.desc.owner() == Owner::Tree {
                 let maps = mm::page::mappers(tables.frames(), frame);
                 *(if maps > 1 { &mut self.shared } else { &mut self.private }) += pages;
                 self.proportional += (pages << PAGE_SHIFT) / u64::from(maps);
+                self.own_blocks += in_blocks;
             } else if frame != tables.frames().zero_page() {
                 let memory = matches!(vma.backing(), Some(Shown::Memory(_)));
                 *(if memory { &mut self.memory } else { &mut self.file }) += pages;
                 self.proportional += pages << PAGE_SHIFT;
+                self.file_blocks += if memory { 0 } else { in_blocks };
             }
         }
     }
 }
 
-/// The line of `maps`.
-fn write_line(to: &mut dyn Write, mappings: &Mappings, vma: &Vma<Shown>, exe: &[u8]) -> fmt::Result {
-    let right = |right, letter| if vma.prot().contains(right) { letter } else { '-' };
-    let (r, w, x) = (right(Prot::READ, 'r'), right(Prot::WRITE, 'w'), right(Prot::EXEC, 'x'));
-    let shared = if vma.kind().is_shared() { 's' } else { 'p' };
-    let (start, end) = (vma.start().get(), vma.end().get());
-    let (offset, device, inode) = match vma.backing() {
-        Some(shown @ (Shown::File(_) | Shown::Shared(_))) => (vma.pgoff() << PAGE_SHIFT, DISK, shown.inode()),
-        Some(shown @ Shown::Memory(_)) => (vma.pgoff() << PAGE_SHIFT, MEMORY, shown.inode()),
-        Some(Shown::Trampoline) | None => (0, "00:00", 0),
-    };
-    let mut line = ArrayString::<128>::new();
-    write!(line, "{start:08x}-{end:08x} {r}{w}{x}{shared} {offset:08x} {device} {inode} ")?;
-    let is_program = matches!(vma.backing(), Some(Shown::File(file)) if file.is_program());
-    let name = match vma.kind() {
-        Kind::Peek(..) => "[peek]",
-        Kind::Shared(Shown::Memory(_)) => "/dev/zero (deleted)",
-        Kind::File(Shown::Trampoline) => "[sigpage]",
-        Kind::Anonymous if vma.end().get() == TASK_SIZE && vma.flags().contains(VmaFlags::GROWS_DOWN) => "[stack]",
-        Kind::Anonymous if vma.range().overlaps(mappings.heap()) => "[heap]",
-        _ => "",
-    };
-    if is_program && !vma.kind().is_peek() {
-        return writeln!(to, "{line:<NAME_AT$}{}", exe.escape_ascii());
-    }
-    if name.is_empty() { writeln!(to, "{line}") } else { writeln!(to, "{line:<NAME_AT$}{name}") }
+/// A line of `maps` but for the path, and what has one.
+struct Line {
+    text: ArrayString<128>,
+    name: Name,
 }
 
-/// The lines of `smaps` that follow the line of `maps`.
-fn write_counts(to: &mut dyn Write, mappings: &Mappings, vma: &Vma<Shown>) -> fmt::Result {
-    let mut count = Count::default();
-    count.add(mappings, vma);
-    let locked = if vma.flags().contains(VmaFlags::LOCKED) { count.proportional } else { 0 };
-    let pages = |pages: u64| pages << PAGE_SHIFT;
-    let shared_dirty = count.shared + count.memory;
-    let dirty = count.private + shared_dirty;
-    let rows = [
-        ("Size", vma.range().len().get()),
-        ("KernelPageSize", PAGE_SIZE),
-        ("MMUPageSize", PAGE_SIZE),
-        ("Rss", pages(count.resident())),
-        ("Pss", count.proportional),
-        ("Pss_Dirty", count.proportional.saturating_sub(pages(count.file)).min(pages(dirty))),
-        ("Shared_Clean", pages(count.file)),
-        ("Shared_Dirty", pages(shared_dirty)),
-        ("Private_Clean", 0),
-        ("Private_Dirty", pages(count.private)),
-        ("Referenced", pages(count.resident())),
-        ("Anonymous", pages(count.private + count.shared)),
-        ("LazyFree", 0),
-        ("Swap", 0),
-        ("SwapPss", 0),
-        ("Locked", locked),
-    ];
-    for (name, bytes) in rows {
-        write_kib(to, name, bytes >> 10)?;
+/// What stands at the end of a line.
+enum Name {
+    None,
+    Of(&'static str),
+    File(Called),
+}
+
+impl Line {
+    /// `show_map_vma`.
+    fn of(mappings: &Mappings, vma: &Vma<Shown>) -> Self {
+        let right = |right, letter| if vma.prot().contains(right) { letter } else { '-' };
+        let (r, w, x) = (right(Prot::READ, 'r'), right(Prot::WRITE, 'w'), right(Prot::EXEC, 'x'));
+        let shared = if vma.kind().is_shared() { 's' } else { 'p' };
+        let (start, end) = (vma.start().get(), vma.end().get());
+        let (offset, device, inode) = match vma.backing() {
+            Some(shown @ (Shown::File(_) | Shown::Shared(_))) => (vma.pgoff() << PAGE_SHIFT, DISK, shown.inode()),
+            Some(shown @ Shown::Memory(_)) => (vma.pgoff() << PAGE_SHIFT, MEMORY, shown.inode()),
+            Some(Shown::Trampoline) | None => (0, "00:00", 0),
+        };
+        let mut text = ArrayString::new();
+        // 125 bytes at most.
+        let _ = write!(text, "{start:08x}-{end:08x} {r}{w}{x}{shared} {offset:08x} {device} {inode} ");
+        Self { text, name: Name::new(mappings, vma) }
     }
-    write_flags(to, vma)
+
+    /// Writes it, with the path as it is now. No lock is held.
+    fn write(&self, to: &mut dyn Write) -> fmt::Result {
+        let text = &self.text;
+        let path = match &self.name {
+            Name::None => return writeln!(to, "{text}"),
+            Name::Of(name) => return writeln!(to, "{text:<PREFIX$} {name}"),
+            Name::File(called) => called.path().map_err(|_| fmt::Error)?,
+        };
+        write!(to, "{text:<PREFIX$} ")?;
+        write_path(to, &path)?;
+        to.write_str("\n")
+    }
+}
+
+impl Name {
+    /// `get_vma_name`.
+    fn new(mappings: &Mappings, vma: &Vma<Shown>) -> Self {
+        match vma.kind() {
+            Kind::Peek(..) => Self::Of("[peek]"),
+            Kind::Shared(Shown::Memory(_)) => Self::Of("/dev/zero (deleted)"),
+            Kind::File(Shown::Trampoline) => Self::Of("[sigpage]"),
+            Kind::File(Shown::File(file)) => Self::File(file.called()),
+            Kind::Shared(Shown::Shared(file)) => Self::File(Called::File(file.open_file().clone())),
+            Kind::Anonymous if is_heap(mappings, vma) => Self::Of("[heap]"),
+            Kind::Anonymous if vma.range().contains(mappings.stack_start()) => Self::Of("[stack]"),
+            Kind::Anonymous | Kind::File(_) | Kind::Shared(_) => Self::None,
+        }
+    }
+}
+
+/// `vma_is_initial_heap`.
+fn is_heap(mappings: &Mappings, vma: &Vma<Shown>) -> bool {
+    let heap = mappings.heap();
+    vma.start() < heap.end() && vma.end() > heap.start()
+}
+
+/// `seq_path`: a path is bytes, of which one alone would end the line.
+fn write_path(to: &mut dyn Write, path: &[u8]) -> fmt::Result {
+    for piece in path.split_inclusive(|&byte| byte == b'\n') {
+        let (text, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
+        for chunk in text.utf8_chunks() {
+            to.write_str(chunk.valid())?;
+            chunk.invalid().iter().try_for_each(|byte| write!(to, "\\{byte:03o}"))?;
+        }
+        if ends {
+            to.write_str("\\012")?;
+        }
+    }
+    Ok(())
+}
+
+/// What `smaps` tells of a VMA beside its line.
+struct Details {
+    line: Line,
+    count: Count,
+    size: u64,
+    locked: bool,
+    /// Whether a block could ever be mapped (`THPeligible`).
+    eligible: bool,
+    flags: Flags,
+}
+
+impl Details {
+    fn of(mappings: &Mappings, vma: &Vma<Shown>) -> Self {
+        let mut count = Count::default();
+        count.add(mappings, vma);
+        let (size, locked) = (vma.range().len().get(), vma.flags().contains(VmaFlags::LOCKED));
+        let (line, flags) = (Line::of(mappings, vma), Flags::of(vma));
+        Self { line, count, size, locked, eligible: vma.may_have_blocks(), flags }
+    }
+
+    /// `show_smap`.
+    fn write(&self, to: &mut dyn Write) -> fmt::Result {
+        self.line.write(to)?;
+        let count = &self.count;
+        let locked = if self.locked { count.proportional } else { 0 };
+        let pages = |pages: u64| pages << PAGE_SHIFT;
+        let shared_dirty = count.shared + count.memory;
+        let dirty = count.private + shared_dirty;
+        let rows = [
+            ("Size", self.size),
+            ("KernelPageSize", PAGE_SIZE),
+            ("MMUPageSize", PAGE_SIZE),
+            ("Rss", pages(count.resident())),
+            ("Pss", count.proportional),
+            ("Pss_Dirty", count.proportional.saturating_sub(pages(count.file)).min(pages(dirty))),
+            ("Shared_Clean", pages(count.file)),
+            ("Shared_Dirty", pages(shared_dirty)),
+            ("Private_Clean", 0),
+            ("Private_Dirty", pages(count.private)),
+            ("Referenced", pages(count.resident())),
+            ("Anonymous", pages(count.private + count.shared)),
+            ("KSM", 0),
+            ("LazyFree", 0),
+            ("AnonHugePages", pages(count.own_blocks)),
+            ("ShmemPmdMapped", 0),
+            ("FilePmdMapped", pages(count.file_blocks)),
+            ("Shared_Hugetlb", 0),
+            ("Private_Hugetlb", 0),
+            ("Swap", 0),
+            ("SwapPss", 0),
+            ("Locked", locked),
+        ];
+        for (name, bytes) in rows {
+            write_kib(to, name, bytes >> 10)?;
+        }
+        writeln!(to, "THPeligible:    {:>8}", u8::from(self.eligible))?;
+        self.flags.write(to)
+    }
 }
 
 fn write_kib(to: &mut dyn Write, name: &str, kib: u64) -> fmt::Result {
@@ -140,38 +236,52 @@ fn write_kib(to: &mut dyn Write, name: &str, kib: u64) -> fmt::Result {
     writeln!(to, "{label:<15} {kib:>8} kB")
 }
 
-/// `VmFlags`, by Linux's two letters and in its order.
-fn write_flags(to: &mut dyn Write, vma: &Vma<Shown>) -> fmt::Result {
-    let (prot, flags, peek) = (vma.prot(), vma.flags(), vma.kind().is_peek());
-    let shared = vma.kind().is_shared();
-    let never = flags.contains(VmaFlags::NEVER_WRITE) || peek;
-    let rows = [
-        ("rd", prot.contains(Prot::READ)),
-        ("wr", prot.contains(Prot::WRITE)),
-        ("ex", prot.contains(Prot::EXEC)),
-        ("sh", shared),
-        ("mr", true),
-        ("mw", !never),
-        ("me", !peek),
-        ("ms", shared),
-        ("gd", flags.contains(VmaFlags::GROWS_DOWN)),
-        ("lo", flags.contains(VmaFlags::LOCKED)),
-        ("sr", flags.contains(VmaFlags::SEQUENTIAL)),
-        ("rr", flags.contains(VmaFlags::RANDOM)),
-        ("dc", flags.contains(VmaFlags::DONT_FORK)),
-        ("lf", flags.contains(VmaFlags::LOCK_ON_FAULT)),
-        ("ac", flags.contains(VmaFlags::ACCOUNT)),
-        ("nr", flags.contains(VmaFlags::NO_RESERVE)),
-        ("sf", flags.contains(VmaFlags::SYNC)),
-        ("bt", prot.contains(Prot::BTI)),
-        ("wf", flags.contains(VmaFlags::WIPE_ON_FORK)),
-        ("dd", flags.contains(VmaFlags::DONT_DUMP)),
-        ("hg", flags.contains(VmaFlags::HUGE_PAGE)),
-        ("nh", flags.contains(VmaFlags::NO_HUGE_PAGE)),
+/// `VmFlags`, by Linux's two letters and in its order; a bit for each.
+struct Flags(u32);
+
+impl Flags {
+    const NAMES: [&str; 22] = [
+        "rd", "wr", "ex", "sh", "mr", "mw", "me", "ms", "gd", "lo", "sr", "rr", "dc", "lf", "ac", "nr", "sf", "bt", "wf",
+        "dd", "hg", "nh",
     ];
-    to.write_str("VmFlags:")?;
-    rows.into_iter().filter(|(_, set)| *set).try_for_each(|(name, _)| write!(to, " {name}"))?;
-    to.write_str(" \n")
+
+    fn of(vma: &Vma<Shown>) -> Self {
+        let (prot, flags, peek) = (vma.prot(), vma.flags(), vma.kind().is_peek());
+        let shared = vma.kind().is_shared();
+        let never = flags.contains(VmaFlags::NEVER_WRITE) || peek;
+        let set = [
+            prot.contains(Prot::READ),
+            prot.contains(Prot::WRITE),
+            prot.contains(Prot::EXEC),
+            shared,
+            true,
+            !never,
+            !peek,
+            shared,
+            flags.contains(VmaFlags::GROWS_DOWN),
+            flags.contains(VmaFlags::LOCKED),
+            flags.contains(VmaFlags::SEQUENTIAL),
+            flags.contains(VmaFlags::RANDOM),
+            flags.contains(VmaFlags::DONT_FORK),
+            flags.contains(VmaFlags::LOCK_ON_FAULT),
+            flags.contains(VmaFlags::ACCOUNT),
+            flags.contains(VmaFlags::NO_RESERVE),
+            flags.contains(VmaFlags::SYNC),
+            prot.contains(Prot::BTI),
+            flags.contains(VmaFlags::WIPE_ON_FORK),
+            flags.contains(VmaFlags::DONT_DUMP),
+            flags.contains(VmaFlags::HUGE_PAGE),
+            flags.contains(VmaFlags::NO_HUGE_PAGE),
+        ];
+        Self(set.into_iter().enumerate().fold(0, |bits, (at, set)| bits | u32::from(set) << at))
+    }
+
+    fn write(&self, to: &mut dyn Write) -> fmt::Result {
+        to.write_str("VmFlags:")?;
+        let set = Self::NAMES.into_iter().enumerate().filter(|(at, _)| self.0 >> at & 1 != 0);
+        set.into_iter().try_for_each(|(_, name)| write!(to, " {name}"))?;
+        to.write_str(" \n")
+    }
 }
 
 /// Pages of a whole space, by what their VMAs are.
@@ -185,7 +295,7 @@ struct Sizes {
 
 fn sizes(space: &Space) -> Sizes {
     let mut sizes = Sizes::default();
-    let _ = each_vma(space, |mappings, vma| {
+    let add = |mappings: &Mappings, vma: &Vma<Shown>| {
         sizes.count.add(mappings, vma);
         let pages = vma.pages().get();
         let writable = vma.prot().contains(Prot::WRITE);
@@ -196,23 +306,20 @@ fn sizes(space: &Space) -> Sizes {
         } else if vma.prot().contains(Prot::EXEC) {
             sizes.text += pages;
         }
-        Ok(())
-    });
+    };
+    let _ = each_vma(space, add, |()| Ok(()));
     sizes
 }
 
 impl Space {
-    /// Writes `/proc/self/maps`; `exe` is the path of the program.
-    pub(crate) fn write_maps(&self, to: &mut dyn Write, exe: &[u8]) -> fmt::Result {
-        each_vma(self, |mappings, vma| write_line(to, mappings, vma, exe))
+    /// Writes `/proc/self/maps`.
+    pub(crate) fn write_maps(&self, to: &mut dyn Write) -> fmt::Result {
+        each_vma(self, Line::of, |line| line.write(to))
     }
 
     /// Writes `/proc/self/smaps`. Pages of a file count as clean and shared, whoever else maps them.
-    pub(crate) fn write_smaps(&self, to: &mut dyn Write, exe: &[u8]) -> fmt::Result {
-        each_vma(self, |mappings, vma| {
-            write_line(to, mappings, vma, exe)?;
-            write_counts(to, mappings, vma)
-        })
+    pub(crate) fn write_smaps(&self, to: &mut dyn Write) -> fmt::Result {
+        each_vma(self, Details::of, |details| details.write(to))
     }
 
     /// Writes `/proc/self/statm`: pages mapped, there, there and shared, of text, of libraries, of data and stack.

@@ -20,7 +20,8 @@ use spin::Once;
 use sync::{Mutex, Rank};
 use units::{FileOff, FileRange, PAGE_SHIFT, PageCount};
 
-use super::{Shown, Space, shown_by};
+use super::file_pin::shown_by;
+use super::{Shown, Space};
 use crate::pmem::PmemMedium;
 use crate::vfs::error::errno;
 use crate::vfs::{File, Node, WeakNode, now};
@@ -82,6 +83,11 @@ impl SharedFile {
     /// The number of the file.
     pub(super) fn inode(&self) -> u64 {
         self.node().ino().get()
+    }
+
+    /// The open file.
+    pub(super) fn open_file(&self) -> &Arc<File> {
+        &self.0
     }
 
     /// The file on the medium.

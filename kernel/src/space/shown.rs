@@ -112,6 +112,13 @@ impl Backing for Shown {
         }
     }
 
+    fn joined(&self, own: (u64, u64), other: &Self, theirs: (u64, u64)) -> Result<Option<Self>, mm::OutOfMemory> {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => Ok(one.joined(own, other, theirs)?.map(Self::File)),
+            _ => Ok(None),
+        }
+    }
+
     fn is_dax(&self) -> bool {
         matches!(self, Self::File(_) | Self::Shared(_))
     }

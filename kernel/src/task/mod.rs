@@ -29,7 +29,6 @@ pub(crate) mod usage;
 pub(crate) mod wait;
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -263,12 +262,6 @@ impl Task {
     /// All of the kernel stack.
     pub(crate) fn stack(&self) -> VirtRange {
         self.stack.range()
-    }
-
-    /// The absolute path of the program, once there is one (`/proc/self/exe`).
-    pub(crate) fn exe_path(&self) -> Option<Vec<u8>> {
-        let path = self.process.exe();
-        (!path.is_empty()).then(|| path.to_vec())
     }
 
     /// Sets bits of [`flag`].

@@ -249,12 +249,42 @@ kernel_test! {
             assert_eq!(found(b"made").unwrap().kind(), Kind::File);
             let place = open(b"dangling", OpenFlags::PATH | OpenFlags::NOFOLLOW).unwrap();
             assert_eq!(place.vnode().read_link().unwrap(), b"made");
-            assert_eq!(path::absolute(directory, b"up/dangling").unwrap(), b"/test-vfs-links/made");
+            let made = open(b"up/dangling", OpenFlags::RDONLY).unwrap();
+            assert_eq!(made.path().unwrap(), b"/test-vfs-links/made");
         });
     }
 }
 
 kernel_test! {
+    /// An open file knows its path, whatever was done to its name since.
+    fn an_open_file_follows_its_name() {
+        in_directory("test-vfs-names", |directory| {
+            let long = [b'n'; 200];
+            let (from, now) = (disk(directory), vfs::now());
+            let file = opened(directory, &long, OpenFlags::CREAT | OpenFlags::RDWR).unwrap();
+            assert_eq!(file.path().unwrap(), [b"/test-vfs-names/", &long[..]].concat());
+            from.rename(&long, from, b"short", fs::Rename::Replace, now).unwrap();
+            assert_eq!(file.path().unwrap(), b"/test-vfs-names/short");
+            let below = from.create(b"below", NewNode::Directory { mode: 0o755 }, now).unwrap();
+            from.rename(b"short", &below, b"there", fs::Rename::Replace, now).unwrap();
+            assert_eq!(file.path().unwrap(), b"/test-vfs-names/below/there");
+            let again = opened(directory, b"below/there", OpenFlags::RDONLY).unwrap();
+            from.rename(b"below", from, b"moved", fs::Rename::Replace, now).unwrap();
+            assert_eq!(again.path().unwrap(), b"/test-vfs-names/moved/there");
+            opened(directory, b"moved/there", OpenFlags::CREAT | OpenFlags::RDWR).map(drop).unwrap();
+            below.unlink(b"there", now).unwrap();
+            opened(directory, b"moved/there", OpenFlags::CREAT | OpenFlags::RDWR).map(drop).unwrap();
+            assert_eq!(again.path().unwrap(), b"/test-vfs-names/moved/there (deleted)", "another has the name");
+            let unnamed = opened(directory, b".", OpenFlags::TMPFILE | OpenFlags::DIRECTORY | OpenFlags::RDWR).unwrap();
+            let number = unnamed.vnode().stat().ino;
+            assert_eq!(unnamed.path().unwrap(), format!("/test-vfs-names/#{number} (deleted)").as_bytes());
+            assert_eq!(opened(directory, b".", OpenFlags::DIRECTORY).unwrap().path().unwrap(), b"/test-vfs-names");
+            below.unlink(b"there", now).unwrap();
+            from.rmdir(b"moved", now).unwrap();
+            assert_eq!(opened(directory, b"/dev/null", OpenFlags::RDWR).unwrap().path().unwrap(), b"/dev/null");
+        });
+    }
+
     /// A program needs an execute bit and nobody who writes to it; while it is run, nobody does.
     fn running_programs_are_not_written() {
         in_directory("test-vfs-exec", |directory| {

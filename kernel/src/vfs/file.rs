@@ -18,6 +18,7 @@ pub(crate) use record::{Record, Span, Wait};
 
 use super::copy::{self, Shorten};
 use super::error::errno;
+use super::name::Named;
 use super::position::{Position, Turn};
 use super::special::{Special, What};
 use super::{Node, Vnode, WriteAccess};
@@ -88,6 +89,8 @@ enum Behaviour {
 /// An open file.
 pub(crate) struct File {
     vnode: Vnode,
+    /// What it was called when it was opened, if it is a file on the medium.
+    name: Option<Named>,
     behaviour: Behaviour,
     /// `O_*` as `fcntl(F_GETFL)` shows them. The access mode in it never changes.
     flags: AtomicU32,
@@ -104,7 +107,12 @@ impl File {
     ///
     /// # Errors
     /// `ENOMEM`, and what making a kernel text gives.
-    pub(super) fn new(vnode: Vnode, flags: OpenFlags, writing: Option<WriteAccess>) -> Result<Arc<Self>, Errno> {
+    pub(super) fn new(
+        vnode: Vnode,
+        name: Option<Named>,
+        flags: OpenFlags,
+        writing: Option<WriteAccess>,
+    ) -> Result<Arc<Self>, Errno> {
         let behaviour = if flags.contains(OpenFlags::PATH) { Behaviour::Place } else { behaviour_of(&vnode) };
         let text = match (&vnode, behaviour) {
             (Vnode::Kernel(special), Behaviour::Text) => super::proc::text(*special)?,
@@ -113,7 +121,7 @@ impl File {
         let flags = AtomicU32::new(flags.difference(FORGOTTEN).bits());
         // The two counts of an `Arc` lie in front.
         heap::reserve(size_of::<Self>() + 16)?;
-        Ok(Arc::new(Self { vnode, behaviour, flags, position: Position::new(), text, _writing: writing, lock: flock::Held::new(), shared: Shared::new() }))
+        Ok(Arc::new(Self { vnode, name, behaviour, flags, position: Position::new(), text, _writing: writing, lock: flock::Held::new(), shared: Shared::new() }))
     }
 
     /// The terminal, to be read and written.
@@ -121,12 +129,24 @@ impl File {
     /// # Errors
     /// `ENOMEM`.
     pub(super) fn terminal() -> Result<Arc<Self>, Errno> {
-        Self::new(Vnode::Kernel(Special::Console), OpenFlags::RDWR | OpenFlags::LARGEFILE, None)
+        Self::new(Vnode::Kernel(Special::Console), None, OpenFlags::RDWR | OpenFlags::LARGEFILE, None)
     }
 
     /// What is open.
     pub(crate) fn vnode(&self) -> &Vnode {
         &self.vnode
+    }
+
+    /// Where what is open is now (`d_path`).
+    ///
+    /// # Errors
+    /// As [`Named::path`].
+    pub(crate) fn path(&self) -> Result<Vec<u8>, Errno> {
+        match (&self.vnode, &self.name) {
+            (Vnode::Disk(node), Some(name)) => name.path(node),
+            (Vnode::Disk(_), None) => super::path::of_directory(&self.vnode),
+            (Vnode::Kernel(special), _) => special.path(),
+        }
     }
 
     /// The regular file on the medium that this is, to be mapped or peeked at.

@@ -10,6 +10,7 @@ pub(crate) mod error;
 mod file;
 mod files;
 pub(crate) mod mounts;
+mod name;
 pub(crate) mod open;
 pub(crate) mod path;
 mod place;
@@ -20,12 +21,12 @@ mod vnode;
 
 pub(crate) use file::{Append, File, LockKind, Record, Span, Wait, Waits, Whence, check_span, truncate};
 pub(crate) use files::{Closing, Files};
+pub(crate) use name::Program;
 pub(crate) use place::Place;
 pub(crate) use vnode::Vnode;
 
 use abi::Errno;
-use alloc::vec::Vec;
-use path::Follow;
+use alloc::sync::Arc;
 use spin::Once;
 
 /// A file, directory or symbolic link of the mounted file system.
@@ -62,7 +63,7 @@ pub(crate) fn root() -> Vnode {
 /// # Errors
 /// What resolving the path gives; `EACCES` for anything but a regular file with an execute bit; `ETXTBSY` while
 /// somebody has it open for writing.
-pub(crate) fn open_exec(path: &[u8]) -> Result<(Node, DenyWrite), Errno> {
+pub(crate) fn open_exec(path: &[u8]) -> Result<(Arc<Program>, DenyWrite), Errno> {
     open_exec_from(&start_of(path), path)
 }
 
@@ -70,21 +71,13 @@ pub(crate) fn open_exec(path: &[u8]) -> Result<(Node, DenyWrite), Errno> {
 ///
 /// # Errors
 /// As for [`open_exec`].
-pub(crate) fn open_exec_from(base: &Vnode, path: &[u8]) -> Result<(Node, DenyWrite), Errno> {
-    let Vnode::Disk(node) = path::resolve(base, path, Follow::Yes)? else { return Err(Errno::EACCES) };
+pub(crate) fn open_exec_from(base: &Vnode, path: &[u8]) -> Result<(Arc<Program>, DenyWrite), Errno> {
+    let (Vnode::Disk(node), Some(name)) = path::resolve_named(base, path)? else { return Err(Errno::EACCES) };
     if node.kind() != fs::Kind::File || node.attr().mode & 0o111 == 0 {
         return Err(Errno::EACCES);
     }
     let deny = node.deny_write().map_err(error::errno)?;
-    Ok((node, deny))
-}
-
-/// The absolute path of what `path` names, symbolic links and dots resolved: what `/proc/self/exe` reads.
-///
-/// # Errors
-/// What resolving the path gives, `ENOENT` where a directory on the way was removed.
-pub(crate) fn absolute(path: &[u8]) -> Result<Vec<u8>, Errno> {
-    path::absolute(&start_of(path), path)
+    Ok((Arc::new(Program::new(node, name)), deny))
 }
 
 /// The time of day, as the medium keeps it.

@@ -1,6 +1,7 @@
 //! Opening: from a path and `O_*` to an open file, in Linux's order of refusals.
 
 use super::error::errno;
+use super::name::Named;
 use super::path::{Follow, Last, Walker, resolve};
 use super::{File, Vnode, WriteAccess};
 use abi::Errno;
@@ -28,6 +29,8 @@ pub(crate) struct How {
 /// A vnode found, and whether this very call made it.
 struct Opened {
     vnode: Vnode,
+    /// Its name, where it is a file on the medium.
+    name: Option<Named>,
     made: bool,
     /// A slash followed: it has to be a directory.
     slash: bool,
@@ -89,13 +92,13 @@ pub(crate) fn open(base: &Vnode, path: &[u8], how: How) -> Result<Arc<File>, Err
     let opened = find_or_make(base, path, how)?;
     if how.has(OpenFlags::PATH) {
         check_directory(&opened, how)?;
-        return File::new(opened.vnode, how.flags, None);
+        return File::new(opened.vnode, opened.name, how.flags, None);
     }
     if !opened.made {
         check(&opened, how)?;
     }
     let writing = write_access(&opened, how)?;
-    File::new(opened.vnode, how.flags, writing)
+    File::new(opened.vnode, opened.name, how.flags, writing)
 }
 
 /// Opens a new file without a name in the directory that `path` names (`do_tmpfile`).
@@ -109,19 +112,23 @@ fn open_unnamed(base: &Vnode, path: &[u8], how: How) -> Result<Arc<File>, Errno>
     let linkable = if how.has(OpenFlags::EXCL) { Linkable::No } else { Linkable::Yes };
     let node = directory.tmpfile(how.mode, linkable, super::now()).map_err(errno)?;
     let writing = node.write_access().map_err(errno)?;
-    File::new(Vnode::Disk(node), how.flags, Some(writing))
+    File::new(Vnode::Disk(node), Some(Named::unnamed(&directory)), how.flags, Some(writing))
 }
 
 fn find_or_make(base: &Vnode, path: &[u8], how: How) -> Result<Opened, Errno> {
     let mut walk = Walker::new(base, path)?;
     loop {
-        let vnode = match walk.reach_last()? {
+        let last = walk.reach_last()?;
+        let vnode = match last {
             Last::Root | Last::Dot => walk.here().clone(),
             Last::DotDot => walk.here().parent()?,
             Last::Name if how.has(OpenFlags::CREAT) && walk.slash() => return Err(Errno::EISDIR),
             Last::Name => match walk.look() {
                 Err(Errno::ENOENT) if how.has(OpenFlags::CREAT) => match make(&walk, how)? {
-                    Some(vnode) => return Ok(Opened { vnode, made: true, slash: false }),
+                    Some(vnode) => {
+                        let name = walk.named(&vnode)?;
+                        return Ok(Opened { vnode, name, made: true, slash: false });
+                    }
                     // Somebody was faster: open theirs.
                     None => walk.look()?,
                 },
@@ -132,7 +139,8 @@ fn find_or_make(base: &Vnode, path: &[u8], how: How) -> Result<Opened, Errno> {
         if vnode.kind() == Kind::Symlink && follow {
             walk.follow(&vnode)?;
         } else {
-            return Ok(Opened { vnode, made: false, slash: walk.slash() });
+            let name = if last == Last::Name { walk.named(&vnode)? } else { None };
+            return Ok(Opened { vnode, name, made: false, slash: walk.slash() });
         }
     }
 }

@@ -4,11 +4,12 @@
 //! means is the caller's to say; [`resolve`] is the caller that wants what is there. A symbolic link met on the way
 //! is put in front of what is left of the path, so the walk never recurses.
 
+use super::name::Named;
 use super::special::Special;
 use super::{Vnode, root};
 use crate::task::current;
 use abi::Errno;
-use abi::file::{NAME_MAX, PATH_MAX};
+use abi::file::PATH_MAX;
 use alloc::vec::Vec;
 use core::ops::Range;
 use fs::Kind;
@@ -145,6 +146,20 @@ impl<'a> Walker<'a> {
         self.here().lookup(self.name())
     }
 
+    /// What the last component calls `found`, which [`Walker::look`] found: a file on the medium. Directories are found by
+    /// going up.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn named(&self, found: &Vnode) -> Result<Option<Named>, Errno> {
+        match (self.here(), found) {
+            (Vnode::Disk(directory), Vnode::Disk(node)) if node.kind() == Kind::File => {
+                Named::new(directory, self.name()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Goes on with the target of `link`, which [`Walker::look`] found; then [`Walker::reach_last`] again.
     ///
     /// # Errors
@@ -238,30 +253,24 @@ pub(crate) fn resolve(base: &Vnode, path: &[u8], follow: Follow) -> Result<Vnode
     }
 }
 
-/// The absolute path of what `path` names, without links, dots and doubled slashes.
+/// What `path` names, links followed, and the name of a file on the medium.
 ///
 /// # Errors
-/// As for [`resolve`] and [`of_directory`].
-pub(crate) fn absolute(base: &Vnode, path: &[u8]) -> Result<Vec<u8>, Errno> {
+/// As for [`resolve`].
+pub(super) fn resolve_named(base: &Vnode, path: &[u8]) -> Result<(Vnode, Option<Named>), Errno> {
     let mut walk = Walker::new(base, path)?;
     loop {
         let found = match walk.reach_last()? {
-            Last::Root | Last::Dot => return of_directory(walk.here()),
-            Last::DotDot => return of_directory(&walk.here().parent()?),
+            Last::Root | Last::Dot => return Ok((walk.here().clone(), None)),
+            Last::DotDot => return Ok((walk.here().parent()?, None)),
             Last::Name => walk.look()?,
         };
         match found.kind() {
             Kind::Symlink => walk.follow(&found)?,
-            Kind::Directory => return of_directory(&found),
             Kind::File if walk.slash() => return Err(Errno::ENOTDIR),
-            Kind::File => {
-                let mut path = of_directory(walk.here())?;
-                path.try_reserve(1 + NAME_MAX).map_err(|_| Errno::ENOMEM)?;
-                if path != b"/" {
-                    path.push(b'/');
-                }
-                path.extend_from_slice(walk.name());
-                return Ok(path);
+            Kind::Directory | Kind::File => {
+                let name = walk.named(&found)?;
+                return Ok((found, name));
             }
         }
     }

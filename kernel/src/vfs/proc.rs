@@ -2,7 +2,7 @@
 
 use super::copy;
 use super::special::Special;
-use super::{Vnode, mounts, path};
+use super::mounts;
 use crate::mmu::KernelFrames;
 use crate::syscall::UTSNAME;
 use crate::{counters, features, frames, pmem, task, timer};
@@ -61,10 +61,10 @@ pub(super) fn text(special: Special) -> Result<Vec<u8>, Errno> {
 /// The mappings of the reading program; a task of the kernel has none.
 fn memory(special: Special, text: &mut Text) -> fmt::Result {
     let task = task::current();
-    let (Some(space), exe) = (task.space(), task.process.exe()) else { return Ok(()) };
+    let Some(space) = task.space() else { return Ok(()) };
     match special {
-        Special::SelfMaps => space.write_maps(text, &exe),
-        Special::SelfSmaps => space.write_smaps(text, &exe),
+        Special::SelfMaps => space.write_maps(text),
+        Special::SelfSmaps => space.write_smaps(text),
         _ => space.write_statm(text),
     }
 }
@@ -162,7 +162,7 @@ fn overcommit(number: u64) -> Result<Overcommit, Errno> {
 /// # Errors
 /// `ENOENT` where it has none, `ENOMEM`.
 pub(super) fn exe() -> Result<Vec<u8>, Errno> {
-    task::current().exe_path().ok_or(Errno::ENOENT)
+    task::current().space().and_then(|space| space.program()).ok_or(Errno::ENOENT)?.path()
 }
 
 /// The target of a link that never changes.
@@ -176,24 +176,12 @@ pub(super) fn link(target: &[u8]) -> Result<Vec<u8>, Errno> {
     Ok(path)
 }
 
-/// What `/proc/self/fd` says a descriptor leads to. Only directories and what the kernel serves have a path that can be
-/// found again; following the link works for all.
+/// What `/proc/self/fd` says a descriptor leads to.
 ///
 /// # Errors
 /// `ENOENT` where there is no such descriptor any more, or no path; `ENOMEM`, `EIO`.
 pub(super) fn descriptor(fd: u16) -> Result<Vec<u8>, Errno> {
-    let file = task::current().files.get_raw(fd.into()).map_err(|_| Errno::ENOENT)?;
-    match file.vnode() {
-        directory if directory.is_directory() => path::of_directory(directory),
-        Vnode::Kernel(special) => {
-            let mut path = path::of_directory(&Vnode::Kernel(special.parent()))?;
-            path.try_reserve(1 + special.name().len()).map_err(|_| Errno::ENOMEM)?;
-            path.push(b'/');
-            path.extend_from_slice(special.name());
-            Ok(path)
-        }
-        Vnode::Disk(_) => Err(Errno::ENOENT),
-    }
+    task::current().files.get_raw(fd.into()).map_err(|_| Errno::ENOENT)?.path()
 }
 
 /// A line a counter: its name and its value.

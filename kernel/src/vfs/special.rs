@@ -245,6 +245,18 @@ impl Special {
         self.children().find(|child| child.name() == name).ok_or(Errno::ENOENT)
     }
 
+    /// Where it is found.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn path(self) -> Result<Vec<u8>, Errno> {
+        let mut path = super::path::of_directory(&super::Vnode::Kernel(self.parent()))?;
+        path.try_reserve(1 + self.name().len()).map_err(|_| Errno::ENOMEM)?;
+        path.push(b'/');
+        path.extend_from_slice(self.name());
+        Ok(path)
+    }
+
     /// The target of a link.
     ///
     /// # Errors

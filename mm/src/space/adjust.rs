@@ -5,7 +5,7 @@
 //! [`Backing::link`] and its kin; nothing is taken inside that. Whatever can fail (a node of the tree, an entry of
 //! `i_mmap`) is had before anything changes.
 
-use units::{VirtAddr, VirtRange};
+use units::{PAGE_SHIFT, VirtAddr, VirtRange};
 
 use super::AddressSpace;
 use crate::anon::Anon;
@@ -65,7 +65,7 @@ pub(super) struct Wanted<'a, B> {
 }
 
 /// A merge that is possible: who takes the range in, and who else has a part.
-pub(super) struct Merge {
+pub(super) struct Merge<B> {
     pub(super) case: MergeCase,
     /// The one that takes it in.
     into: At,
@@ -73,6 +73,10 @@ pub(super) struct Merge {
     next: Option<At>,
     /// `X`, where it is there.
     current: Option<At>,
+    /// What the one that stays has from `N` (`dup_anon_vma`): an `anon_vma`, and the shift of the pages that come with it.
+    anon: Option<(Anon, u64)>,
+    /// What is behind all of them, where that is not what is behind the one that stays.
+    backing: Option<B>,
 }
 
 /// Which half of a split is the new VMA.
@@ -85,7 +89,7 @@ pub(super) enum NewHalf {
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Whether `wanted` can become part of its neighbours, and how. `prev` is the VMA before the range, or the one that
     /// holds its beginning. Changes nothing.
-    pub(super) fn can_merge(&self, prev: Option<At>, wanted: &Wanted<'_, B>) -> Option<Merge> {
+    pub(super) fn can_merge(&self, prev: Option<At>, wanted: &Wanted<'_, B>) -> Option<Merge<B>> {
         let (start, end) = (wanted.range.start(), wanted.range.end());
         // `can_vma_merge_before`, `can_vma_merge_after`.
         let alike = |at: At| {
@@ -124,12 +128,43 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             (None, None) => return None,
         };
         let current = if case == MergeCase::Case4 { prev } else { current };
-        Some(Merge { case, into, next: before, current })
+        let backing = self.joined(into, wanted, before).ok()?;
+        let anon = before.and_then(|next| self.dup_anon_vma(into, next));
+        Some(Merge { case, into, next: before, current, anon, backing })
     }
 
-    /// `vma_merge`: carries out what [`can_merge`](Self::can_merge) found for `range`. Needs no memory.
-    pub(super) fn vma_merge(&mut self, merge: &Merge, range: VirtRange) -> At {
-        let Merge { case, into, next, current } = *merge;
+    /// The `anon_vma` that the VMA at `into`, which has none, has when it takes in all of `next`.
+    fn dup_anon_vma(&self, into: At, next: At) -> Option<(Anon, u64)> {
+        let next = self.vmas.vma(next);
+        if self.vmas.vma(into).has_anon() { None } else { Some((next.anon?, next.shift)) }
+    }
+
+    /// What is behind the VMA at `into` when it takes in `wanted`, and `next` behind that; `None`: what is behind it now.
+    fn joined(&self, into: At, wanted: &Wanted<'_, B>, next: Option<At>) -> Result<Option<B>, OutOfMemory> {
+        let vma = self.vmas.vma(into);
+        let (Kind::File(own), Kind::File(other)) = (&vma.kind, wanted.kind) else { return Ok(None) };
+        let pages = wanted.range.len().get() >> PAGE_SHIFT;
+        let theirs = ((wanted.range.start().get() >> PAGE_SHIFT).wrapping_add(wanted.bias), pages);
+        let joined = own.joined(vma.interval(), other, theirs)?;
+        let Some(next) = next.filter(|next| *next != into).map(|next| self.vmas.vma(next)) else { return Ok(joined) };
+        let (first, count) = vma.interval();
+        match (joined.as_ref().unwrap_or(own), next.backing()) {
+            (both, Some(last)) => Ok(both.joined((first, count + pages), last, next.interval())?.or(joined)),
+            (_, None) => Ok(joined),
+        }
+    }
+
+    /// `vma_merge`: carries out what [`can_merge`](Self::can_merge) found for `range`.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], where pages that were moved come to a VMA without any; nothing has changed.
+    pub(super) fn vma_merge(&mut self, merge: Merge<B>, range: VirtRange) -> Result<At, OutOfMemory> {
+        self.adopt(&merge)?;
+        let Merge { case, into, next, current, backing, .. } = merge;
+        if let Some(backing) = backing {
+            // What was there is kept by what is there now: this is not the last of it.
+            self.vmas.vma_mut(into).kind = Kind::File(backing);
+        }
         let own = self.vmas.vma(into).range();
         let end = next.map_or(range.end(), |next| self.vmas.vma(next).end());
         match (case, current) {
@@ -143,7 +178,19 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         #[cfg(test)]
         self.merged.push(case);
-        into
+        Ok(into)
+    }
+
+    /// The first step of it, and the only one that can fail, for who has to do something between.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn adopt(&mut self, merge: &Merge<B>) -> Result<(), OutOfMemory> {
+        if let Some((anon, shift)) = merge.anon {
+            self.set_shift(merge.into, shift)?;
+            self.vmas.vma_mut(merge.into).anon = Some(anon);
+        }
+        Ok(())
     }
 
     /// `vma_adjust`: gives the VMA at `at` other ends. Where the new end lies beyond the beginning of the next, that one
@@ -187,19 +234,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let _ = done;
     }
 
-    /// `into` takes pages over from `from`, and may have what that may have (`dup_anon_vma`). It gets its `anon_vma` from one
-    /// that goes, or from none.
+    /// `into` takes pages over from `from`.
     fn take_over(&mut self, into: At, from: At) {
-        let Vma { touched, anon, shift, .. } = *self.vmas.vma(from);
-        if self.vmas.vma(into).anon.is_none() && anon.is_some() {
-            if self.vmas.vma(into).shift != shift {
-                let old = self.moved_mapper(self.vmas.vma(from));
-                self.vmas.vma_mut(from).shift = 0;
-                self.vmas.vma_mut(into).shift = shift;
-                self.moved.relink(old, self.moved_mapper(self.vmas.vma(into)));
-            }
-            self.vmas.vma_mut(into).anon = anon;
-        }
+        let touched = self.vmas.vma(from).touched;
         self.vmas.vma_mut(into).touched |= touched;
     }
 
@@ -262,7 +299,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let prev = if range.start() == whole.start() { self.vmas.prev(at) } else { Some(at) };
         let wanted = Wanted { range, look, bias: vma.bias, anon: vma.anon, kind: &vma.kind, but: None };
         if let Some(merge) = self.can_merge(prev, &wanted) {
-            return Ok(self.vma_merge(&merge, range));
+            return self.vma_merge(merge, range);
         }
         if range != whole {
             self.cut_out(at, range)?;

@@ -2,6 +2,7 @@
 
 use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
+use super::map::Apart;
 use super::{AddressSpace, MAX_MAP_COUNT, Released, TASK_SIZE, page_align};
 use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu};
@@ -54,6 +55,6 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             return None;
         }
         self.may_expand(pages).ok()?;
-        self.map_region(Vma::new(range, Prot::RW, self.new_flags, 0, Kind::Anonymous), next).ok()
+        self.map_region(Vma::new(range, Prot::RW, self.new_flags, 0, Kind::Anonymous), next, Apart::No).ok()
     }
 }

@@ -22,6 +22,7 @@ impl<F: Frames + Clone, U: Mmu + Clone, B: Backing> AddressSpace<F, U, B> {
         child.layout = self.layout;
         child.limits = self.limits;
         (child.start_brk, child.brk, child.peeks) = (self.start_brk, self.brk, self.peeks);
+        child.start_stack = self.start_stack;
         child.vmas.reserve(self.map_count())?;
         let mut copying = Copying::new(self.family.mapping());
         let mut done = Ok(());

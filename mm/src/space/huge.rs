@@ -36,6 +36,14 @@ pub(super) fn touch_block<F: Frames, U: Mmu, B: Backing>(
     }
 }
 
+impl<B: Backing> Vma<B> {
+    /// Whether a block may come to be mapped here (`thp_vma_allowable_order`).
+    pub fn may_have_blocks(&self) -> bool {
+        let first = self.start().align_up(HUGE_SIZE);
+        first.is_some_and(|first| block_of(self, first).is_some())
+    }
+}
+
 /// The block around `page`, where its VMA may have one. Stacks grow page by page; code is made executable page by page.
 fn block_of<B>(vma: &Vma<B>, page: VirtAddr) -> Option<VirtRange> {
     let unwanted = VmaFlags::NO_HUGE_PAGE | VmaFlags::GROWS_DOWN;

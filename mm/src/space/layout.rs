@@ -109,6 +109,16 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         self.layout.bases().top
     }
 
+    /// Says where the stack pointer is at first (`start_stack`): the VMA around it is the stack.
+    pub fn set_stack_start(&mut self, at: VirtAddr) {
+        self.start_stack = at.get();
+    }
+
+    /// `start_stack`.
+    pub fn stack_start(&self) -> VirtAddr {
+        VirtAddr::new(self.start_stack)
+    }
+
     /// `highest_vm_end`: where the last VMA ends, or 0.
     pub fn highest_vm_end(&self) -> VirtAddr {
         self.vmas.last().map_or(VirtAddr::ZERO, |at| self.vmas.vma(at).end())

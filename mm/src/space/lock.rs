@@ -117,6 +117,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         Ok(VirtRange::new(VirtAddr::ZERO, VirtAddr::new(TASK_SIZE)))
     }
 
+    /// Whether what is mapped from now on is locked (`mlockall(MCL_FUTURE)`), so that its pages are to be made at once; also of
+    /// files that need no lock.
+    pub fn locks_what_comes(&self) -> bool {
+        self.new_flags.contains(VmaFlags::LOCKED)
+    }
+
     /// `munlockall`.
     pub fn unlock_all(&mut self) {
         self.new_flags = VmaFlags::empty();

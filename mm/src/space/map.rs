@@ -78,6 +78,13 @@ pub struct Mapped<B> {
     pub released: Released<B>,
 }
 
+/// Whether a mapping is a VMA of its own, whatever its neighbours are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Apart {
+    Yes,
+    No,
+}
+
 /// Why nothing was mapped. In the order in which Linux finds out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapError {
@@ -146,10 +153,13 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
             What::File { backing, pgoff } => (Kind::File(backing), bias(pgoff, range)),
             What::Shared { backing, pgoff } => (Kind::Shared(backing), bias(pgoff, range)),
         };
+        let mut apart = Apart::No;
         if kind.is_dax() {
+            // Linux finds out that there is nothing to lock after it has looked for neighbours that are.
+            apart = if flags.contains(VmaFlags::LOCKED) { Apart::Yes } else { Apart::No };
             flags = (flags - VmaFlags::LOCKS) | VmaFlags::HUGE_PAGE;
         }
-        self.map_region(Vma::new(range, request.prot, flags, bias, kind), behind)?;
+        self.map_region(Vma::new(range, request.prot, flags, bias, kind), behind, apart)?;
         Ok(range.start())
     }
 
@@ -191,7 +201,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 
     /// `mmap_region`: `vma`, where nobody is, becomes part of a neighbour or one of its own before `behind`. Promises memory
     /// where a store may need it.
-    pub(super) fn map_region(&mut self, mut vma: Vma<B>, behind: Option<At>) -> Result<(), OutOfMemory> {
+    pub(super) fn map_region(&mut self, mut vma: Vma<B>, behind: Option<At>, apart: Apart) -> Result<(), OutOfMemory> {
         let (range, pages) = (vma.range(), vma.pages().get());
         self.vmas.reserve(1)?;
         if vma.flags.contains(VmaFlags::NO_RESERVE) && self.tables.frames().commit().mode() == Overcommit::Strict {
@@ -203,11 +213,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         let flags = vma.flags;
         let wanted = Wanted { range, look: vma.look(), bias: vma.bias, anon: None, kind: &vma.kind, but: None };
-        let placed = match self.can_merge(self.vmas.before(behind), &wanted) {
-            Some(merge) => {
-                self.vma_merge(&merge, range);
-                Ok(())
-            }
+        let merge = if apart == Apart::Yes { None } else { self.can_merge(self.vmas.before(behind), &wanted) };
+        let placed = match merge {
+            Some(merge) => self.vma_merge(merge, range).map(drop),
             None => self.vma_link(vma, behind).map(drop),
         };
         if let Err(error) = placed {

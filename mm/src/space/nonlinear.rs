@@ -5,6 +5,7 @@ use units::{PAGE_SHIFT, PAGE_SIZE, VirtAddr, VirtRange};
 
 use super::AddressSpace;
 use super::map::{MapError, Mapped, Place, Request, What};
+use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu};
 use crate::vma::{Kind, VmaFlags};
 
@@ -31,10 +32,11 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if !self.one_file(range) {
             return Err(NonlinearError::Invalid);
         }
-        // As Linux maps it anew: what it was advised is forgotten.
+        // As Linux maps it anew: what it was advised is forgotten, and landings too.
         let flags = vma.flags() & VmaFlags::LOCKED;
+        let prot = vma.prot() & (Prot::READ | Prot::WRITE | Prot::EXEC);
         let what = What::Shared { backing: backing.clone(), pgoff };
-        let request = Request { place: Place::Fixed(start), len: size, prot: vma.prot(), flags, what };
+        let request = Request { place: Place::Fixed(start), len: size, prot, flags, what };
         self.map(request).map_err(NonlinearError::Map)
     }
 

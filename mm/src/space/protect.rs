@@ -97,16 +97,21 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 let copied = vma.flags.contains(VmaFlags::LOCKED) && !vma.kind.is_shared() && becomes;
                 self.protect_piece(at, piece, prot)?;
                 if copied {
-                    // Linux makes the pages here, so what comes next finds an `anon_vma` to agree with.
-                    if let Some(at) = self.vmas.find(start.get()).filter(|at| !self.vmas.vma(*at).has_anon()) {
-                        self.anon_vma_prepare(at);
-                    }
+                    self.prepare_copies(start);
                     *copies = VirtRange::new(copies.map_or(start, |first| first.start()), end);
                 }
             }
             start = end;
         }
         Ok(())
+    }
+
+    /// Linux makes the copies as soon as one VMA has become writable, so what comes next finds an `anon_vma` to agree with.
+    fn prepare_copies(&mut self, start: VirtAddr) {
+        let made = |vma: &Vma<B>| !vma.has_anon() && !vma.flags.contains(VmaFlags::LOCK_ON_FAULT);
+        if let Some(at) = self.vmas.find(start.get()).filter(|at| made(self.vmas.vma(*at))) {
+            self.anon_vma_prepare(at);
+        }
     }
 
     /// The range that `PROT_GROWSDOWN` means: from the beginning of the VMA that grows down and holds the end of `range`.

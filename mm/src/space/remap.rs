@@ -91,6 +91,40 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
     }
 
+    /// What a private mapping of a file would show more of when `old_len` bytes from `start` on become `new_len`: the file, the
+    /// first page more of it, and how many. The caller has the file promise these too, and [`extend`](Self::extend)s the mapping
+    /// before [`remap`](Self::remap).
+    pub fn growth(&self, start: VirtAddr, old_len: u64, new_len: u64) -> Option<(B, u64, u64)> {
+        let (old_len, new_len) = (page_align(old_len)?, page_align(new_len)?);
+        let vma = self.find_vma(start).filter(|vma| vma.start() <= start)?;
+        let Kind::File(file) = &vma.kind else { return None };
+        if old_len > vma.end().get() - start.get() || !start.is_aligned(PAGE_SIZE) {
+            return None;
+        }
+        let (own, count) = vma.interval();
+        let first = own.checked_add(count)?;
+        let last = vma.index(start).checked_add(new_len >> PAGE_SHIFT)?;
+        (last > first).then(|| (file.clone(), first, last - first))
+    }
+
+    /// The private mapping at `start` shows `count` pages of its file from `first` on as `more` does, if it ever comes to show
+    /// them.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn extend(&mut self, start: VirtAddr, more: &B, first: u64, count: u64) -> Result<(), OutOfMemory> {
+        let Some(at) = self.vmas.find(start.get()) else { return Ok(()) };
+        let vma = self.vmas.vma(at);
+        // Somebody else may have changed what is there; then nothing needs more.
+        let Kind::File(file) = &vma.kind else { return Ok(()) };
+        if file.same(more)
+            && let Some(joined) = file.joined(vma.interval(), more, (first, count))?
+        {
+            self.vmas.vma_mut(at).kind = Kind::File(joined);
+        }
+        Ok(())
+    }
+
     fn shorten(&mut self, start: VirtAddr, old_len: u64, new_len: u64) -> Result<Remapped<B>, RemapError> {
         let mut released = Released::none();
         if old_len > new_len {
@@ -165,7 +199,12 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         // Alike to itself, so that it becomes longer, and perhaps one with what comes then.
         let wanted = Wanted { range, look: vma.look(), bias: vma.bias, anon: vma.anon, kind: &vma.kind, but: None };
         let merge = self.can_merge(Some(at), &wanted).ok_or(RemapError::OutOfMemory)?;
-        self.vma_merge(&merge, range);
+        if let Err(error) = self.vma_merge(merge, range) {
+            if flags.contains(VmaFlags::ACCOUNT) {
+                self.tables.frames().commit().release(PageCount::new(more >> PAGE_SHIFT));
+            }
+            return Err(error.into());
+        }
         self.count_in(flags, more >> PAGE_SHIFT);
         let populate = flags.contains(VmaFlags::LOCKED).then_some(range);
         Ok(Remapped { at: start, populate, released: Released::none(), replaced: Released::none() })
@@ -351,7 +390,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         let wanted = Wanted { range, look: vma.look(), bias: vma.bias, anon: vma.anon, kind: &vma.kind, but: None };
         if let Some(merge) = self.can_merge(self.vmas.prev(at), &wanted) {
-            self.vma_merge(&merge, range);
+            // Where that fails they stay two, which changes nothing for the program.
+            let _ = self.vma_merge(merge, range);
         }
     }
 
@@ -384,8 +424,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let merge = self.can_merge(self.vmas.before(behind), &wanted);
         let into = match merge {
             Some(merge) => {
+                self.adopt(&merge)?;
                 self.move_pages(touched, from, range, prot)?;
-                self.vma_merge(&merge, range)
+                self.vma_merge(merge, range)?
             }
             None => {
                 let new = self.vma_link(copy, behind)?;

@@ -72,8 +72,7 @@ pub(crate) fn sys_mmap(a: &Args) -> Result<u64, Errno> {
     let mut released = Released::none();
     let at = mappings.map_into(request, &mut released).map_err(map_errno)?;
     // Also where `mlockall` has said so of all that comes.
-    let locked = mappings.locked_vm().get() > 0
-        && mappings.find_vma(at).is_some_and(|vma| vma.flags().contains(VmaFlags::LOCKED));
+    let locked = asked.contains(VmaFlags::LOCKED) || mappings.locks_what_comes();
     drop(mappings);
     drop(released);
     let populated = flags & (MapFlags::POPULATE | MapFlags::NONBLOCK) == MapFlags::POPULATE;
@@ -182,7 +181,7 @@ fn what(file: Option<&Arc<File>>, len: u64, offset: u64, prot: Prot, flags: MapF
         return Ok(What::Shared { backing: shared.into(), pgoff: offset >> PAGE_SHIFT });
     }
     let pin = node.pin(range).map_err(crate::vfs::error::errno)?;
-    Ok(What::File { backing: FilePin::new(pin, node.ino())?.into(), pgoff: offset >> PAGE_SHIFT })
+    Ok(What::File { backing: FilePin::of_open(pin, node.ino(), file.clone())?.into(), pgoff: offset >> PAGE_SHIFT })
 }
 
 fn anonymous(kind: u64, len: u64, flags: MapFlags) -> Result<What<Shown>, Errno> {

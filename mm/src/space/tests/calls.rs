@@ -202,7 +202,7 @@ fn locked_memory_has_a_limit_and_the_calls_their_errors() {
     assert_eq!(space.advise(AT, 1, Advice::DontNeed), Err(AdviseError::Invalid));
     assert_eq!(space.advise(AT, 1, Advice::DontNeedLocked), Ok(()));
     space.unlock(AT, pages(8)).unwrap();
-    // What has pages does not become one with what has none, where that is the one that would grow.
+    // Pages of its own keep one apart from the other.
     assert_eq!((space.locked_vm().get(), space.map_count()), (0, 2));
     space.set_limits(Limits::default());
     assert!(space.lock_all(LockAll::Both, LockHow::OnFault).unwrap().is_some());
