@@ -110,37 +110,14 @@ static void each_line(const char *name, void (*line)(char *))
     }
 }
 
-/*
- * Mappings of memory that touch and have the same rights count as one: whether two that were apart become one depends on
- * what each family of pages went through (`anon_vma`), and nothing else does.
- */
-static struct mapping {
-    uintptr_t start, end;
-    unsigned long offset, inode;
-    char rights[5];
-} last;
-
-static void say_last(void)
-{
-    if (last.end)
-        say("    %2lu to %2lu %s %lx %s", (last.start - ARENA) / PAGE, (last.end - ARENA) / PAGE, last.rights, last.offset,
-            last.inode ? "file" : "memory");
-    last.end = 0;
-}
-
+/* What is mapped, VMA by VMA: both systems split and merge alike. */
 static void say_mapping(char *line)
 {
     char *next;
-    struct mapping new = {.start = strtoul(line, &next, 16), .end = strtoul(next + 1, &next, 16)};
-    memcpy(new.rights, next + 1, 4);
-    new.offset = strtoul(next + 6, &next, 16);
-    new.inode = strtoul(next + 7, 0, 10);
-    if (new.start == last.end && !new.inode && !last.inode && strcmp(new.rights, last.rights) == 0) {
-        last.end = new.end;
-        return;
-    }
-    say_last();
-    last = new;
+    uintptr_t start = strtoul(line, &next, 16), end = strtoul(next + 1, &next, 16);
+    unsigned long offset = strtoul(next + 6, &next, 16), inode = strtoul(next + 7, 0, 10);
+    say("    %2lu to %2lu %.4s %lx %s", (start - ARENA) / PAGE, (end - ARENA) / PAGE, strchr(line, ' ') + 1, offset,
+        inode ? "file" : "memory");
 }
 
 static int files_there;
@@ -156,10 +133,6 @@ static void say_counts(char *line)
     } else if (strncmp(line, "Rss:", 4) == 0) {
         there += file ? 0 : strtol(line + 4, 0, 10);
     } else if (strncmp(line, "VmFlags:", 8) == 0) {
-        /* Whether a promise ends with the right to write depends on the family of the pages, too. */
-        char *promised = strstr(line, " ac");
-        if (promised && !strstr(line, " wr"))
-            memmove(promised, promised + 3, strlen(promised + 3) + 1);
         for (; pages > 0; pages--)
             say("    %ld %s", page++, line);
     } else if (*line < 'A' || *line > 'Z') {
@@ -439,7 +412,6 @@ int main(int argc, char **argv)
         else
             PICK(acts)();
         each_line("maps", say_mapping);
-        say_last();
         if (step % 50 == 49) {
             each_line("smaps", say_counts);
             say_counts(0);

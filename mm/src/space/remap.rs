@@ -32,8 +32,6 @@ pub struct Remapped<B> {
     pub populate: Option<VirtRange>,
     /// What ended.
     pub released: Released<B>,
-    /// What ended where it went to.
-    pub replaced: Released<B>,
 }
 
 /// Why nothing was remapped. In the order in which Linux finds out.
@@ -66,12 +64,14 @@ enum Old {
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// `mremap`. With [`RemapPlace::Twin`] and its kin both lengths are the same (`EINVAL` before anything else, for who reads the flags).
+    /// What ended at a fixed place is in `replaced`, also where the mapping could not be put there in the end.
     pub fn remap(
         &mut self,
         start: VirtAddr,
         old_len: u64,
         new_len: u64,
         place: RemapPlace,
+        replaced: &mut Released<B>,
     ) -> Result<Remapped<B>, RemapError> {
         if !start.is_aligned(PAGE_SIZE) {
             return Err(RemapError::Invalid);
@@ -83,9 +83,9 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let at = self.vmas.find(start.get()).filter(|at| self.vmas.vma(*at).start() <= start);
         let at = at.ok_or(RemapError::Fault)?;
         match place {
-            RemapPlace::Fixed(to) => self.remap_to(start, old_len, new_len, Place::Fixed(to), Old::Unmapped),
-            RemapPlace::FixedTwin(to) => self.remap_to(start, old_len, new_len, Place::Fixed(to), Old::Kept),
-            RemapPlace::Twin(to) => self.remap_to(start, old_len, new_len, Place::Hint(to), Old::Kept),
+            RemapPlace::Fixed(to) => self.remap_to(start, old_len, new_len, Place::Fixed(to), Old::Unmapped, replaced),
+            RemapPlace::FixedTwin(to) => self.remap_to(start, old_len, new_len, Place::Fixed(to), Old::Kept, replaced),
+            RemapPlace::Twin(to) => self.remap_to(start, old_len, new_len, Place::Hint(to), Old::Kept, replaced),
             _ if old_len >= new_len => self.shorten(start, old_len, new_len),
             _ => self.lengthen(at, start, old_len, new_len, place),
         }
@@ -133,7 +133,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 VirtRange::new(VirtAddr::new(start.get() + new_len), VirtAddr::new(tail.ok_or(RemapError::Invalid)?));
             released = self.remove_range(tail.ok_or(RemapError::Invalid)?)?;
         }
-        Ok(Remapped { at: start, populate: None, released, replaced: Released::none() })
+        Ok(Remapped { at: start, populate: None, released })
     }
 
     fn lengthen(
@@ -207,7 +207,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
         self.count_in(flags, more >> PAGE_SHIFT);
         let populate = flags.contains(VmaFlags::LOCKED).then_some(range);
-        Ok(Remapped { at: start, populate, released: Released::none(), replaced: Released::none() })
+        Ok(Remapped { at: start, populate, released: Released::none() })
     }
 
     /// `mremap_to`.
@@ -218,25 +218,25 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         new_len: u64,
         place: Place,
         old: Old,
+        replaced: &mut Released<B>,
     ) -> Result<Remapped<B>, RemapError> {
         if let Place::Fixed(to) | Place::Hint(to) = place {
             if !to.is_aligned(PAGE_SIZE) || new_len > TASK_SIZE || to.get() > TASK_SIZE - new_len {
                 return Err(RemapError::Invalid);
             }
-            let end = start.get().checked_add(old_len).ok_or(RemapError::Invalid)?;
+            // Linux lets this sum begin at 0 again; a length that has no end is refused when the place is free.
+            let end = start.get().wrapping_add(old_len);
             if start.get() < to.get() + new_len && to.get() < end {
                 return Err(RemapError::Invalid);
             }
         }
         self.room_to_move()?;
-        let mut replaced = Released::none();
         if let Place::Fixed(to) = place {
             self.get_unmapped_area(Place::Fixed(to), new_len).map_err(place_error)?;
             let there = VirtRange::new(to, VirtAddr::new(to.get() + new_len)).ok_or(RemapError::Invalid)?;
-            replaced = self.remove_range(there)?;
+            *replaced = self.remove_range(there)?;
         }
-        let done = self.remap_into(start, old_len, new_len, place, old);
-        done.map(|done| Remapped { replaced, ..done })
+        self.remap_into(start, old_len, new_len, place, old)
     }
 
     /// The rest of `mremap_to`: nobody is where it goes.
@@ -320,7 +320,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         self.charge(charged)?;
         let mut released = Released::none();
         match self.move_charged(at, start, old_len, new_len, to, old, &mut released) {
-            Ok(populate) => Ok(Remapped { at: to, populate, released, replaced: Released::none() }),
+            Ok(populate) => Ok(Remapped { at: to, populate, released }),
             Err(error) => {
                 self.tables.frames().commit().release(PageCount::new(charged));
                 Err(error.into())
@@ -343,7 +343,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         let range = VirtRange::new(to, VirtAddr::new(to.get() + new_len)).ok_or(OutOfMemory)?;
         let goes = old_len > 0 && old == Old::Unmapped;
         let at = if goes { self.isolate(at, from)? } else { at };
-        let result = self.show_at(at, start, from, range);
+        let result = self.show_at(at, start, from, range, if old == Old::Kept { None } else { Some(at) });
         if result.is_err() && goes {
             self.rejoin(at);
         }
@@ -361,7 +361,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
                 }
             }
             Old::Unmapped => {}
-            Old::Kept => self.leave_empty(at, from),
+            Old::Kept => self.leave_empty(from),
         }
         Ok(flags.contains(VmaFlags::LOCKED).then_some(range))
     }
@@ -414,12 +414,20 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         self.move_ends(at, range.start(), range.end());
     }
 
-    /// `copy_vma` and `move_page_tables`: `range` shows what the VMA at `at` shows from `start` on, with the pages of `from`.
-    fn show_at(&mut self, at: At, start: VirtAddr, from: VirtRange, range: VirtRange) -> Result<(), OutOfMemory> {
+    /// `copy_vma` and `move_page_tables`: `range` shows what the VMA at `at` shows from `start` on, with the pages of `from`. It
+    /// does not become part of the VMA `but`, which is about to go; where there is no such, the one at `at` may be gone.
+    fn show_at(
+        &mut self,
+        at: At,
+        start: VirtAddr,
+        from: VirtRange,
+        range: VirtRange,
+        but: Option<At>,
+    ) -> Result<(), OutOfMemory> {
         let copy = self.copy_of(at, start, range);
         let (touched, prot) = (copy.touched, copy.prot);
         let behind = self.vmas.find(range.start().get());
-        let (look, but) = (copy.look(), Some(at));
+        let look = copy.look();
         let wanted = Wanted { range, look, bias: copy.bias, anon: copy.anon, kind: &copy.kind, but };
         let merge = self.can_merge(self.vmas.before(behind), &wanted);
         let into = match merge {
@@ -474,7 +482,8 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 
     /// `MREMAP_DONTUNMAP`: the pages of `from` have gone. As on Linux, all of the VMA is unlocked, what stays with its pages
     /// too; where none stays, it is as if nobody had touched it.
-    fn leave_empty(&mut self, at: At, from: VirtRange) {
+    fn leave_empty(&mut self, from: VirtRange) {
+        let Some(at) = self.vmas.find(from.start().get()) else { return };
         let vma = self.vmas.vma(at);
         let empty = vma.range() == from;
         if empty && vma.shift != 0 && vma.backing().is_some() {

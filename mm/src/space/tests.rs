@@ -62,6 +62,17 @@ fn map(space: &mut Space<'_>, request: Request<TestFile>) -> Result<VirtAddr, Ma
     space.map(request).map(|mapped| mapped.at)
 }
 
+/// `mremap`; what ended where it went to is let go of.
+fn remap(
+    space: &mut Space<'_>,
+    start: VirtAddr,
+    old_len: u64,
+    new_len: u64,
+    place: RemapPlace,
+) -> Result<Remapped<TestFile>, RemapError> {
+    space.remap(start, old_len, new_len, place, &mut Released::none())
+}
+
 /// A program's load from the page at `va`: the TLB first, then a fault, which must do.
 fn read(machine: &Machine, space: &mut Space<'_>, va: VirtAddr) -> Result<u64, FaultError> {
     reach(machine, space, va, Access::Read)?;

@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use abi::mem::RemapFlags;
-use mm::space::{RemapError, RemapPlace};
+use mm::space::{Released, RemapError, RemapPlace};
 use units::{FileOff, FileRange, PAGE_SIZE, PageCount, VirtAddr};
 
 use super::space;
@@ -51,7 +51,9 @@ pub(crate) fn sys_mremap(a: &Args) -> Result<u64, Errno> {
     if let Some((Shown::File(file), first, count)) = growth {
         pin_more(space, start, &file, (first, count))?;
     }
-    let remapped = space.lock().remap(start, old_len, new_len, place);
+    let mut replaced = Released::none();
+    let remapped = space.lock().remap(start, old_len, new_len, place, &mut replaced);
+    drop(replaced);
     let remapped = remapped.map_err(|error| match error {
         RemapError::Invalid => Errno::EINVAL,
         RemapError::Fault => Errno::EFAULT,
@@ -60,7 +62,6 @@ pub(crate) fn sys_mremap(a: &Args) -> Result<u64, Errno> {
         RemapError::TooLow => Errno::EPERM,
     })?;
     drop(remapped.released);
-    drop(remapped.replaced);
     if let Some(range) = remapped.populate {
         // What cannot be had now is left to a fault.
         space.populate_what_can_be(range);

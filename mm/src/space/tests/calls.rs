@@ -24,7 +24,7 @@ fn mremap_refuses_as_linux_does() {
     map(&mut space, fixed(0, 4, Prot::RW)).unwrap();
     map(&mut space, fixed(4, 4, Prot::READ)).unwrap();
     use RemapPlace::{Anywhere, Fixed, Here};
-    let mut refuse = |start: VirtAddr, old, new, place| space.remap(start, old, new, place).err().unwrap();
+    let mut refuse = |start: VirtAddr, old, new, place| remap(&mut space, start, old, new, place).err().unwrap();
     assert_eq!(refuse(VirtAddr::new(AT.get() + 1), 1, 1, Here), RemapError::Invalid);
     assert_eq!(refuse(AT, pages(1), 0, Here), RemapError::Invalid);
     assert_eq!(refuse(page(9), pages(1), pages(1), Here), RemapError::Fault, "nothing is there");
@@ -36,7 +36,11 @@ fn mremap_refuses_as_linux_does() {
     assert_eq!(refuse(AT, pages(1), pages(1), Fixed(VirtAddr::new(TASK_SIZE))), RemapError::Invalid);
     assert_eq!(refuse(AT, pages(1), pages(1), Fixed(VirtAddr::new(0x1000))), RemapError::TooLow);
     let peek = space.peek(TestFile::new(0, 9, 0), FileOff::new(0), pages(2)).unwrap();
-    assert_eq!(space.remap(peek, pages(2), pages(3), Anywhere).err(), Some(RemapError::Fault), "a peek never grows");
+    assert_eq!(
+        remap(&mut space, peek, pages(2), pages(3), Anywhere).err(),
+        Some(RemapError::Fault),
+        "a peek never grows"
+    );
     end(&machine, space);
 }
 
@@ -49,7 +53,7 @@ fn what_mremap_moves_keeps_its_pages() {
         write(&machine, &mut space, page(n), 100 + n).unwrap();
     }
     let frame = space.leaf(page(1)).unwrap().desc.pfn();
-    let moved = space.remap(page(1), pages(2), pages(4), RemapPlace::Anywhere).unwrap().at;
+    let moved = remap(&mut space, page(1), pages(2), pages(4), RemapPlace::Anywhere).unwrap().at;
     space.validate();
     machine.settled();
     assert_eq!(space.leaf(moved).unwrap().desc.pfn(), frame, "moved, not copied");
@@ -69,14 +73,18 @@ fn the_twin_of_dontunmap_takes_the_pages_and_leaves_the_addresses() {
     map(&mut space, fixed(0, 2, Prot::RW)).unwrap();
     write(&machine, &mut space, AT, 7).unwrap();
     let before = space.total_vm();
-    let twin = space.remap(AT, pages(2), pages(2), RemapPlace::Twin(VirtAddr::ZERO)).unwrap().at;
+    let twin = remap(&mut space, AT, pages(2), pages(2), RemapPlace::Twin(VirtAddr::ZERO)).unwrap().at;
     assert_eq!(space.total_vm().get(), before.get() + 2);
     assert_eq!(read(&machine, &mut space, twin), Ok(7));
     assert_eq!(read(&machine, &mut space, AT), Ok(0));
     let hint = |to| RemapPlace::Twin(to);
-    assert_eq!(space.remap(AT, pages(2), pages(2), hint(page(1))).err(), Some(RemapError::Invalid), "they overlap");
-    assert_eq!(space.remap(AT, pages(2), pages(2), hint(page(20))).unwrap().at, page(20), "there is room");
-    assert_ne!(space.remap(AT, pages(2), pages(2), hint(page(21))).unwrap().at, page(21), "something is there");
+    assert_eq!(
+        remap(&mut space, AT, pages(2), pages(2), hint(page(1))).err(),
+        Some(RemapError::Invalid),
+        "they overlap"
+    );
+    assert_eq!(remap(&mut space, AT, pages(2), pages(2), hint(page(20))).unwrap().at, page(20), "there is room");
+    assert_ne!(remap(&mut space, AT, pages(2), pages(2), hint(page(21))).unwrap().at, page(21), "something is there");
     end(&machine, space);
 }
 
@@ -87,7 +95,7 @@ fn a_moved_part_of_a_peek_is_a_peek_of_its_own() {
     let file = TestFile::new(0, 9, 0);
     let first = space.peek(file, FileOff::new(0), pages(6)).unwrap();
     let part = VirtAddr::new(first.get() + pages(2));
-    let moved = space.remap(part, pages(2), pages(2), RemapPlace::Fixed(page(0))).unwrap().at;
+    let moved = remap(&mut space, part, pages(2), pages(2), RemapPlace::Fixed(page(0))).unwrap().at;
     space.validate();
     assert_eq!(read(&machine, &mut space, moved), Ok(PMEM + 2));
     drop(space.unpeek(first).unwrap());
@@ -104,10 +112,10 @@ fn a_block_moves_whole_where_it_fits_and_in_pages_where_not() {
     let file = TestFile::new(0, 1024, 0);
     let peek = space.peek(file, FileOff::new(0), HUGE_SIZE).unwrap();
     let to = VirtAddr::new(0x8000_0000);
-    drop(space.remap(peek, HUGE_SIZE, HUGE_SIZE, RemapPlace::Fixed(to)).unwrap());
+    drop(remap(&mut space, peek, HUGE_SIZE, HUGE_SIZE, RemapPlace::Fixed(to)).unwrap());
     assert_eq!(space.leaf(to).unwrap().level, Level::Pmd);
     let odd = VirtAddr::new(0x9000_0000 + pages(3));
-    drop(space.remap(to, HUGE_SIZE, HUGE_SIZE, RemapPlace::Fixed(odd)).unwrap());
+    drop(remap(&mut space, to, HUGE_SIZE, HUGE_SIZE, RemapPlace::Fixed(odd)).unwrap());
     space.validate();
     machine.settled();
     assert_eq!(space.leaf(odd).unwrap().level, Level::Pte);
@@ -124,7 +132,7 @@ fn a_move_that_finds_no_memory_changes_nothing() {
         write(&machine, &mut space, page(2), 5).unwrap();
         machine.allowance.set(Some(allowance));
         let far = RemapPlace::Fixed(VirtAddr::new(0x7000_0000_0000));
-        let moved = space.remap(page(1), pages(3), pages(4), far).map(|moved| moved.at);
+        let moved = remap(&mut space, page(1), pages(3), pages(4), far).map(|moved| moved.at);
         machine.allowance.set(None);
         space.validate();
         accounted(&space);
@@ -151,7 +159,7 @@ fn a_shared_mapping_can_be_seen_twice() {
     assert_eq!(index, 2);
     backing.prepare(index);
     write(&machine, &mut space, AT, 77).unwrap();
-    let second = space.remap(AT, 0, pages(2), RemapPlace::Anywhere).unwrap().at;
+    let second = remap(&mut space, AT, 0, pages(2), RemapPlace::Anywhere).unwrap().at;
     assert_eq!(read(&machine, &mut space, second), Ok(77));
     assert_eq!(space.fault(page(1), Access::Write), Err(FaultError::Unprepared), "page by page");
     drop(backing);
@@ -198,7 +206,7 @@ fn locked_memory_has_a_limit_and_the_calls_their_errors() {
     assert_eq!(space.lock(AT, pages(4), LockHow::Now).map(|_| space.locked_vm().get()), Ok(4), "not counted twice");
     assert_eq!(map(&mut space, locked.clone()), Err(MapError::LockLimit));
     assert_eq!(space.lock_all(LockAll::Current, LockHow::Now), Err(LockError::Limit));
-    assert_eq!(space.remap(AT, pages(4), pages(5), RemapPlace::Anywhere).err(), Some(RemapError::LockLimit));
+    assert_eq!(remap(&mut space, AT, pages(4), pages(5), RemapPlace::Anywhere).err(), Some(RemapError::LockLimit));
     assert_eq!(space.advise(AT, 1, Advice::DontNeed), Err(AdviseError::Invalid));
     assert_eq!(space.advise(AT, 1, Advice::DontNeedLocked), Ok(()));
     space.unlock(AT, pages(8)).unwrap();
@@ -228,7 +236,7 @@ fn memory_is_promised_once_and_strictly_where_asked() {
     let range = protect_range(page(100), pages(11)).unwrap().unwrap();
     assert_eq!(space.protect(range, Prot::RW), Err(ProtectError::OutOfMemory));
     assert_eq!(space.find_vma(page(100)).unwrap().prot(), Prot::READ);
-    assert_eq!(space.remap(AT, pages(40), pages(51), RemapPlace::Here).err(), Some(RemapError::OutOfMemory));
+    assert_eq!(remap(&mut space, AT, pages(40), pages(51), RemapPlace::Here).err(), Some(RemapError::OutOfMemory));
     drop(space.unmap(page(10), pages(20)).unwrap());
     accounted(&space);
     space.protect(range, Prot::RW).unwrap();
@@ -256,7 +264,7 @@ fn addresses_have_a_limit() {
     assert_eq!(map(&mut space, anonymous(Place::ANYWHERE, pages(3), Prot::RW)), Err(MapError::OutOfMemory));
     map(&mut space, fixed(6, 4, Prot::RW)).unwrap();
     assert_eq!(space.total_vm().get(), 10);
-    assert_eq!(space.remap(AT, pages(10), pages(11), RemapPlace::Here).err(), Some(RemapError::OutOfMemory));
+    assert_eq!(remap(&mut space, AT, pages(10), pages(11), RemapPlace::Here).err(), Some(RemapError::OutOfMemory));
     assert_eq!(space.peek(TestFile::new(0, 9, 0), FileOff::new(0), 1), Err(PeekError::OutOfMemory));
     end(&machine, space);
 }

@@ -188,7 +188,7 @@ fn what_is_locked_or_advised_is_a_vma_of_its_own() {
 fn a_mapping_moves_and_joins_where_it_goes() {
     let moved = |from: u64, len: u64, to: u64| {
         move |mm: &mut Drawn<'_>| {
-            drop(mm.space.remap(at(from), pages(len), pages(len), RemapPlace::Fixed(at(to))).unwrap());
+            drop(remap(&mut mm.space, at(from), pages(len), pages(len), RemapPlace::Fixed(at(to))).unwrap());
             mm.space.validate();
         }
     };
@@ -205,7 +205,7 @@ fn a_mapping_moves_and_joins_where_it_goes() {
 fn a_mapping_grows_and_shrinks_where_it_is() {
     let sized = |from: u64, old: u64, new: u64| {
         move |mm: &mut Drawn<'_>| {
-            drop(mm.space.remap(at(from), pages(old), pages(new), RemapPlace::Here).unwrap());
+            drop(remap(&mut mm.space, at(from), pages(old), pages(new), RemapPlace::Here).unwrap());
             mm.space.validate();
         }
     };

@@ -164,7 +164,7 @@ fn every_mapping_of_a_page_is_found_by_its_number() {
     assert!(matches!(descriptor.mapping(), Mapping::Anon(_)));
     let mut child = forked(&machine, &mut parent);
     // The child moves it, and cuts the VMA it moved.
-    let to = child.remap(page(0), pages(3), pages(3), RemapPlace::Fixed(page(40))).unwrap().at;
+    let to = remap(&mut child, page(0), pages(3), pages(3), RemapPlace::Fixed(page(40))).unwrap().at;
     drop(child.unmap(to, 1).unwrap());
     let moved = VirtAddr::new(to.get() + pages(1));
     let places = |space: &Space<'_>, frame| {

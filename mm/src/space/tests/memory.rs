@@ -172,7 +172,7 @@ fn a_store_of_another_cpu_during_a_move_is_not_forgotten() {
     // The first new place has its tables by then (two), the second needs one.
     machine.racing_from.set(machine.lent() + 1);
     machine.racing.set(Some(page(511)));
-    drop(space.remap(page(511), pages(2), pages(2), RemapPlace::Fixed(to)).unwrap());
+    drop(remap(&mut space, page(511), pages(2), pages(2), RemapPlace::Fixed(to)).unwrap());
     assert_eq!(machine.racing.get(), None, "nobody raced");
     let mut told = Vec::new();
     let moved = VirtRange::new(to, VirtAddr::new(to.get() + pages(2))).unwrap();

@@ -229,12 +229,12 @@ impl Both<'_> {
         if new == 0 || room == 0 || old.min(new) > room || grows || copies || overlap || (fixed && old > room) {
             let shrinks = old >= new && new > 0 && room > 0;
             if !fixed && !shrinks {
-                let refused = self.space.remap(va(page), pages(old), pages(new), place);
+                let refused = remap(&mut self.space, va(page), pages(old), pages(new), place);
                 assert!(refused.is_err(), "{page:#x}: {old} to {new} pages of {room}, {place:?}");
             }
             return;
         }
-        let moved = match self.space.remap(va(page), pages(old), pages(new), place) {
+        let moved = match remap(&mut self.space, va(page), pages(old), pages(new), place) {
             Ok(remapped) => remapped.at.get() / PAGE_SIZE,
             Err(error) => {
                 assert_eq!((error, how), (RemapError::OutOfMemory, 0), "only who may not move is refused");
