@@ -159,7 +159,7 @@ pub(crate) fn check(medium: &impl Medium) -> Report {
     report.blocks = replayed.superblock.blocks.get();
     report.log_blocks = replayed.log.iter().map(|run| run.blocks).sum();
     tree::survey(&replayed.inodes, |what, ino| report.note(Severity::Error, what, None, Some(Ino::new(ino))));
-    for (&ino, loaded) in &replayed.inodes {
+    for (ino, loaded) in replayed.inodes.iter() {
         check_inode(medium, ino, loaded, &mut report);
     }
     report

@@ -5,6 +5,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::{mem, slice};
 
 use smallvec::SmallVec;
 use units::{BlockNr, ByteLen, FileOff, PmOff};
@@ -89,10 +90,40 @@ struct Chunk {
 /// All extents of a file. Cloning takes a snapshot.
 #[derive(Clone, Default)]
 pub(crate) struct Extents {
-    /// Sorted, none empty; `None` while the file has no block.
-    chunks: Option<Arc<Vec<Chunk>>>,
+    lists: Lists,
     /// Blocks in all extents.
     blocks: u64,
+}
+
+/// How they are kept. Most files have one extent, which needs no heap.
+#[derive(Clone, Default)]
+enum Lists {
+    #[default]
+    None,
+    One(Extent),
+    /// At least two, in chunks; sorted, no chunk empty.
+    Many(Arc<Vec<Chunk>>),
+}
+
+impl Lists {
+    /// The one extent, or none; and the chunks, or none.
+    fn parts(&self) -> (&[Extent], &[Chunk]) {
+        match self {
+            Self::None => (&[], &[]),
+            Self::One(one) => (slice::from_ref(one), &[]),
+            Self::Many(chunks) => (&[], chunks),
+        }
+    }
+
+    /// The list that holds the file block `at`, if one does.
+    #[inline]
+    fn list_of(&self, at: u64) -> &[Extent] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => slice::from_ref(one),
+            Self::Many(chunks) => &chunks[chunk_of(chunks, at)].list,
+        }
+    }
 }
 
 impl Extents {
@@ -103,33 +134,47 @@ impl Extents {
 
     /// Extents there are.
     pub(crate) fn count(&self) -> u64 {
-        self.chunks().iter().map(|chunk| chunk.list.len() as u64).sum()
+        let (one, chunks) = self.lists.parts();
+        one.len() as u64 + chunks.iter().map(|chunk| chunk.list.len() as u64).sum::<u64>()
     }
 
     /// All extents in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Extent> {
-        self.chunks().iter().flat_map(|chunk| chunk.list.iter())
+        let (one, chunks) = self.lists.parts();
+        one.iter().chain(chunks.iter().flat_map(|chunk| chunk.list.iter()))
     }
 
     /// The extents that hold file block `at`, and those behind.
     pub(crate) fn from(&self, at: u64) -> impl Iterator<Item = &Extent> {
-        let near = self.chunks().get(self.chunk_of(at)..).unwrap_or(&[]);
-        near.iter().flat_map(|chunk| chunk.list.iter()).skip_while(move |extent| extent.end() <= at)
+        let (one, chunks) = self.lists.parts();
+        let near = chunks.get(chunk_of(chunks, at)..).unwrap_or(&[]);
+        let all = one.iter().chain(near.iter().flat_map(|chunk| chunk.list.iter()));
+        all.skip_while(move |extent| extent.end() <= at)
     }
 
     /// The file block behind the last extent.
     pub(crate) fn end(&self) -> u64 {
-        self.chunks().last().and_then(|chunk| chunk.list.last()).map_or(0, Extent::end)
+        match &self.lists {
+            Lists::None => 0,
+            Lists::One(one) => one.end(),
+            Lists::Many(chunks) => chunks.last().and_then(|chunk| chunk.list.last()).map_or(0, Extent::end),
+        }
     }
 
     /// The extent that holds file block `at`, or else the next one.
     #[inline]
     pub(crate) fn at_or_after(&self, at: u64) -> Option<&Extent> {
-        let (chunks, chunk) = (self.chunks(), self.chunk_of(at));
-        let list = &chunks.get(chunk)?.list;
-        match list.get(list.partition_point(|extent| extent.end() <= at)) {
-            Some(extent) => Some(extent),
-            None => chunks.get(chunk + 1)?.list.first(),
+        match &self.lists {
+            Lists::None => None,
+            Lists::One(one) => (at < one.end()).then_some(one),
+            Lists::Many(chunks) => {
+                let chunk = chunk_of(chunks, at);
+                let list = &chunks[chunk].list;
+                match list.get(list.partition_point(|extent| extent.end() <= at)) {
+                    Some(extent) => Some(extent),
+                    None => chunks.get(chunk + 1)?.list.first(),
+                }
+            }
         }
     }
 
@@ -156,7 +201,7 @@ impl Extents {
             return None;
         }
         let (from, to) = (at - at % HUGE, at - at % HUGE + HUGE);
-        let list = &self.chunks().get(self.chunk_of(at))?.list;
+        let list = self.lists.list_of(at);
         let place = list.partition_point(|extent| extent.end() <= at);
         let near = &list[place.saturating_sub(NEIGHBOURS)..list.len().min(place + NEIGHBOURS)];
         let inside = near.iter().filter(|extent| extent.file < to && extent.end() > from);
@@ -198,18 +243,96 @@ impl Extents {
             gone += u64::from(extent.blocks);
             removed(extent);
         };
-        let chunks = Arc::make_mut(self.chunks.get_or_insert_default());
+        if !self.lists.replace_one((from, to), new, newest_pin, &mut removed) {
+            self.lists.replace((from, to), new, newest_pin, &mut removed);
+        }
+        self.blocks = self.blocks + new.iter().map(|extent| u64::from(extent.blocks)).sum::<u64>() - gone;
+    }
+
+    /// Takes away all that is mapped from file block `from` on, in time that goes with the lists there, not the extents,
+    /// where it is all or little.
+    pub(crate) fn split_off(&mut self, from: u64) -> Self {
+        if from == 0 {
+            return mem::take(self);
+        }
+        let lists = self.lists.split_off(from);
+        let mut behind = Self { lists, blocks: 0 };
+        behind.blocks = behind.iter().map(|extent| u64::from(extent.blocks)).sum();
+        self.blocks -= behind.blocks;
+        behind
+    }
+
+    /// Restates what always holds; for tests.
+    #[cfg(test)]
+    pub(crate) fn validate(&self) {
+        let (mut end, mut blocks) = (0, 0);
+        let (_, chunks) = self.lists.parts();
+        for chunk in chunks {
+            assert_eq!(chunk.first, chunk.list[0].file);
+            assert!(chunk.list.len() <= CHUNK);
+        }
+        for extent in self.iter() {
+            assert!(extent.blocks > 0 && extent.file >= end);
+            (end, blocks) = (extent.end(), blocks + u64::from(extent.blocks));
+        }
+        assert_eq!(blocks, self.blocks);
+        assert!(!matches!(self.lists, Lists::Many(_)) || self.count() > 1, "one extent needs no chunk");
+    }
+}
+
+impl Lists {
+    /// The part of [`Extents::replace`] that most writes need, where no chunk comes into it: one extent takes the place of
+    /// the only one, goes on behind it, or is the first. Answers whether it was that, and has happened.
+    #[inline]
+    fn replace_one(
+        &mut self,
+        (from, to): (u64, u64),
+        new: &[Extent],
+        newest_pin: Option<u64>,
+        removed: &mut impl FnMut(Extent),
+    ) -> bool {
+        match (&mut *self, new) {
+            (Self::None, []) => true,
+            (Self::None, [one]) => {
+                *self = Self::One(*one);
+                true
+            }
+            (Self::One(old), new) if from <= old.file && old.end() <= to && new.len() <= 1 => {
+                removed(*old);
+                *self = new.first().map_or(Self::None, |one| Self::One(*one));
+                true
+            }
+            (Self::One(old), [one]) if old.end() <= from => match old.merged(one, newest_pin) {
+                Some(both) => {
+                    *old = both;
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// [`Extents::replace`], whatever there is.
+    fn replace(
+        &mut self,
+        (from, to): (u64, u64),
+        new: &[Extent],
+        newest_pin: Option<u64>,
+        removed: &mut impl FnMut(Extent),
+    ) {
+        let chunks = Arc::make_mut(self.chunks());
         if chunks.is_empty() {
             chunks.push(Chunk { first: from, list: Arc::default() });
         }
-        let low = chunks.partition_point(|chunk| chunk.first <= from).max(1) - 1;
+        let low = chunk_of(chunks, from);
         let high = chunks.partition_point(|chunk| chunk.first < to).max(low + 1);
-        let further: Vec<Chunk> = chunks.drain(low + 1..high).collect();
+        let further: SmallVec<[Chunk; 1]> = chunks.drain(low + 1..high).collect();
         let list = Arc::make_mut(&mut chunks[low].list);
         for chunk in &further {
             list.extend_from_slice(&chunk.list);
         }
-        edit(list, (from, to), new, newest_pin, &mut removed);
+        edit(list, (from, to), new, newest_pin, removed);
         if list.len() > CHUNK {
             let pieces: Vec<Chunk> = list.chunks(CHUNK / 2).map(|piece| Chunk::of(piece.to_vec())).collect();
             chunks.splice(low..=low, pieces);
@@ -222,29 +345,24 @@ impl Extents {
         } else {
             chunks.remove(low);
         }
-        if chunks.is_empty() {
-            self.chunks = None;
-        }
-        self.blocks = self.blocks + new.iter().map(|extent| u64::from(extent.blocks)).sum::<u64>() - gone;
+        self.settle();
     }
 
-    /// The place of the chunk that holds the file block `at`, if one does.
-    #[inline]
-    fn chunk_of(&self, at: u64) -> usize {
-        let chunks = self.chunks();
-        if chunks.len() <= 1 { 0 } else { chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1 }
-    }
-
-    /// Takes away all that is mapped from file block `from` on, in time that goes with the lists there, not the extents,
-    /// where it is all or little.
-    pub(crate) fn split_off(&mut self, from: u64) -> Self {
-        if from == 0 {
-            return core::mem::take(self);
+    /// [`Extents::split_off`], from behind the first block on.
+    fn split_off(&mut self, from: u64) -> Self {
+        match self {
+            Self::None => return Self::None,
+            Self::One(one) if one.end() <= from => return Self::None,
+            Self::One(one) if from <= one.file => return mem::take(self),
+            Self::One(one) => {
+                let behind = one.cut(from, one.end());
+                *one = one.cut(one.file, from);
+                return Self::One(behind);
+            }
+            Self::Many(_) => {}
         }
-        let place = self.chunk_of(from);
-        let Some(chunks) = self.chunks.as_mut().map(Arc::make_mut).filter(|chunks| place < chunks.len()) else {
-            return Self::default();
-        };
+        let chunks = Arc::make_mut(self.chunks());
+        let place = chunk_of(chunks, from);
         let mut gone = chunks.split_off(place + 1);
         let list = Arc::make_mut(&mut chunks[place].list);
         let first = list.partition_point(|extent| extent.end() <= from);
@@ -259,32 +377,47 @@ impl Extents {
         if !behind.is_empty() {
             gone.insert(0, Chunk::of(behind));
         }
-        let blocks = gone.iter().flat_map(|chunk| chunk.list.iter()).map(|extent| u64::from(extent.blocks)).sum();
-        self.blocks -= blocks;
-        if chunks.is_empty() {
-            self.chunks = None;
-        }
-        Self { chunks: (!gone.is_empty()).then(|| Arc::new(gone)), blocks }
+        self.settle();
+        let mut gone = Self::Many(Arc::new(gone));
+        gone.settle();
+        gone
     }
 
-    fn chunks(&self) -> &[Chunk] {
-        self.chunks.as_deref().map_or(&[], Vec::as_slice)
+    /// What there is in chunks, whatever it is, to be changed; [`Lists::settle`] comes behind that.
+    fn chunks(&mut self) -> &mut Arc<Vec<Chunk>> {
+        let few = match self {
+            Self::None => Some(Vec::new()),
+            Self::One(one) => Some(Vec::from([Chunk::of(Vec::from([*one]))])),
+            Self::Many(_) => None,
+        };
+        if let Some(few) = few {
+            *self = Self::Many(Arc::new(few));
+        }
+        match self {
+            Self::Many(chunks) => chunks,
+            Self::None | Self::One(_) => unreachable!("made chunks above"),
+        }
     }
 
-    /// Restates what always holds; for tests.
-    #[cfg(test)]
-    pub(crate) fn validate(&self) {
-        let (mut end, mut blocks) = (0, 0);
-        for chunk in self.chunks() {
-            assert_eq!(chunk.first, chunk.list[0].file);
-            assert!(chunk.list.len() <= CHUNK);
-            for extent in chunk.list.iter() {
-                assert!(extent.blocks > 0 && extent.file >= end);
-                (end, blocks) = (extent.end(), blocks + u64::from(extent.blocks));
-            }
-        }
-        assert_eq!(blocks, self.blocks);
+    /// Does without chunks where there are not two extents.
+    fn settle(&mut self) {
+        let Self::Many(chunks) = self else { return };
+        let few = match chunks.as_slice() {
+            [] => Self::None,
+            [chunk] => match chunk.list.as_slice() {
+                [one] => Self::One(*one),
+                _ => return,
+            },
+            _ => return,
+        };
+        *self = few;
     }
+}
+
+/// The place of the chunk that holds the file block `at`, if one does.
+#[inline]
+fn chunk_of(chunks: &[Chunk], at: u64) -> usize {
+    if chunks.len() <= 1 { 0 } else { chunks.partition_point(|chunk| chunk.first <= at).max(1) - 1 }
 }
 
 impl Chunk {

@@ -1,5 +1,6 @@
 //! Whose the bad blocks are: a file's, with the place in it and a path that leads there; the log's; or nobody's.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,12 +11,13 @@ use pmem::medium::Medium;
 use units::{FileOff, Ino, SECTOR_SIZE, Sector};
 
 use crate::error::Error;
-use crate::extents::Extent;
+use crate::extents::{Extent, Extents};
 use crate::format::{BLOCK, ROOT};
 use crate::head_room;
 use crate::inode::{Content, Inode};
 use crate::replay::Loaded;
 use crate::space::Run;
+use crate::table::Table;
 use crate::types::Kind;
 use crate::volume::Volume;
 
@@ -172,8 +174,16 @@ impl<M: Medium> Volume<M> {
         let mut from = 0;
         while let Some(inode) = self.inode_from(from) {
             head_room::need(head_room::CHANGE)?;
-            if let Content::File(file) = &inode.body.lock().content {
-                file.extents.iter().for_each(|extent| census.extent(inode.ino, extent));
+            // The mapping as it is now, so that others have the file and the CPU between two pieces of a long one.
+            let extents = match &inode.body.lock().content {
+                Content::File(file) => file.extents.clone(),
+                _ => Extents::default(),
+            };
+            for (number, extent) in extents.iter().enumerate() {
+                census.extent(inode.ino, extent);
+                if number % head_room::STEP == 0 {
+                    head_room::pause();
+                }
             }
             from = inode.ino.get() + 1;
         }
@@ -192,24 +202,28 @@ impl<M: Medium> Volume<M> {
             if wanted.is_empty() || head_room::need(head_room::CHANGE + 4 * path.len()).is_err() {
                 break;
             }
-            let child = {
+            head_room::pause();
+            let (mut child, mut left) = (None, head_room::STEP);
+            {
                 let body = dir.body.lock();
                 let Content::Directory { names, .. } = &body.content else { break };
-                let is_of_interest =
-                    |child: &Inode<M>| child.kind == Kind::Directory || wanted.contains(&child.ino.get());
-                names.starting_at(*cursor).find(|(_, _, child)| is_of_interest(child)).map(|(at, name, child)| {
-                    path.push(b'/');
-                    path.extend_from_slice(name);
-                    *cursor = at + 1;
-                    child.clone()
-                })
-            };
+                for (at, name, inode) in names.starting_at(*cursor).take(head_room::STEP) {
+                    (*cursor, left) = (at + 1, left - 1);
+                    if inode.kind == Kind::Directory || wanted.contains(&inode.ino.get()) {
+                        path.push(b'/');
+                        path.extend_from_slice(name);
+                        child = Some(inode.clone());
+                        break;
+                    }
+                }
+            }
             match child {
                 Some(child) if child.kind == Kind::Directory => open.push((child, 0, path.len())),
                 Some(child) => {
                     wanted.remove(&child.ino.get());
                     paths.insert(child.ino.get(), path.clone());
                 }
+                None if left == 0 => {}
                 None => drop(open.pop()),
             }
         }
@@ -218,17 +232,17 @@ impl<M: Medium> Volume<M> {
 }
 
 /// The same of what was read from a medium, whatever it says: names may lead in circles there.
-pub(crate) fn of_loaded(medium: &impl Medium, log: &[Run], inodes: &BTreeMap<u64, Loaded>) -> Vec<Hurt> {
+pub(crate) fn of_loaded(medium: &impl Medium, log: &[Run], inodes: &Table<Box<Loaded>>) -> Vec<Hurt> {
     let mut census = Census::of(medium);
     if census.is_empty() {
         return Vec::new();
     }
     log.iter().for_each(|run| census.metadata(*run));
-    for (&ino, loaded) in inodes {
+    for (ino, loaded) in inodes.iter() {
         loaded.extents.iter().for_each(|extent| census.extent(Ino::new(ino), extent));
     }
     let mut above: BTreeMap<u64, (u64, &[u8])> = BTreeMap::new();
-    for (&dir, loaded) in inodes {
+    for (dir, loaded) in inodes.iter() {
         for (name, &child) in loaded.names.iter() {
             above.entry(child).or_insert((dir, name));
         }

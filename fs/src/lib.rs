@@ -6,7 +6,7 @@
 //!
 //! Read downwards: `format` is what lies on the medium (`docs/FORMAT.md` shows the same), `items` what a record says and `payload` how it comes to be,
 //! `log` writes records and `replay` reads them back; `extents` are a file's blocks, `names` a directory's names, and
-//! `space` the blocks nobody has; `inode` ties these together, with the pins, and `tree` makes inodes of what was read.
+//! `space` the blocks nobody has; `table` finds things by inode number; `inode` ties these together, with the pins, and `tree` makes inodes of what was read.
 //! [`badlist`] keeps the medium's bad blocks, [`hurt`] tells whose they are, and `recover` heals those that are nobody's.
 //! [`check`] says what is wrong with a medium, [`repair`] puts it right as [`mend`] decides.
 //! [`node`] is what callers do, one file a kind of call. Page tables, paths, permissions and errno are left to others.
@@ -43,6 +43,7 @@ mod replay;
 pub mod seeded;
 mod space;
 mod superblock;
+mod table;
 mod torn;
 mod tree;
 pub mod types;

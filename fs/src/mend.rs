@@ -3,6 +3,7 @@
 //! The rule is to lose nothing that can be reached: a name that leads nowhere goes, an inode without a name gets one in
 //! `lost+found`, and of a block with two owners each gets a copy. What a mount for reading shows stays as it is shown.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,6 +16,7 @@ use crate::format::{BLOCK, MAX_COUNT, ROOT};
 use crate::items::Meta;
 use crate::names::Names;
 use crate::replay::{Loaded, Replayed};
+use crate::table::Table;
 use crate::tree::Claims;
 use crate::types::{Kind, Time};
 
@@ -103,12 +105,13 @@ pub(crate) fn names(replayed: &mut Replayed, now: Time, done: &mut Vec<Mend>) {
     let mut reached = BTreeSet::from([ROOT]);
     descend(&mut replayed.inodes, ROOT, &mut reached, done);
     // First what no other lost directory leads to, so that lost trees stay whole; then what leads to itself.
-    let lost = |inodes: &BTreeMap<u64, Loaded>, reached: &BTreeSet<u64>| -> Vec<u64> {
-        inodes.keys().copied().filter(|ino| !reached.contains(ino)).collect()
+    let lost = |inodes: &Table<Box<Loaded>>, reached: &BTreeSet<u64>| -> Vec<u64> {
+        inodes.iter().map(|(ino, _)| ino).filter(|ino| !reached.contains(ino)).collect()
     };
     let inside: BTreeSet<u64> = lost(&replayed.inodes, &reached)
         .iter()
-        .flat_map(|ino| replayed.inodes[ino].names.iter().map(|(_, &child)| child).filter(move |child| child != ino))
+        .filter_map(|ino| Some((ino, replayed.inodes.get(*ino)?)))
+        .flat_map(|(ino, loaded)| loaded.names.iter().map(|(_, &child)| child).filter(move |child| child != ino))
         .collect();
     let mut orphans = lost(&replayed.inodes, &reached);
     orphans.sort_by_key(|ino| inside.contains(ino));
@@ -125,9 +128,9 @@ fn directory(now: Time) -> Meta {
     Meta { kind: Kind::Directory, mode: 0o700, nlink: 2, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now }
 }
 
-fn empty(replayed: &Replayed, ino: u64, meta: Meta) -> Loaded {
+fn empty(replayed: &Replayed, ino: u64, meta: Meta) -> Box<Loaded> {
     let names = Names::new(replayed.tail.salt.0 ^ ino);
-    Loaded { meta, extents: Default::default(), names, target: Vec::new() }
+    Box::new(Loaded { meta, extents: Default::default(), names, target: Vec::new() })
 }
 
 /// A number that no inode has; none had it before where there are such numbers left.
@@ -136,11 +139,11 @@ fn fresh_ino(replayed: &mut Replayed) -> u64 {
         replayed.next_ino += 1;
         return replayed.next_ino - 1;
     }
-    (ROOT + 1..MAX_COUNT).find(|ino| !replayed.inodes.contains_key(ino)).unwrap_or(ROOT)
+    (ROOT + 1..MAX_COUNT).find(|ino| replayed.inodes.get(*ino).is_none()).unwrap_or(ROOT)
 }
 
 fn root(replayed: &mut Replayed, now: Time, done: &mut Vec<Mend>) {
-    let there = replayed.inodes.remove(&ROOT);
+    let there = replayed.inodes.remove(ROOT);
     let root = match there {
         Some(root) if root.meta.kind == Kind::Directory => root,
         other => {
@@ -156,32 +159,31 @@ fn root(replayed: &mut Replayed, now: Time, done: &mut Vec<Mend>) {
     replayed.inodes.insert(ROOT, root);
 }
 
-fn symlinks(inodes: &mut BTreeMap<u64, Loaded>, done: &mut Vec<Mend>) {
-    inodes.retain(|&ino, loaded| {
-        let keeps = loaded.meta.kind != Kind::Symlink || !loaded.target.is_empty();
-        if !keeps {
-            done.push(Mend::Symlink(Ino::new(ino)));
-        }
-        keeps
-    });
+fn symlinks(inodes: &mut Table<Box<Loaded>>, done: &mut Vec<Mend>) {
+    let is_empty = |loaded: &Loaded| loaded.meta.kind == Kind::Symlink && loaded.target.is_empty();
+    let empty: Vec<u64> = inodes.iter().filter(|(_, loaded)| is_empty(loaded)).map(|(ino, _)| ino).collect();
+    for ino in empty {
+        inodes.remove(ino);
+        done.push(Mend::Symlink(Ino::new(ino)));
+    }
 }
 
 /// Follows the names from the directory `from`, which was reached, and takes those away that lead nowhere or to a directory
 /// that has a name already. Goes the way [`crate::tree::survey`] does: what a mount shows stays.
-fn descend(inodes: &mut BTreeMap<u64, Loaded>, from: u64, reached: &mut BTreeSet<u64>, done: &mut Vec<Mend>) {
+fn descend(inodes: &mut Table<Box<Loaded>>, from: u64, reached: &mut BTreeSet<u64>, done: &mut Vec<Mend>) {
     let mut waiting = Vec::from([from]);
     while let Some(dir) = waiting.pop() {
         let mut gone = Vec::new();
-        let names = inodes.get(&dir).into_iter().flat_map(|loaded| loaded.names.iter());
+        let names = inodes.get(dir).into_iter().flat_map(|loaded| loaded.names.iter());
         for (name, &child) in names {
-            match inodes.get(&child).map(|inode| inode.meta.kind) {
+            match inodes.get(child).map(|inode| inode.meta.kind) {
                 None => gone.push((name.to_vec(), Wrong::DanglingName)),
                 Some(Kind::Directory) if reached.insert(child) => waiting.push(child),
                 Some(Kind::Directory) => gone.push((name.to_vec(), Wrong::DirectoryLoop)),
                 Some(_) => drop(reached.insert(child)),
             }
         }
-        let Some(loaded) = inodes.get_mut(&dir) else { continue };
+        let Some(loaded) = inodes.get_mut(dir) else { continue };
         for (name, why) in gone {
             loaded.names.remove(&name);
             done.push(Mend::Name(Ino::new(dir), name, why));
@@ -192,7 +194,7 @@ fn descend(inodes: &mut BTreeMap<u64, Loaded>, from: u64, reached: &mut BTreeSet
 /// Gives an inode a name in `lost+found`, which is made where it is missing.
 fn find(replayed: &mut Replayed, ino: u64, now: Time, reached: &mut BTreeSet<u64>, done: &mut Vec<Mend>) {
     let (dir, name) = lost_and_found(replayed, now, reached);
-    let Some(names) = replayed.inodes.get_mut(&dir).map(|loaded| &mut loaded.names) else { return };
+    let Some(names) = replayed.inodes.get_mut(dir).map(|loaded| &mut loaded.names) else { return };
     let own = free_name(names, &[b"#", decimal(ino).as_slice()].concat());
     names.put(&own, ino);
     done.push(Mend::Found(Ino::new(ino), [name.as_slice(), b"/", &own].concat()));
@@ -200,19 +202,18 @@ fn find(replayed: &mut Replayed, ino: u64, now: Time, reached: &mut BTreeSet<u64
 
 /// The directory `lost+found` and its name.
 fn lost_and_found(replayed: &mut Replayed, now: Time, reached: &mut BTreeSet<u64>) -> (u64, Vec<u8>) {
-    let is_dir = |ino: &&u64| replayed.inodes.get(ino).is_some_and(|inode| inode.meta.kind == Kind::Directory);
-    let root = &replayed.inodes[&ROOT].names;
+    let is_dir = |ino: u64| replayed.inodes.get(ino).is_some_and(|inode| inode.meta.kind == Kind::Directory);
     for number in 0..u64::MAX {
         let name = numbered(LOST_AND_FOUND, number);
-        match root.get(&name) {
-            Some(ino) if is_dir(&ino) => return (*ino, name),
+        match replayed.inodes.get(ROOT).and_then(|root| root.names.get(&name)) {
+            Some(&ino) if is_dir(ino) => return (ino, name),
             Some(_) => {}
             None => {
                 let ino = fresh_ino(replayed);
                 let made = empty(replayed, ino, directory(now));
                 replayed.inodes.insert(ino, made);
                 reached.insert(ino);
-                if let Some(root) = replayed.inodes.get_mut(&ROOT) {
+                if let Some(root) = replayed.inodes.get_mut(ROOT) {
                     root.names.put(&name, ino);
                 }
                 return (ino, name);
@@ -236,16 +237,16 @@ fn decimal(number: u64) -> Vec<u8> {
 }
 
 /// Counts names, and corrects who says something else.
-fn links(inodes: &mut BTreeMap<u64, Loaded>, done: &mut Vec<Mend>) {
+fn links(inodes: &mut Table<Box<Loaded>>, done: &mut Vec<Mend>) {
     let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
-    for (&dir, loaded) in inodes.iter() {
+    for (dir, loaded) in inodes.iter() {
         for (_, child) in loaded.names.iter() {
-            let is_dir = inodes.get(child).is_some_and(|inode| inode.meta.kind == Kind::Directory);
+            let is_dir = inodes.get(*child).is_some_and(|inode| inode.meta.kind == Kind::Directory);
             *counts.entry(*child).or_default() += 1;
             *counts.entry(dir).or_default() += u32::from(is_dir);
         }
     }
-    for (&ino, loaded) in inodes.iter_mut() {
+    for (ino, loaded) in inodes.iter_mut() {
         let named = counts.get(&ino).copied().unwrap_or(0);
         let right = match loaded.meta.kind {
             // `.`, and the name above it; the root's own stands for that.
@@ -260,8 +261,8 @@ fn links(inodes: &mut BTreeMap<u64, Loaded>, done: &mut Vec<Mend>) {
 }
 
 /// Takes blocks with data behind the end of a file away from it.
-pub(crate) fn ends(inodes: &mut BTreeMap<u64, Loaded>, done: &mut Vec<Mend>) {
-    for (&ino, loaded) in inodes.iter_mut().filter(|(_, loaded)| loaded.meta.kind == Kind::File) {
+pub(crate) fn ends(inodes: &mut Table<Box<Loaded>>, done: &mut Vec<Mend>) {
+    for (ino, loaded) in inodes.iter_mut().filter(|(_, loaded)| loaded.meta.kind == Kind::File) {
         let end = loaded.meta.size.div_ceil(BLOCK);
         let written = |extent: &&Extent| extent.state == ExtentState::Written;
         let beyond: Vec<Extent> =
@@ -281,20 +282,20 @@ pub(crate) fn ends(inodes: &mut BTreeMap<u64, Loaded>, done: &mut Vec<Mend>) {
 /// Whoever asks next finds no births.
 pub(crate) fn latest(replayed: &mut Replayed, done: &mut Vec<Mend>) {
     let mut extents: Vec<(u64, Extent)> = Vec::new();
-    for (&ino, loaded) in &replayed.inodes {
+    for (ino, loaded) in replayed.inodes.iter() {
         extents.extend(loaded.extents.iter().map(|extent| (ino, *extent)));
     }
     extents.sort_by_key(|(_, extent)| core::cmp::Reverse(extent.birth));
     let contested = Claims::in_order(&replayed.log, &extents).contested;
     let mut lost: BTreeMap<u64, u64> = BTreeMap::new();
     for (ino, extent) in contested {
-        if let Some(loaded) = replayed.inodes.get_mut(&ino) {
+        if let Some(loaded) = replayed.inodes.get_mut(ino) {
             loaded.extents.replace((extent.file, extent.end()), &[], None, drop);
             *lost.entry(ino).or_default() += u64::from(extent.blocks);
         }
     }
     done.extend(lost.into_iter().map(|(ino, blocks)| Mend::Overwritten(Ino::new(ino), blocks)));
-    for loaded in replayed.inodes.values_mut() {
+    for (_, loaded) in replayed.inodes.iter_mut() {
         let extents: Vec<Extent> = loaded.extents.iter().map(|extent| Extent { birth: 0, ..*extent }).collect();
         loaded.extents.replace((0, loaded.extents.end()), &extents, None, drop);
     }
@@ -304,7 +305,7 @@ pub(crate) fn latest(replayed: &mut Replayed, done: &mut Vec<Mend>) {
 pub(crate) fn contested(replayed: &mut Replayed) -> Vec<(u64, Extent)> {
     let contested = Claims::of(&replayed.log, &replayed.inodes).contested;
     for (ino, extent) in &contested {
-        if let Some(loaded) = replayed.inodes.get_mut(ino) {
+        if let Some(loaded) = replayed.inodes.get_mut(*ino) {
             loaded.extents.replace((extent.file, extent.end()), &[], None, drop);
         }
     }

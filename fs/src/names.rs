@@ -110,13 +110,19 @@ impl<T> Names<T> {
 
     /// The same names, leading to what `turn` makes of each target; those it makes nothing of are left out.
     pub(crate) fn turned<U>(self, mut turn: impl FnMut(T) -> Option<U>) -> Names<U> {
-        let mut turned = Names::new(self.seed);
-        for slot in self.slots {
-            if let Some(target) = slot.target.and_then(&mut turn) {
-                turned.put(&slot.name, target);
+        let Self { slots, index, mut live, mut bytes, next_cursor, seed } = self;
+        let slots = slots.into_iter().map(|Slot { cursor, hash, name, target }| {
+            let was_live = target.is_some();
+            let target = target.and_then(&mut turn);
+            if was_live && target.is_none() {
+                // Its place in the index leads to a slot without a name from here on, which no name is found in.
+                (live, bytes) = (live - 1, bytes - name.len() as u64);
+                return Slot { cursor, hash, name: Box::default(), target };
             }
-        }
-        turned
+            Slot { cursor, hash, name, target }
+        });
+        let slots = slots.collect();
+        Names { slots, index, live, bytes, next_cursor, seed }
     }
 
     /// Takes every target out, leaving no name.

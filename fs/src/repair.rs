@@ -4,7 +4,6 @@
 //! ([`mend`]), and recorded as a new log in blocks that nobody has: one checkpoint. Until the superblock
 //! names that, everything is as it was, whatever happens; what was repaired once is clean the next time.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -21,6 +20,7 @@ use crate::recover;
 use crate::replay::{self, Reading, Replayed};
 use crate::space::{FreeSpace, Near, Purpose, Run, Wish};
 use crate::superblock::{self, Found};
+use crate::table::Table;
 use crate::tree::{self, Claims};
 use crate::types::{Mount, Time};
 use crate::volume::{Fs, Log, State};
@@ -112,14 +112,14 @@ fn guessed<M: Medium>(medium: &M) -> Option<Found> {
     superblock::guesses(medium).find_map(|superblock| {
         let found = Found { superblock, bad: Vec::new() };
         let replayed = replay::read(medium, &found, Reading::Strict).ok()?;
-        (replayed.records > 0 && replayed.inodes.contains_key(&ROOT)).then_some(found)
+        (replayed.records > 0 && replayed.inodes.get(ROOT).is_some()).then_some(found)
     })
 }
 
 /// Counts each of the log's blocks once, however often it is named.
 fn once(replayed: &mut Replayed, done: &mut Vec<Mend>) {
     let blocks = |runs: &[Run]| runs.iter().map(|run| run.blocks).sum::<u64>();
-    let log = Claims::of(&replayed.log, &BTreeMap::new()).into_owned();
+    let log = Claims::of(&replayed.log, &Table::default()).into_owned();
     if blocks(&log) != blocks(&replayed.log) {
         done.push(Mend::Log);
     }
@@ -162,7 +162,7 @@ fn share_nothing<M: Medium>(medium: &M, replayed: &mut Replayed, done: &mut Vec<
             copied += 1;
             let file = extent.file + index;
             let copy = Extent { file, start: to, blocks: 1, birth: 0, state: ExtentState::Written };
-            if let Some(loaded) = replayed.inodes.get_mut(&ino) {
+            if let Some(loaded) = replayed.inodes.get_mut(ino) {
                 loaded.extents.replace((file, file + 1), &[copy], None, drop);
             }
         }

@@ -8,7 +8,7 @@
 mod later;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::mem::size_of;
 
@@ -30,6 +30,7 @@ use crate::names::Names;
 use crate::seeded::{Bug, seeded};
 use crate::space::Run;
 use crate::superblock::{self, Found};
+use crate::table::Table;
 use crate::types::{Kind, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET};
 
 /// An inode, as the log says.
@@ -53,7 +54,7 @@ pub(crate) struct Repair {
 pub(crate) struct Replayed {
     pub(crate) superblock: Superblock,
     pub(crate) tail: Tail,
-    pub(crate) inodes: BTreeMap<u64, Loaded>,
+    pub(crate) inodes: Table<Box<Loaded>>,
     /// Blocks of superblocks, segments and extent blocks.
     pub(crate) log: Vec<Run>,
     pub(crate) repairs: Vec<Repair>,
@@ -91,7 +92,7 @@ impl Segment {
 /// [`MountError`], where there is nothing to go on from.
 pub(crate) fn replay(medium: &impl Medium) -> Result<Replayed, MountError> {
     let replayed = read(medium, &superblock::find(medium)?, Reading::Strict)?;
-    match replayed.inodes.get(&ROOT) {
+    match replayed.inodes.get(ROOT) {
         Some(root) if root.meta.kind == Kind::Directory => Ok(replayed),
         _ => {
             let at = BlockNr::new(replayed.superblock.first_segment[0].get()).base();
@@ -162,7 +163,7 @@ fn read_until(medium: &impl Medium, found: &Found, reading: Reading, end: u64) -
                 next: copies,
                 used: FIRST_RECORD,
             },
-            inodes: BTreeMap::new(),
+            inodes: Table::default(),
             log: SUPERBLOCKS.map(|block| Run { start: block, blocks: 1 }).to_vec(),
             repairs: repairs.collect(),
             damage: None,
@@ -554,26 +555,7 @@ impl<M: Medium> Reader<'_, M> {
 
     fn apply(&mut self, item: &Item<'_>) -> Result<(), Wrong> {
         match item {
-            Item::Inode(ino, meta) => {
-                self.replayed.next_ino = self.replayed.next_ino.max(ino + 1);
-                let salt = self.salt.0 ^ ino;
-                let loaded = self.replayed.inodes.entry(*ino).or_insert_with(|| Loaded {
-                    meta: *meta,
-                    extents: Extents::default(),
-                    names: Names::new(salt),
-                    target: Vec::new(),
-                });
-                if loaded.meta.kind != meta.kind {
-                    return Err(Wrong::WrongContent);
-                }
-                let links = if seeded(Bug::ReplayAdds) { loaded.meta.nlink } else { 0 };
-                loaded.meta = Meta { nlink: meta.nlink.wrapping_add(links), ..*meta };
-                // Nothing is open after a cut: what has no name is gone, and its blocks are free.
-                if meta.nlink == 0 && !seeded(Bug::UnlinkedKept) {
-                    self.replayed.inodes.remove(ino);
-                }
-                Ok(())
-            }
+            Item::Inode(ino, meta) => self.apply_inode(*ino, meta),
             Item::Extents(item, runs) => self.map(item.ino.get(), item.first.get(), runs),
             Item::ExtentList(item) => {
                 let first = item.list.map(|block| block.get());
@@ -603,8 +585,30 @@ impl<M: Medium> Reader<'_, M> {
         }
     }
 
+    fn apply_inode(&mut self, ino: u64, meta: &Meta) -> Result<(), Wrong> {
+        self.replayed.next_ino = self.replayed.next_ino.max(ino + 1);
+        let inodes = &mut self.replayed.inodes;
+        let Some(loaded) = inodes.get_mut(ino) else {
+            // Nothing is open after a cut: what has no name is gone, and its blocks are free.
+            if meta.nlink != 0 || seeded(Bug::UnlinkedKept) {
+                let (extents, names, target) = (Extents::default(), Names::new(self.salt.0 ^ ino), Vec::new());
+                inodes.insert(ino, Box::new(Loaded { meta: *meta, extents, names, target }));
+            }
+            return Ok(());
+        };
+        if loaded.meta.kind != meta.kind {
+            return Err(Wrong::WrongContent);
+        }
+        let links = if seeded(Bug::ReplayAdds) { loaded.meta.nlink } else { 0 };
+        loaded.meta = Meta { nlink: meta.nlink.wrapping_add(links), ..*meta };
+        if meta.nlink == 0 && !seeded(Bug::UnlinkedKept) {
+            inodes.remove(ino);
+        }
+        Ok(())
+    }
+
     fn loaded(&mut self, ino: u64, kind: Kind) -> Result<&mut Loaded, Wrong> {
-        let loaded = self.replayed.inodes.get_mut(&ino).ok_or(Wrong::Item)?;
+        let loaded = self.replayed.inodes.get_mut(ino).ok_or(Wrong::Item)?;
         if loaded.meta.kind == kind { Ok(loaded) } else { Err(Wrong::WrongContent) }
     }
 

@@ -1,6 +1,7 @@
 //! From what the log says to inodes that hold each other, and back to nothing.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
@@ -14,6 +15,7 @@ use crate::inode::{Content, FileBody, Inode};
 use crate::names::Names;
 use crate::replay::{Loaded, Replayed};
 use crate::space::Run;
+use crate::table::Table;
 use crate::types::Kind;
 use crate::volume::{Volume, at};
 
@@ -22,7 +24,7 @@ use crate::volume::{Volume, at};
 /// # Errors
 /// The first block with two owners.
 pub(crate) fn owned(replayed: &Replayed) -> Result<Vec<Run>, Damage> {
-    let extents = replayed.inodes.values().flat_map(|loaded| loaded.extents.iter());
+    let extents = replayed.inodes.iter().flat_map(|(_, loaded)| loaded.extents.iter());
     let data = extents.map(|extent| Run::new(extent.start, extent.blocks.into()));
     let mut owned: Vec<Run> = replayed.log.iter().copied().chain(data).collect();
     owned.sort_unstable();
@@ -42,8 +44,8 @@ pub(crate) struct Claims {
 
 impl Claims {
     /// The claims of the log, and then of each file.
-    pub(crate) fn of(log: &[Run], inodes: &BTreeMap<u64, Loaded>) -> Self {
-        let extents = inodes.iter().flat_map(|(&ino, loaded)| loaded.extents.iter().map(move |extent| (ino, *extent)));
+    pub(crate) fn of(log: &[Run], inodes: &Table<Box<Loaded>>) -> Self {
+        let extents = inodes.iter().flat_map(|(ino, loaded)| loaded.extents.iter().map(move |extent| (ino, *extent)));
         Self::in_order(log, &extents.collect::<Vec<_>>())
     }
 
@@ -101,92 +103,108 @@ pub(crate) fn gaps(owned: &[Run], total: u64) -> Vec<Run> {
     gaps
 }
 
-/// What names lead to from the root.
-pub(crate) struct Reached {
-    pub(crate) inodes: BTreeSet<u64>,
-    /// The directory above each directory: the one it was first reached from.
-    pub(crate) parents: BTreeMap<u64, u64>,
+/// What names lead to from the root, of each inode there is.
+pub(crate) type Reached = Table<Seen>;
+
+/// What is known of one inode from the names that lead to it.
+pub(crate) struct Seen {
+    kind: Kind,
+    /// Names that lead to it, and what else counts in `nlink`.
+    links: u64,
+    /// The directory it was first reached from, if any name leads to it.
+    above: Option<u64>,
 }
 
 /// Follows every name from the root, and tells `wrong` of names that lead nowhere, of directories reached twice, of inodes
 /// never reached and of link counts.
-pub(crate) fn survey(inodes: &BTreeMap<u64, Loaded>, mut wrong: impl FnMut(Wrong, u64)) -> Reached {
-    let mut links: BTreeMap<u64, u64> = BTreeMap::from([(ROOT, 2)]);
-    let mut reached = BTreeSet::from([ROOT]);
-    let mut parents = BTreeMap::from([(ROOT, ROOT)]);
+pub(crate) fn survey(inodes: &Table<Box<Loaded>>, mut wrong: impl FnMut(Wrong, u64)) -> Reached {
+    let unseen = |(ino, loaded): (u64, &Box<Loaded>)| (ino, Seen { kind: loaded.meta.kind, links: 0, above: None });
+    let mut reached: Reached = inodes.iter().map(unseen).collect();
     let mut waiting = Vec::from([ROOT]);
+    if let Some(root) = reached.get_mut(ROOT) {
+        (root.links, root.above) = (2, Some(ROOT));
+    }
     while let Some(dir) = waiting.pop() {
-        let names = inodes.get(&dir).into_iter().flat_map(|loaded| loaded.names.iter());
+        let mut directories = 0;
+        let names = inodes.get(dir).into_iter().flat_map(|loaded| loaded.names.iter());
         for (_, &child) in names {
-            let Some(inode) = inodes.get(&child) else {
+            let Some(seen) = reached.get_mut(child) else {
                 wrong(Wrong::DanglingName, dir);
                 continue;
             };
-            let is_dir = inode.meta.kind == Kind::Directory;
-            *links.entry(child).or_default() += if is_dir { 2 } else { 1 };
-            if is_dir {
-                *links.entry(dir).or_default() += 1;
-            }
-            if reached.insert(child) {
+            let is_dir = seen.kind == Kind::Directory;
+            seen.links += if is_dir { 2 } else { 1 };
+            directories += u64::from(is_dir);
+            if seen.above.is_none() {
+                seen.above = Some(dir);
                 if is_dir {
-                    parents.insert(child, dir);
                     waiting.push(child);
                 }
             } else if is_dir {
                 wrong(Wrong::DirectoryLoop, child);
             }
         }
+        if let Some(seen) = reached.get_mut(dir) {
+            seen.links += directories;
+        }
     }
-    for (&ino, loaded) in inodes {
-        if !reached.contains(&ino) {
+    // The two have the same numbers.
+    for ((ino, loaded), (_, seen)) in inodes.iter().zip(reached.iter()) {
+        if seen.above.is_none() {
             wrong(Wrong::Unreachable, ino);
-        } else if links.get(&ino).copied() != Some(loaded.meta.nlink.into()) {
+        } else if seen.links != u64::from(loaded.meta.nlink) {
             wrong(Wrong::LinkCount, ino);
         }
     }
-    Reached { inodes: reached, parents }
+    reached
 }
 
 /// Makes inodes of all that was `reached`; answers the root.
 pub(crate) fn build<M: Medium>(
     volume: &Arc<Volume<M>>,
-    loaded: BTreeMap<u64, Loaded>,
-    reached: Reached,
+    loaded: Table<Box<Loaded>>,
+    mut reached: Reached,
 ) -> Arc<Inode<M>> {
-    let mut inodes = BTreeMap::new();
+    let (mut inodes, mut known) = (Table::default(), Table::default());
     let mut directories = Vec::new();
-    for (number, loaded) in loaded.into_iter().filter(|(number, _)| reached.inodes.contains(number)) {
-        let content = match loaded.meta.kind {
-            Kind::File => Content::File(FileBody::new(loaded.extents)),
-            Kind::Symlink => Content::Symlink(loaded.target),
+    // The two have the same numbers.
+    for ((number, loaded), (_, seen)) in loaded.into_iter().zip(reached.iter()) {
+        if seen.above.is_none() {
+            continue;
+        }
+        let Loaded { meta, extents, names, target } = *loaded;
+        let content = match meta.kind {
+            Kind::File => Content::File(FileBody::new(extents)),
+            Kind::Symlink => Content::Symlink(target),
             Kind::Directory => {
-                directories.push((number, loaded.names));
+                directories.push((number, names));
                 Content::Directory { names: Names::new(0), parent: Weak::new() }
             }
         };
-        let inode = Inode::new(Ino::new(number), loaded.meta, content, Arc::downgrade(volume));
-        volume.remember(&inode);
+        let inode = Inode::new(Ino::new(number), meta, content, Arc::downgrade(volume));
+        known.insert(number, Arc::downgrade(&inode));
         inodes.insert(number, inode);
     }
-    let parents = reached.parents;
-    let mut named = BTreeSet::from([ROOT]);
+    volume.remember_all(known);
+    let root: Arc<Inode<M>> =
+        inodes.get(ROOT).cloned().unwrap_or_else(|| unreachable!("replay refuses a medium without a root directory"));
+    // Nothing leads to it but `/`, and its `..` is itself.
+    reached.remove(ROOT);
+    root.move_below(&root);
     for (number, names) in directories {
+        let Some(here) = inodes.get(number).cloned() else { continue };
         let names = names.turned(|child| {
-            let inode = inodes.get(&child)?;
-            // A directory has one name, the first that leads there; a second one would make a loop.
-            let first = inode.kind != Kind::Directory || (parents.get(&child) == Some(&number) && named.insert(child));
-            first.then(|| inode.clone())
+            let inode = inodes.get_mut(child)?;
+            if inode.kind == Kind::Directory {
+                // It has one name, the first that leads there; a second one would make a loop.
+                reached.get_mut(child)?.above.take_if(|above| *above == number)?;
+                inode.move_below(&here);
+            }
+            Some(inode.clone())
         });
-        if let Content::Directory { names: empty, .. } = &mut inodes[&number].body.lock().content {
+        if let Content::Directory { names: empty, .. } = &mut here.body.lock().content {
             *empty = names;
         }
     }
-    for (child, parent) in parents {
-        let (Some(inode), Some(above)) = (inodes.get(&child), inodes.get(&parent)) else { continue };
-        if let Content::Directory { parent, .. } = &mut inode.body.lock().content {
-            *parent = Arc::downgrade(above);
-        }
-    }
-    // `replay` refuses a medium without a root directory.
-    inodes[&ROOT].clone()
+    root
 }

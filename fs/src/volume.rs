@@ -3,7 +3,6 @@
 //! Every change runs under the commit lock, from its checks to its effect: the record is built, appended and durable
 //! before anybody sees what it says.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::mem::size_of;
@@ -36,6 +35,7 @@ use crate::replay::{self, Replayed};
 use crate::seeded::{Bug, seeded};
 use crate::space::{FreeSpace, Purpose, Run};
 use crate::superblock;
+use crate::table::Table;
 use crate::torn;
 use crate::tree::{self, Reached};
 use crate::types::{Access, Format, Kind, Mount, Space};
@@ -55,7 +55,7 @@ pub struct Volume<M: Medium> {
     damage: Option<Damage>,
     commit: Mutex<Commit>,
     space: Mutex<FreeSpace>,
-    nodes: Mutex<BTreeMap<u64, Weak<Inode<M>>>>,
+    nodes: Mutex<Table<Weak<Inode<M>>>>,
     /// Fences of checkpoints and repairs.
     upkeep_fences: AtomicU64,
     /// Whether bad blocks that nobody has wait to be healed.
@@ -172,7 +172,7 @@ impl<M: Medium> Fs<M> {
         let own =
             SUPERBLOCKS.iter().fold(log, |own, &superblock| own.iter().flat_map(|run| run.but(superblock)).collect());
         let slack = options.slack.map(ByteLen::get);
-        let upkeep = Upkeep::new(superblock, own, inodes.values(), slack);
+        let upkeep = Upkeep::new(superblock, own, inodes.iter().map(|(_, loaded)| &**loaded), slack);
         let volume = Arc::new(Volume {
             medium,
             uuid: superblock.uuid,
@@ -180,7 +180,7 @@ impl<M: Medium> Fs<M> {
             damage,
             commit: Mutex::new(Rank::FsCommit, Commit { tail, next_ino, upkeep, memory: Vec::new() }),
             space: Mutex::new(Rank::FsSpace, space),
-            nodes: Mutex::new(Rank::FsNodes, BTreeMap::new()),
+            nodes: Mutex::new(Rank::FsNodes, Table::default()),
             upkeep_fences: AtomicU64::new(upkeep_fences),
             sick: AtomicBool::new(sick),
             awaited: AtomicBool::new(false),
@@ -208,7 +208,7 @@ impl<M: Medium> Fs<M> {
     /// # Errors
     /// [`Error::NotFound`] where there is none, or it has no name any more.
     pub fn node(self: &Arc<Self>, ino: Ino) -> Result<Node<M>, Error> {
-        let found = self.volume.nodes.lock().get(&ino.get()).and_then(Weak::upgrade);
+        let found = self.volume.nodes.lock().get(ino.get()).and_then(Weak::upgrade);
         let node = Node::new(found.ok_or(Error::NotFound)?, self.volume.clone());
         if node.attr().nlink == 0 { Err(Error::NotFound) } else { Ok(node) }
     }
@@ -360,7 +360,7 @@ impl<M: Medium> Volume<M> {
 
     /// The first inode with this number or a higher one.
     pub(crate) fn inode_from(&self, ino: u64) -> Option<Arc<Inode<M>>> {
-        self.nodes.lock().range(ino..).find_map(|(_, inode)| inode.upgrade())
+        self.nodes.lock().starting_at(ino).find_map(|(_, inode)| inode.upgrade())
     }
 
     /// Makes the transaction that `payload` says durable; from here on it has happened.
@@ -491,9 +491,15 @@ impl<M: Medium> Volume<M> {
         self.space.lock().inodes += 1;
     }
 
+    /// Makes the inodes known that a mount has found.
+    pub(crate) fn remember_all(&self, inodes: Table<Weak<Inode<M>>>) {
+        self.space.lock().inodes = inodes.len() as u64;
+        *self.nodes.lock() = inodes;
+    }
+
     /// An inode without a name is gone, and its blocks are free.
     pub(crate) fn forget(&self, ino: Ino, freed: Freed) {
-        let gone = self.nodes.lock().remove(&ino.get());
+        let gone = self.nodes.lock().remove(ino.get());
         drop(gone);
         self.space.lock().inodes -= 1;
         self.give(freed);

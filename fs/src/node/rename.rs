@@ -204,7 +204,7 @@ impl<M: Medium> Move<'_, M> {
 
 impl<M: Medium> Inode<M> {
     /// Notes that a directory now lies in `above`.
-    fn move_below(&self, above: &Arc<Self>) {
+    pub(crate) fn move_below(&self, above: &Arc<Self>) {
         if self.kind != Kind::Directory {
             return;
         }
