@@ -76,8 +76,13 @@ pub unsafe fn clean(start: *const u8, len: usize, line: usize, to: CleanTo) -> u
     }
     macro_rules! each_line {
         ($operation:literal) => {
-            // Four a round: of one a round, half the cost is the loop.
-            for _ in 0..lines / 4 {
+            // Eight a round: of one a round, half the cost is the loop.
+            let rounds = at + (lines & !7) * line;
+            while at < rounds {
+                one_line!($operation);
+                one_line!($operation);
+                one_line!($operation);
+                one_line!($operation);
                 one_line!($operation);
                 one_line!($operation);
                 one_line!($operation);

@@ -119,7 +119,9 @@ impl Upkeep {
 
     /// Notes a segment of the log.
     pub(crate) fn own_segment(&mut self, copies: Option<Copies>) {
-        self.own(segment(copies));
+        if copies.is_some() {
+            self.own(segment(copies));
+        }
     }
 }
 
@@ -329,7 +331,7 @@ impl Checkpoint {
 
     /// Appends a record to the new log.
     fn put<M: Medium>(&mut self, volume: &Volume<M>, payload: &mut Payload) -> Result<(), Error> {
-        let room = self.tail.reserve(payload, &mut volume.free_space(), Purpose::Checkpoint)?;
+        let room = self.tail.reserve(payload, || volume.free_space().take_segment(Purpose::Checkpoint))?;
         self.blocks.extend(segment(room.taken()));
         let stores = self.tail.prepare(volume.medium(), payload, room);
         stores.into_iter().for_each(|store| self.stores.add(store));

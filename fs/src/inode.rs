@@ -38,7 +38,8 @@ pub(crate) struct Inode<M: Medium> {
     pub(crate) handles: AtomicUsize,
     /// Whom to ask to let go of blocks, once a program has shared the file.
     pub(crate) mapped: Once<Arc<dyn Mapped>>,
-    volume: Weak<Volume<M>>,
+    /// The file system it belongs to.
+    pub(crate) volume: Arc<Volume<M>>,
 }
 
 /// What changes.
@@ -60,7 +61,7 @@ pub(crate) enum Content<M: Medium> {
 
 impl<M: Medium> Inode<M> {
     /// An inode nobody has a handle to yet.
-    pub(crate) fn new(ino: Ino, meta: Meta, content: Content<M>, volume: Weak<Volume<M>>) -> Arc<Self> {
+    pub(crate) fn new(ino: Ino, meta: Meta, content: Content<M>, volume: Arc<Volume<M>>) -> Arc<Self> {
         let rank = if meta.kind == Kind::Directory { Rank::FsDirectory } else { Rank::FsNode };
         Arc::new(Self {
             ino,
@@ -110,7 +111,7 @@ impl<M: Medium> Inode<M> {
 
     /// Ends a pin; what nobody sees any more is free when this returns.
     #[inline]
-    pub(crate) fn unpin(&self, id: u64, volume: &Volume<M>) {
+    pub(crate) fn unpin(&self, id: u64) {
         let mut body = self.body.lock();
         let Content::File(file) = &mut body.content else { return };
         if file.unpin_newest(id) {
@@ -119,7 +120,7 @@ impl<M: Medium> Inode<M> {
         let mut freed = Freed::default();
         file.unpin(id, &mut freed);
         drop(body);
-        volume.give(freed);
+        self.volume.give(&freed);
     }
 
     /// One more that writes (`get_write_access`), or one more that runs it (`deny_write_access`), by `step` 1 or -1.
@@ -134,7 +135,7 @@ impl<M: Medium> Inode<M> {
     }
 
     /// Lets go of the blocks of a file that nobody can open any more; what pins see stays until they go.
-    pub(crate) fn release_if_orphan(&self, volume: &Volume<M>) {
+    pub(crate) fn release_if_orphan(&self) {
         if self.kind != Kind::File || self.handles.load(Ordering::Acquire) != 0 || seeded(Bug::OrphanNotFreed) {
             return;
         }
@@ -148,8 +149,8 @@ impl<M: Medium> Inode<M> {
                 gone = file.let_go(&mut freed);
             }
         }
-        volume.give(freed);
-        volume.give_extents(&gone);
+        self.volume.give(&freed);
+        self.volume.give_extents(&gone);
     }
 }
 
@@ -177,14 +178,13 @@ impl<M: Medium> Drop for Inode<M> {
             return;
         }
         // The record that took the last name is durable, and no handle or pin is left.
-        let Some(volume) = self.volume.upgrade() else { return };
         let mut freed = Freed::default();
         let mut gone = Extents::default();
         if let Content::File(file) = &mut body.content {
             gone = file.let_go(&mut freed);
         }
-        volume.give_extents(&gone);
-        volume.forget(self.ino, freed);
+        self.volume.give_extents(&gone);
+        self.volume.forget(self.ino, &freed);
     }
 }
 

@@ -20,7 +20,6 @@ use crate::error::Error;
 use crate::format::{RECORD_ALIGN, RECORD_MAX, RecordHeader, SEGMENT_BYTES, SEGMENT_MAGIC, SegmentHeader};
 use crate::payload::Payload;
 use crate::seeded::{Bug, seeded};
-use crate::space::{FreeSpace, Purpose};
 
 /// Where the first record of a segment lies.
 pub(crate) const FIRST_RECORD: usize = size_of::<SegmentHeader>();
@@ -92,16 +91,21 @@ impl Tail {
         self.index.saturating_mul(SEGMENT_BYTES as u64).saturating_add(self.used as u64)
     }
 
-    /// Makes sure that a record with `payload` can be appended; takes a segment if it begins one.
+    /// Makes sure that a record with `payload` can be appended; takes a segment by `take` if it begins one.
     ///
     /// # Errors
     /// [`Error::NoSpace`], also for a record longer than any segment.
-    pub(crate) fn reserve(&self, payload: &Payload, space: &mut FreeSpace, purpose: Purpose) -> Result<Room, Error> {
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        payload: &Payload,
+        take: impl FnOnce() -> Result<Copies, Error>,
+    ) -> Result<Room, Error> {
         let length = footprint(payload.bytes().len());
         if length > RECORD_MAX {
             return Err(Error::NoSpace);
         }
-        let turn = if self.used + length <= SEGMENT_BYTES { None } else { Some(space.take_segment(purpose)?) };
+        let turn = if self.used + length <= SEGMENT_BYTES { None } else { Some(take()?) };
         Ok(Room { turn, length })
     }
 

@@ -1,8 +1,9 @@
 //! A directory's names: found by hash, listed in the order they came, with cursors that stay good.
 
-use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+
+use smallvec::SmallVec;
 
 use crate::error::Error;
 use crate::types::MAX_NAME;
@@ -16,11 +17,14 @@ const SPARE: usize = 16;
 /// A place whose name has gone.
 const GONE: u32 = u32::MAX - 1;
 
+/// A name. Most are short, and need no heap.
+type Name = SmallVec<[u8; 24]>;
+
 /// What one name leads to.
 struct Slot<T> {
     cursor: u64,
     hash: u32,
-    name: Box<[u8]>,
+    name: Name,
     /// `None` when the name has gone.
     target: Option<T>,
 }
@@ -72,7 +76,7 @@ impl<T> Names<T> {
         let place = self.vacant(hash);
         // `rebuild` grows the index with `slots`, whose length thus stays far below the two marks.
         self.index[place] = self.slots.len() as u32;
-        self.slots.push(Slot { cursor: self.next_cursor, hash, name: name.into(), target: Some(target) });
+        self.slots.push(Slot { cursor: self.next_cursor, hash, name: Name::from_slice(name), target: Some(target) });
         self.next_cursor += 1;
         self.live += 1;
         self.bytes += name.len() as u64;
@@ -85,7 +89,7 @@ impl<T> Names<T> {
         self.index[place] = GONE;
         self.live -= 1;
         self.bytes -= name.len() as u64;
-        self.slots[slot].name = Box::default();
+        self.slots[slot].name = Name::new();
         let target = self.slots[slot].target.take();
         if self.slots.len() > 2 * self.live + SPARE {
             self.rebuild();
@@ -117,7 +121,7 @@ impl<T> Names<T> {
             if was_live && target.is_none() {
                 // Its place in the index leads to a slot without a name from here on, which no name is found in.
                 (live, bytes) = (live - 1, bytes - name.len() as u64);
-                return Slot { cursor, hash, name: Box::default(), target };
+                return Slot { cursor, hash, name: Name::new(), target };
             }
             Slot { cursor, hash, name, target }
         });
@@ -199,7 +203,7 @@ pub(crate) fn checked(name: &[u8]) -> Result<(), Error> {
     match name {
         [] => Err(Error::NotFound),
         _ if name.len() > MAX_NAME => Err(Error::NameTooLong),
-        _ if name.contains(&b'/') || name.contains(&0) => Err(Error::Invalid),
+        _ if name.iter().any(|&byte| byte == b'/' || byte == 0) => Err(Error::Invalid),
         _ => Ok(()),
     }
 }

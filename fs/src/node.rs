@@ -30,20 +30,18 @@ use crate::volume::Volume;
 /// last handle and the last pin have gone. Cloning and dropping are cheap. Dropping may take locks of the file system.
 pub struct Node<M: Medium> {
     inode: Arc<Inode<M>>,
-    // Behind the inode, whose end needs the volume.
-    volume: Arc<Volume<M>>,
 }
 
 impl<M: Medium> Clone for Node<M> {
     fn clone(&self) -> Self {
-        Self::new(self.inode.clone(), self.volume.clone())
+        Self::new(self.inode.clone())
     }
 }
 
 impl<M: Medium> Drop for Node<M> {
     fn drop(&mut self) {
         if self.inode.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.inode.release_if_orphan(&self.volume);
+            self.inode.release_if_orphan();
         }
     }
 }
@@ -51,7 +49,6 @@ impl<M: Medium> Drop for Node<M> {
 /// A [`Node`] that keeps nothing.
 pub struct WeakNode<M: Medium> {
     inode: Weak<Inode<M>>,
-    volume: Weak<Volume<M>>,
 }
 
 impl<M: Medium> WeakNode<M> {
@@ -62,7 +59,7 @@ impl<M: Medium> WeakNode<M> {
 
     /// A handle, where the inode is there: it has a name, or somebody has a handle to it.
     pub fn upgrade(&self) -> Option<Node<M>> {
-        Some(Node::new(self.inode.upgrade()?, self.volume.upgrade()?))
+        self.inode.upgrade().map(Node::new)
     }
 }
 
@@ -71,14 +68,14 @@ const RELATIME: i64 = 24 * 60 * 60;
 
 impl<M: Medium> Node<M> {
     /// A handle to `inode`.
-    pub(crate) fn new(inode: Arc<Inode<M>>, volume: Arc<Volume<M>>) -> Self {
+    pub(crate) fn new(inode: Arc<Inode<M>>) -> Self {
         inode.handles.fetch_add(1, Ordering::AcqRel);
-        Self { inode, volume }
+        Self { inode }
     }
 
     /// The same, without keeping it.
     pub fn downgrade(&self) -> WeakNode<M> {
-        WeakNode { inode: Arc::downgrade(&self.inode), volume: Arc::downgrade(&self.volume) }
+        WeakNode { inode: Arc::downgrade(&self.inode) }
     }
 
     /// The inode's number.
@@ -99,7 +96,7 @@ impl<M: Medium> Node<M> {
 
     /// The file system it belongs to.
     pub fn fs(&self) -> &Arc<Volume<M>> {
-        &self.volume
+        &self.inode.volume
     }
 
     /// Whether the two are handles to the same inode.
@@ -134,7 +131,7 @@ impl<M: Medium> Node<M> {
     /// [`Error::IsDirectory`], [`Error::Invalid`] for a symlink.
     pub fn pin(&self, range: FileRange) -> Result<Pin<M>, Error> {
         self.file()?;
-        Pin::take(&self.inode, &self.volume, Some(range), Keeps::Content).ok_or(Error::Invalid)
+        Pin::take(&self.inode, Some(range), Keeps::Content).ok_or(Error::Invalid)
     }
 
     /// Pins the whole file.
@@ -143,7 +140,7 @@ impl<M: Medium> Node<M> {
     /// As [`Node::pin`].
     pub fn pin_all(&self) -> Result<Pin<M>, Error> {
         self.file()?;
-        Pin::take(&self.inode, &self.volume, None, Keeps::Content).ok_or(Error::Invalid)
+        Pin::take(&self.inode, None, Keeps::Content).ok_or(Error::Invalid)
     }
 
     /// Keeps the file from being opened for writing while it is run (`deny_write_access`).
@@ -152,7 +149,7 @@ impl<M: Medium> Node<M> {
     /// [`Error::TextBusy`] where it is open for writing.
     pub fn deny_write(&self) -> Result<DenyWrite<M>, Error> {
         self.inode.claim_writing(-1)?;
-        Ok(DenyWrite { inode: self.inode.clone(), _volume: self.volume.clone() })
+        Ok(DenyWrite { inode: self.inode.clone() })
     }
 
     /// Held by what is open for writing (`get_write_access`).
@@ -161,7 +158,7 @@ impl<M: Medium> Node<M> {
     /// [`Error::TextBusy`] while the file is run.
     pub fn write_access(&self) -> Result<WriteAccess<M>, Error> {
         self.inode.claim_writing(1)?;
-        Ok(WriteAccess { inode: self.inode.clone(), _volume: self.volume.clone() })
+        Ok(WriteAccess { inode: self.inode.clone() })
     }
 
     /// Refuses what is no regular file.
@@ -177,23 +174,16 @@ impl<M: Medium> Node<M> {
     fn directory(&self) -> Result<(), Error> {
         if self.inode.kind == Kind::Directory { Ok(()) } else { Err(Error::NotDirectory) }
     }
-
-    /// A handle to another inode of the same file system.
-    fn other(&self, inode: Arc<Inode<M>>) -> Self {
-        Self::new(inode, self.volume.clone())
-    }
 }
 
 /// While this lives, nobody opens the file for writing.
 pub struct DenyWrite<M: Medium> {
     inode: Arc<Inode<M>>,
-    _volume: Arc<Volume<M>>,
 }
 
 /// While this lives, the file is not run.
 pub struct WriteAccess<M: Medium> {
     inode: Arc<Inode<M>>,
-    _volume: Arc<Volume<M>>,
 }
 
 impl<M: Medium> Drop for DenyWrite<M> {

@@ -9,7 +9,7 @@ use core::mem::size_of;
 use units::Ino;
 use zerocopy::IntoBytes;
 
-use crate::crc::Salt;
+use crate::crc::{self, Salt};
 use crate::extents::{Extent, ExtentState};
 use crate::format::{ExtentsItem, InodeItem, RECORD_MAGIC, RecordHeader, RunItem, SegmentHeader, kind, run};
 use crate::items::Meta;
@@ -48,9 +48,12 @@ fn pair(low: u32, high: u32) -> u64 {
 impl Payload {
     /// An empty one, in memory that an earlier one had.
     pub(crate) fn reusing(mut words: Vec<u64>) -> Self {
-        words.clear();
-        words.reserve(USUAL);
-        words.resize(ITEMS, 0);
+        if words.len() < ITEMS {
+            words.reserve(USUAL);
+            words.resize(ITEMS, 0);
+        }
+        // What lies before the items is stored anew when the record is sealed.
+        words.truncate(ITEMS);
         Self { words, items: 0 }
     }
 
@@ -75,7 +78,9 @@ impl Payload {
         let length = ((self.words.len() - RECORD) * WORD) as u32;
         let header = [pair(RECORD_MAGIC, 0), pair(length, self.items), generation, seq];
         self.words[RECORD..ITEMS].copy_from_slice(&header.map(u64::to_le));
-        let crc = salt.crc_of(self.words[RECORD..].as_bytes());
+        // The salt goes where the segment's header ends, so that the checksum is of one piece.
+        self.words[RECORD - 1] = salt.0.to_le();
+        let crc = crc::plain(&[self.words[RECORD - 1..].as_bytes()]);
         self.words[RECORD] = pair(RECORD_MAGIC, crc).to_le();
         let Some(segment) = segment else { return self.words[RECORD..].as_bytes() };
         self.words[..RECORD].as_mut_bytes().copy_from_slice(segment.as_bytes());

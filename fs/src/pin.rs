@@ -18,8 +18,6 @@ use crate::volume::Volume;
 /// Dropping takes the file's lock.
 pub struct Pin<M: Medium> {
     inode: Arc<Inode<M>>,
-    // Behind the inode, whose end needs the volume.
-    volume: Arc<Volume<M>>,
     extents: Extents,
     range: FileRange,
     size: u64,
@@ -29,15 +27,10 @@ pub struct Pin<M: Medium> {
 
 impl<M: Medium> Pin<M> {
     /// Pins `range` of `inode`, a file, or all of it.
-    pub(crate) fn take(
-        inode: &Arc<Inode<M>>,
-        volume: &Arc<Volume<M>>,
-        range: Option<FileRange>,
-        keeps: Keeps,
-    ) -> Option<Self> {
+    pub(crate) fn take(inode: &Arc<Inode<M>>, range: Option<FileRange>, keeps: Keeps) -> Option<Self> {
         let still = keeps == Keeps::Content;
         // No call changes the file while the stores of programs are stopped: one instant.
-        let quiet = inode.mapped.get().filter(|_| still).map(|_| volume.quiet());
+        let quiet = inode.mapped.get().filter(|_| still).map(|_| inode.volume.quiet());
         let (id, extents, size) = inode.pin(range, keeps)?;
         let blocks = range.map_or((0, u64::MAX), blocks_of);
         if still && let Some(sharers) = inode.sharers() {
@@ -45,10 +38,10 @@ impl<M: Medium> Pin<M> {
         }
         drop(quiet);
         let shows_end = still && !size.is_multiple_of(BLOCK) && (blocks.0..blocks.1).contains(&(size / BLOCK));
-        let ragged = shows_end && inode.is_ragged(volume.medium());
-        let (inode, volume) = (inode.clone(), volume.clone());
+        let ragged = shows_end && inode.is_ragged(inode.volume.medium());
+        let inode = inode.clone();
         let range = range.or_else(|| FileRange::with_len(FileOff::ZERO, ByteLen::new(size)))?;
-        Some(Self { inode, volume, extents, range, size, id, ragged })
+        Some(Self { inode, extents, range, size, id, ragged })
     }
 
     /// Whether something lies behind the end of the file in the last block that is not zeros: a program stored there, and
@@ -94,7 +87,7 @@ impl<M: Medium> Pin<M> {
 
     /// The file system pinned.
     pub fn fs(&self) -> &Arc<Volume<M>> {
-        &self.volume
+        &self.inode.volume
     }
 }
 
@@ -107,6 +100,6 @@ impl<M: Medium, P> IomapOps<P> for Pin<M> {
 
 impl<M: Medium> Drop for Pin<M> {
     fn drop(&mut self) {
-        self.inode.unpin(self.id, &self.volume);
+        self.inode.unpin(self.id);
     }
 }

@@ -181,7 +181,7 @@ pub(crate) fn build<M: Medium>(
                 Content::Directory { names: Names::new(0), parent: Weak::new() }
             }
         };
-        let inode = Inode::new(Ino::new(number), meta, content, Arc::downgrade(volume));
+        let inode = Inode::new(Ino::new(number), meta, content, volume.clone());
         known.insert(number, Arc::downgrade(&inode));
         inodes.insert(number, inode);
     }

@@ -6,6 +6,7 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::mem::size_of;
+use core::slice;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pmem::medium::Medium;
@@ -43,7 +44,6 @@ use crate::types::{Access, Format, Kind, Mount, Space};
 /// A mounted file system: the [`Volume`] and the root of its tree.
 pub struct Fs<M: Medium> {
     root: Arc<Inode<M>>,
-    // Behind the root, whose end needs the volume.
     volume: Arc<Volume<M>>,
 }
 
@@ -200,7 +200,7 @@ impl<M: Medium> Fs<M> {
 
     /// The root directory.
     pub fn root(self: &Arc<Self>) -> Node<M> {
-        Node::new(self.root.clone(), self.volume.clone())
+        Node::new(self.root.clone())
     }
 
     /// The node of this number.
@@ -209,7 +209,7 @@ impl<M: Medium> Fs<M> {
     /// [`Error::NotFound`] where there is none, or it has no name any more.
     pub fn node(self: &Arc<Self>, ino: Ino) -> Result<Node<M>, Error> {
         let found = self.volume.nodes.lock().get(ino.get()).and_then(Weak::upgrade);
-        let node = Node::new(found.ok_or(Error::NotFound)?, self.volume.clone());
+        let node = Node::new(found.ok_or(Error::NotFound)?);
         if node.attr().nlink == 0 { Err(Error::NotFound) } else { Ok(node) }
     }
 
@@ -376,11 +376,11 @@ impl<M: Medium> Volume<M> {
         purpose: Purpose,
         data: Batch<Durable>,
     ) -> Result<(), Error> {
-        let first = commit.tail.reserve(&payload, &mut self.space.lock(), purpose);
-        let room = first.or_else(|refused| {
+        let take = || self.space.lock().take_segment(purpose);
+        let room = commit.tail.reserve(&payload, take).or_else(|refused| {
             // A checkpoint may have what is put aside for this.
             checkpoint::abandon(self, commit);
-            commit.tail.reserve(&payload, &mut self.space.lock(), purpose).map_err(|_| refused)
+            commit.tail.reserve(&payload, take).map_err(|_| refused)
         })?;
         commit.upkeep.own_segment(room.taken());
         let _ = commit.tail.append(&self.medium, &mut payload, room, &data);
@@ -395,18 +395,25 @@ impl<M: Medium> Volume<M> {
     }
 
     /// Gives blocks back, whose going is durable.
-    pub(crate) fn give(&self, freed: Freed) {
+    pub(crate) fn give(&self, freed: &Freed) {
         if freed.runs.is_empty() && freed.homes.is_empty() && freed.pinned == 0 {
             return;
         }
-        let freed = self.without_held(freed);
-        if recover::are_good(&self.medium, &freed.runs) && recover::are_good(&self.medium, &freed.homes) {
+        let is_free = |run: &Run| !self.is_held(run) && recover::are_good(&self.medium, slice::from_ref(run));
+        if freed.runs.iter().all(is_free) && freed.homes.iter().all(is_free) {
             let mut space = self.space.lock();
             space.count_pinned(freed.pinned, freed.unpinned);
             space.give(&freed.runs);
             space.give_homes(&freed.homes);
             return;
         }
+        self.give_with_care(freed);
+    }
+
+    /// [`Volume::give`], where some block is held by somebody outside, or bad.
+    #[cold]
+    fn give_with_care(&self, freed: &Freed) {
+        let freed = self.without_held(freed);
         let sorted = recover::sort(&self.medium, freed.runs.into_vec());
         let homes = recover::sort(&self.medium, freed.homes.into_vec());
         {
@@ -419,16 +426,21 @@ impl<M: Medium> Volume<M> {
         self.keep_out(homes.bad);
     }
 
-    /// What of `freed` nobody outside holds. The rest counts as pinned until it is let go of: the changes that come look.
+    /// Whether somebody outside holds a block of `run`.
     #[inline]
-    fn without_held(&self, freed: Freed) -> Freed {
-        let is_held = |run: &Run| self.medium.is_held(run.start.base(), ByteLen::new(run.blocks * BLOCK));
-        if !freed.runs.iter().chain(&freed.homes).any(is_held) {
-            return freed;
+    fn is_held(&self, run: &Run) -> bool {
+        self.medium.is_held(run.start.base(), ByteLen::new(run.blocks * BLOCK))
+    }
+
+    /// What of `freed` nobody outside holds. The rest counts as pinned until it is let go of: the changes that come look.
+    fn without_held(&self, freed: &Freed) -> Freed {
+        let is_held = |run: &Run| self.is_held(run);
+        let (runs, homes) = (freed.runs.clone(), freed.homes.clone());
+        if !runs.iter().chain(&homes).any(is_held) {
+            return Freed { runs, homes, pinned: freed.pinned, unpinned: freed.unpinned };
         }
         let blocks_of = |run: Run| (0..run.blocks).map(move |n| Run::new(run.start.get() + n, 1));
-        let (held, runs): (Vec<Run>, _) =
-            freed.runs.into_iter().chain(freed.homes).flat_map(blocks_of).partition(is_held);
+        let (held, runs): (Vec<Run>, _) = runs.into_iter().chain(homes).flat_map(blocks_of).partition(is_held);
         self.space.lock().held.extend_from_slice(&held);
         self.awaited.store(true, Ordering::Relaxed);
         let blocks = held.iter().map(|run| run.blocks).sum::<u64>();
@@ -446,20 +458,24 @@ impl<M: Medium> Volume<M> {
         self.awaited.store(false, Ordering::Relaxed);
         let runs = core::mem::take(&mut self.space.lock().held);
         let unpinned = runs.iter().map(|run| run.blocks).sum();
-        self.give(Freed { runs: SmallVec::from_vec(runs), unpinned, ..Freed::default() });
+        self.give(&Freed { runs: SmallVec::from_vec(runs), unpinned, ..Freed::default() });
     }
 
     /// Gives back what a file had, a few extents at a time, so that others have their turn between them.
     pub(crate) fn give_extents(&self, gone: &Extents) {
+        if gone.blocks() == 0 {
+            return;
+        }
         let mut freed = Freed::default();
         for extent in gone.iter() {
             freed.runs.push(Run::new(extent.start, extent.blocks.into()));
             if freed.runs.len() == head_room::STEP {
-                self.give(core::mem::take(&mut freed));
+                self.give(&freed);
+                freed.runs.clear();
                 head_room::pause();
             }
         }
-        self.give(freed);
+        self.give(&freed);
     }
 
     /// Gives blocks of a log back.
@@ -498,7 +514,7 @@ impl<M: Medium> Volume<M> {
     }
 
     /// An inode without a name is gone, and its blocks are free.
-    pub(crate) fn forget(&self, ino: Ino, freed: Freed) {
+    pub(crate) fn forget(&self, ino: Ino, freed: &Freed) {
         let gone = self.nodes.lock().remove(ino.get());
         drop(gone);
         self.space.lock().inodes -= 1;

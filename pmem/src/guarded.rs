@@ -171,6 +171,15 @@ impl<C: Cells> Guarded<C> {
         }
     }
 
+    /// A store where some block may be bad: what did not take it is recovered.
+    #[cold]
+    fn store_with_care(&self, at: PmOff, bytes: &[u8]) {
+        self.stored(at, bytes.len() as u64, |done| {
+            let rest = bytes.get(done as usize..).unwrap_or(&[]);
+            self.cells.store(PmOff::new(at.get() + done), rest) as u64
+        });
+    }
+
     /// Writes `len` bytes, whole pages where there are bad blocks, over whatever is there.
     fn write_over<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> usize {
         let whole = at.is_aligned(PAGE_SIZE) && (len as u64).is_multiple_of(PAGE_SIZE);
@@ -243,11 +252,12 @@ impl<C: Cells> Medium for Guarded<C> {
         }
     }
 
+    #[inline]
     fn store(&self, at: PmOff, bytes: &[u8]) {
-        self.stored(at, bytes.len() as u64, |done| {
-            let rest = bytes.get(done as usize..).unwrap_or(&[]);
-            self.cells.store(PmOff::new(at.get() + done), rest) as u64
-        });
+        // Where no bad block is known, nearly every store is taken as a whole.
+        if self.any.load(Ordering::Acquire) || self.cells.store(at, bytes) < bytes.len() {
+            self.store_with_care(at, bytes);
+        }
     }
 
     fn store_from<S: Source>(&self, at: PmOff, len: usize, source: &mut S) -> Result<(), CopyError> {

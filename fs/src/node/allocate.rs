@@ -37,7 +37,7 @@ impl<M: Medium> Node<M> {
         if end > MAX_FILE_SIZE {
             return Err(Error::TooLarge);
         }
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         let (before, old) = self.mapping()?;
         let size = match how {
             Fallocate::Allocate | Fallocate::Zero => before.size.max(end),
@@ -54,7 +54,7 @@ impl<M: Medium> Node<M> {
             }
         }?;
         drop(commit);
-        self.volume.give_extents(&gone);
+        self.inode.volume.give_extents(&gone);
         Ok(())
     }
 
@@ -68,7 +68,7 @@ impl<M: Medium> Node<M> {
     ) -> Result<(), Error> {
         // Each extent that is there may have a hole before it, which gets one more.
         head_room::need((old.count() as usize + 1).saturating_mul(2 * head_room::EXTENT))?;
-        let mut fresh = Fresh::none(&self.volume);
+        let mut fresh = Fresh::none(&self.inode.volume);
         let (mut holes, mut mapping) = (Vec::new(), Vec::new());
         let mut at = first;
         while at < last {
@@ -100,13 +100,14 @@ impl<M: Medium> Node<M> {
             body.file()?.tail = Tail::Zeros;
         }
         body.meta = meta;
-        let mut fresh = fresh.keep();
-        let mut rest = fresh.as_mut_slice();
-        for hole in holes {
-            let (inside, behind) = rest.split_at_mut(rest.partition_point(|extent| extent.file < hole.1));
-            body.file()?.replace(hole, inside, &mut freed);
-            rest = behind;
-        }
+        let file = body.file()?;
+        fresh.keep(|mut rest| {
+            for hole in holes {
+                let (inside, behind) = rest.split_at_mut(rest.partition_point(|extent| extent.file < hole.1));
+                file.replace(hole, inside, &mut freed);
+                rest = behind;
+            }
+        });
         Ok(())
     }
 
@@ -146,7 +147,7 @@ impl<M: Medium> Node<M> {
 
         let purpose = if cleared == Cleared::Hole { Purpose::Shrink } else { Purpose::Grow };
         let wish = |file: u64, blocks: u64| Wish { blocks, file, near: old.near(file), purpose };
-        let mut fresh = Fresh::none(&self.volume);
+        let mut fresh = Fresh::none(&self.inode.volume);
         let mut whole = (first, last);
         let left = (whole.0 < whole.1 && is_copied(whole.0)).then_some(whole.0);
         if let Some(block) = left {
@@ -178,7 +179,7 @@ impl<M: Medium> Node<M> {
             fresh.unshare(self.ino(), (to, high), (&old, size), &mut batch)?;
         }
         drop(old);
-        self.remap(commit, fresh, batch, Mapping { range: (first, last), meta, purpose })
+        self.remap(commit, &mut fresh, batch, &Mapping { range: (first, last), meta, purpose })
     }
 }
 

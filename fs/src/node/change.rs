@@ -86,7 +86,7 @@ impl<M: Medium> Node<M> {
         if !seeded(Bug::DirectoryTimesLost) {
             payload.inode(self.inode.ino, &above);
         }
-        self.volume.record(&mut commit, payload, Purpose::Grow)?;
+        self.inode.volume.record(&mut commit, payload, Purpose::Grow)?;
 
         let content = match (kind, target) {
             (Kind::Directory, _) => {
@@ -96,13 +96,13 @@ impl<M: Medium> Node<M> {
             (_, Some(target)) => Content::Symlink(target.to_vec()),
             _ => Content::File(FileBody::new(Extents::default())),
         };
-        let inode = Inode::new(ino, meta, content, Arc::downgrade(&self.volume));
-        self.volume.remember(&inode);
+        let inode = Inode::new(ino, meta, content, self.inode.volume.clone());
+        self.inode.volume.remember(&inode);
         let mut body = self.inode.body.lock();
         body.meta = above;
         body.names()?.put(name, inode.clone());
         drop(body);
-        Ok(self.other(inode))
+        Ok(Self::new(inode))
     }
 
     /// Makes a file without a name in the file system this directory lies in (`O_TMPFILE`). It is gone with its last
@@ -115,14 +115,14 @@ impl<M: Medium> Node<M> {
         if self.inode.body.lock().meta.nlink == 0 {
             return Err(Error::NotPermitted);
         }
-        let ino = self.volume.begin()?.fresh_ino()?;
+        let ino = self.inode.volume.begin()?.fresh_ino()?;
         let (kind, mode) = (Kind::File, mode & 0o7777);
         let meta = Meta { kind, mode, nlink: 0, uid: 0, gid: 0, size: 0, atime: now, mtime: now, ctime: now };
         let mut file = FileBody::new(Extents::default());
         file.linkable = linkable;
-        let inode = Inode::new(ino, meta, Content::File(file), Arc::downgrade(&self.volume));
-        self.volume.remember(&inode);
-        Ok(self.other(inode))
+        let inode = Inode::new(ino, meta, Content::File(file), self.inode.volume.clone());
+        self.inode.volume.remember(&inode);
+        Ok(Self::new(inode))
     }
 
     /// Refuses a name that cannot be; in a removed directory, as in Linux, because nothing is there at all.
@@ -132,7 +132,7 @@ impl<M: Medium> Node<M> {
 
     /// Begins a change that brings a new `name`. As in Linux, one that exists counts before a read-only file system.
     fn begin_new(&self, name: &[u8]) -> Result<MutexGuard<'_, Commit>, Error> {
-        let begun = self.volume.begin();
+        let begun = self.inode.volume.begin();
         if begun.is_err() && self.inode.body.lock().names()?.get(name).is_some() {
             return Err(Error::Exists);
         }
@@ -168,7 +168,7 @@ impl<M: Medium> Node<M> {
             return Err(Error::IsDirectory);
         }
         self.checked(name)?;
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         let (victim, above) = {
             let mut body = self.inode.body.lock();
             let victim = body.names()?.get(name).cloned().ok_or(Error::NotFound)?;
@@ -183,12 +183,12 @@ impl<M: Medium> Node<M> {
         payload.entry(self.inode.ino, name, None);
         payload.inode(victim.ino, &meta);
         payload.inode(self.inode.ino, &above);
-        self.volume.record(&mut commit, payload, Purpose::Shrink)?;
+        self.inode.volume.record(&mut commit, payload, Purpose::Shrink)?;
 
         victim.body.lock().meta = meta;
         self.remove_name(name, above)?;
         drop(commit);
-        victim.release_if_orphan(&self.volume);
+        victim.release_if_orphan();
         // Without a handle or a pin this is the end of it, outside the commit.
         drop(victim);
         Ok(())
@@ -215,7 +215,7 @@ impl<M: Medium> Node<M> {
             b".." => return Err(Error::NotEmpty),
             _ => self.checked(name)?,
         }
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         let (victim, mut above) = {
             let mut body = self.inode.body.lock();
             let victim = body.names()?.get(name).cloned().ok_or(Error::NotFound)?;
@@ -227,7 +227,7 @@ impl<M: Medium> Node<M> {
         payload.entry(self.inode.ino, name, None);
         payload.inode(victim.ino, &meta);
         payload.inode(self.inode.ino, &above);
-        self.volume.record(&mut commit, payload, Purpose::Shrink)?;
+        self.inode.volume.record(&mut commit, payload, Purpose::Shrink)?;
 
         forget_directory(&victim, meta);
         self.remove_name(name, above)?;
@@ -244,7 +244,7 @@ impl<M: Medium> Node<M> {
     /// [`Error::CrossDevice`].
     pub fn link(&self, name: &[u8], target: &Self, now: Time) -> Result<(), Error> {
         self.directory()?;
-        if !Arc::ptr_eq(&self.volume, &target.volume) {
+        if !Arc::ptr_eq(&self.inode.volume, &target.inode.volume) {
             return Err(Error::CrossDevice);
         }
         if special(name) {
@@ -268,7 +268,7 @@ impl<M: Medium> Node<M> {
             target.record_first_name(&mut commit, payload, meta)?;
         } else {
             payload.inode(target.inode.ino, if seeded(Bug::WrongLinkCount) { &before } else { &meta });
-            self.volume.record(&mut commit, payload, Purpose::Grow)?;
+            self.inode.volume.record(&mut commit, payload, Purpose::Grow)?;
         }
 
         target.inode.body.lock().meta = meta;
@@ -301,7 +301,7 @@ impl<M: Medium> Node<M> {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::ReadOnly`].
     pub fn set_attr(&self, set: SetAttr, now: Time) -> Result<(), Error> {
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         let before = self.inode.body.lock().meta;
         let meta = Meta {
             mode: set.mode.map_or(before.mode, |mode| mode & 0o7777),
@@ -319,7 +319,7 @@ impl<M: Medium> Node<M> {
         if before.nlink > 0 {
             let mut payload = commit.payload();
             payload.inode(self.inode.ino, &meta);
-            self.volume.record(&mut commit, payload, Purpose::Grow)?;
+            self.inode.volume.record(&mut commit, payload, Purpose::Grow)?;
         }
         self.inode.body.lock().meta = meta;
         Ok(())

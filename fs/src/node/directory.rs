@@ -26,7 +26,7 @@ impl<M: Medium> Node<M> {
             _ => names.get(name).cloned(),
         };
         // The handle counts before the lock goes, so that an unlink behind it leaves the blocks alone.
-        found.map(|inode| self.other(inode)).ok_or(Error::NotFound)
+        found.map(|inode| Self::new(inode)).ok_or(Error::NotFound)
     }
 
     /// Shows the entries from cursor `from` on (0: from the first), `.` and `..` among them, until `each` answers

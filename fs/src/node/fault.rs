@@ -36,7 +36,7 @@ impl<M: Medium> Node<M> {
     /// the file. Waits for a change under way.
     pub fn mapped(&self, make: impl FnOnce() -> Arc<dyn Mapped>) -> &Arc<dyn Mapped> {
         self.inode.mapped.get().unwrap_or_else(|| {
-            let _quiet = self.volume.quiet();
+            let _quiet = self.inode.volume.quiet();
             self.inode.mapped.call_once(make)
         })
     }
@@ -93,7 +93,7 @@ impl<M: Medium> Node<M> {
 
     /// Waits for a change under way.
     pub fn wait_for_change(&self) {
-        drop(self.volume.quiet());
+        drop(self.inode.volume.quiet());
     }
 
     /// Gives file block `block` a block of the medium that a program may store to (`dax_iomap_fault` for a store): zeros where
@@ -104,7 +104,7 @@ impl<M: Medium> Node<M> {
     /// [`Error::NoSpace`], [`Error::Media`] where the block cannot be read, [`Error::NoMemory`], [`Error::ReadOnly`].
     pub fn make_writable(&self, block: u64, now: Time) -> Result<(), Error> {
         self.file()?;
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         let (before, old) = self.mapping()?;
         if block >= before.size.div_ceil(BLOCK) {
             return Ok(());
@@ -118,7 +118,7 @@ impl<M: Medium> Node<M> {
             // In place, so that what was promised (`fallocate`) is kept on a full medium too.
             let written = Extent { state: ExtentState::Written, ..extent };
             head_room::need(4 * head_room::EXTENT)?;
-            let medium = self.volume.medium();
+            let medium = self.inode.volume.medium();
             let at = BlockNr::new(extent.start).base();
             batch.add(order::zero(medium, at, ByteLen::new(BLOCK)).clean(medium));
             let _frozen = self.inode.freeze(&commit, range);
@@ -134,11 +134,11 @@ impl<M: Medium> Node<M> {
             return Ok(());
         }
         let wish = Wish { blocks: 1, file: block, near: old.near(block), purpose: Purpose::Grow };
-        let fresh = Fresh::take(&self.volume, wish)?;
+        let mut fresh = Fresh::take(&self.inode.volume, wish)?;
         let _frozen = self.inode.freeze(&commit, range);
         fresh.unshare(self.ino(), (block * BLOCK, (block + 1) * BLOCK), (&old, before.size), &mut batch)?;
         drop(old);
-        self.remap(&mut commit, fresh, batch, change).map(|gone| self.volume.give_extents(&gone))
+        self.remap(&mut commit, &mut fresh, batch, &change).map(|gone| self.inode.volume.give_extents(&gone))
     }
 
     /// Makes what programs have stored to the pages `dirty` of the file durable: `dirty` is asked for each block of the medium
@@ -152,7 +152,7 @@ impl<M: Medium> Node<M> {
         mut dirty: impl FnMut(BlockNr) -> bool,
     ) -> Result<bool, Error> {
         self.file()?;
-        let medium = self.volume.medium();
+        let medium = self.inode.volume.medium();
         // The blocks are nobody else's while they are cleaned; who stores to them meanwhile is asked next time.
         let held = super::read::Held::take_blocks(self, (first, last))?;
         let mut batch = Batch::new();
@@ -176,13 +176,13 @@ impl<M: Medium> Node<M> {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::NoMemory`], [`Error::ReadOnly`].
     pub fn record_stores(&self, now: Option<Time>) -> Result<(), Error> {
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         let before = self.inode.body.lock().meta;
         let meta = now.map_or(before, |now| Meta { mtime: now, ctime: now, ..before });
         if before.nlink > 0 {
             let mut payload = commit.payload();
             payload.inode(self.inode.ino, &meta);
-            self.volume.record(&mut commit, payload, Purpose::Shrink)?;
+            self.inode.volume.record(&mut commit, payload, Purpose::Shrink)?;
         }
         self.inode.body.lock().meta = meta;
         Ok(())
@@ -195,6 +195,6 @@ impl<M: Medium> Node<M> {
     /// As [`Node::pin`].
     pub fn hold(&self, range: units::FileRange) -> Result<crate::pin::Pin<M>, Error> {
         self.file()?;
-        crate::pin::Pin::take(&self.inode, &self.volume, Some(range), Keeps::Blocks).ok_or(Error::Invalid)
+        crate::pin::Pin::take(&self.inode, Some(range), Keeps::Blocks).ok_or(Error::Invalid)
     }
 }

@@ -29,7 +29,7 @@ impl<M: Medium> Drop for Fresh<'_, M> {
     fn drop(&mut self) {
         if !self.extents.is_empty() {
             let runs = self.runs().into();
-            self.volume.give(Freed { runs, ..Freed::default() });
+            self.volume.give(&Freed { runs, ..Freed::default() });
         }
     }
 }
@@ -80,15 +80,17 @@ impl<'v, M: Medium> Fresh<'v, M> {
         self.extents.iter().map(|extent| Run::new(extent.start, extent.blocks.into())).collect()
     }
 
-    /// The change has happened: the blocks belong to who asks here.
-    pub(super) fn keep(mut self) -> SmallVec<[Extent; 1]> {
-        core::mem::take(&mut self.extents)
+    /// The change has happened: the blocks belong to whom `to` gives them.
+    #[inline]
+    pub(super) fn keep(&mut self, to: impl FnOnce(&mut [Extent])) {
+        to(&mut self.extents);
+        self.extents.clear();
     }
 
     /// [`Fresh::keep`], of the blocks alone.
-    pub(super) fn keep_runs(self) -> Vec<Run> {
+    pub(super) fn keep_runs(&mut self) -> Vec<Run> {
         let runs = self.runs();
-        self.keep();
+        self.keep(|_| {});
         runs
     }
 

@@ -42,7 +42,7 @@ impl<'a, M: Medium> Held<'a, M> {
 impl<M: Medium> Drop for Held<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        self.node.inode.unpin(self.id, &self.node.volume);
+        self.node.inode.unpin(self.id);
     }
 }
 
@@ -62,7 +62,7 @@ impl<M: Medium> Node<M> {
         if len == ByteLen::ZERO {
             return Ok(0);
         }
-        let medium = self.volume.medium();
+        let medium = self.inode.volume.medium();
         let mut walk = IomapIter::new(self.inode.ino, at, len, IomapOp::DAX, ());
         loop {
             let done = (walk.pos.get() - at.get()) as usize;

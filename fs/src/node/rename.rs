@@ -1,9 +1,9 @@
 //! `rename`: one record that moves a name, replaces what the new one led to, or exchanges the two.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use pmem::medium::Medium;
+use smallvec::SmallVec;
 
 use super::Node;
 use super::change::{MAX_LINKS, forget_directory, gone_directory, touched};
@@ -27,7 +27,15 @@ struct Move<'a, M: Medium> {
 }
 
 /// New attributes, by inode; the last word counts.
-type Metas<M> = Vec<(Arc<Inode<M>>, Meta)>;
+type Metas<M> = SmallVec<[(Arc<Inode<M>>, Meta); 4]>;
+
+/// What a move that is allowed comes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Planned {
+    /// Both names lead to the same inode already.
+    Nothing,
+    Change,
+}
 
 impl<M: Medium> Node<M> {
     /// Moves `name` to `to_name` in `to_dir`.
@@ -40,13 +48,13 @@ impl<M: Medium> Node<M> {
     pub fn rename(&self, name: &[u8], to_dir: &Self, to_name: &[u8], how: Rename, now: Time) -> Result<(), Error> {
         self.directory()?;
         to_dir.directory()?;
-        if !Arc::ptr_eq(&self.volume, &to_dir.volume) {
+        if !Arc::ptr_eq(&self.inode.volume, &to_dir.inode.volume) {
             return Err(Error::CrossDevice);
         }
         if [name, to_name].iter().any(|name| matches!(*name, b"." | b"..")) {
             return Err(Error::Busy);
         }
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         // In Linux's order: all that speaks against the old name comes before what speaks against the new one.
         let moved = self.child(name)?;
         names::checked(name)?;
@@ -54,7 +62,10 @@ impl<M: Medium> Node<M> {
         let there = to_dir.child(to_name)?;
         names::checked(to_name)?;
         let all = Move { from: self, name, to: to_dir, to_name, moved, there };
-        let Some(metas) = all.plan(how, now)? else { return Ok(()) };
+        let mut metas = Metas::new();
+        if all.plan(how, now, &mut metas)? == Planned::Nothing {
+            return Ok(());
+        }
         let mut payload = commit.payload();
         let back = if how == Rename::Exchange { all.there.as_ref().map(|inode| inode.ino) } else { None };
         if !seeded(Bug::LostRenameHalf) {
@@ -65,11 +76,11 @@ impl<M: Medium> Node<M> {
             payload.inode(inode.ino, meta);
         }
         let purpose = if all.there.is_some() && how == Rename::Replace { Purpose::Shrink } else { Purpose::Grow };
-        self.volume.record(&mut commit, payload, purpose)?;
+        self.inode.volume.record(&mut commit, payload, purpose)?;
         all.apply(how, &metas)?;
         drop(commit);
         if let Some(there) = &all.there {
-            there.release_if_orphan(&self.volume);
+            there.release_if_orphan();
         }
         Ok(())
     }
@@ -103,8 +114,8 @@ impl<M: Medium> Node<M> {
 }
 
 impl<M: Medium> Move<'_, M> {
-    /// Checks everything; answers the attributes afterwards, or `None` where nothing is to be done.
-    fn plan(&self, how: Rename, now: Time) -> Result<Option<Metas<M>>, Error> {
+    /// Checks everything, and puts the attributes afterwards into `metas`.
+    fn plan(&self, how: Rename, now: Time, metas: &mut Metas<M>) -> Result<Planned, Error> {
         let is_dir = |inode: &Inode<M>| inode.kind == Kind::Directory;
         match (&self.there, how) {
             (None, Rename::Exchange) => return Err(Error::NotFound),
@@ -116,10 +127,9 @@ impl<M: Medium> Move<'_, M> {
             (Some(there), Rename::Replace) if is_dir(there) && self.from.is_below(there) => {
                 return Err(Error::NotEmpty);
             }
-            (Some(there), _) if Arc::ptr_eq(there, &self.moved) => return Ok(None),
+            (Some(there), _) if Arc::ptr_eq(there, &self.moved) => return Ok(Planned::Nothing),
             _ => {}
         }
-        let mut metas = Metas::new();
         let here = self.from.inode.clone();
         let before = here.body.lock().meta;
         metas.push((here, touched(&before, now)));
@@ -133,14 +143,14 @@ impl<M: Medium> Move<'_, M> {
             metas[last].1.nlink += u32::from(!seeded(Bug::DirectoryNotCounted));
         }
         if let Some(there) = &self.there {
-            self.plan_there(there, how, now, &mut metas)?;
+            self.plan_there(there, how, now, metas)?;
         }
         if metas[..=last].iter().any(|(_, meta)| meta.nlink > MAX_LINKS) {
             return Err(Error::TooManyLinks);
         }
         let before = self.moved.body.lock().meta;
         metas.push((self.moved.clone(), Meta { ctime: now, ..before }));
-        Ok(Some(metas))
+        Ok(Planned::Change)
     }
 
     /// What becomes of the inode that has the new name.

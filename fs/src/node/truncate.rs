@@ -25,7 +25,7 @@ impl<M: Medium> Node<M> {
         if size > MAX_FILE_SIZE {
             return Err(Error::TooLarge);
         }
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         let (before, old) = self.mapping()?;
         let meta = Meta { size, mtime: now, ctime: now, ..before };
         let purpose = if size < before.size { Purpose::Shrink } else { Purpose::Grow };
@@ -36,31 +36,31 @@ impl<M: Medium> Node<M> {
             let first = size.div_ceil(BLOCK);
             let grows = size > before.size;
             let frozen = self.inode.freeze(&commit, (if grows { before.size / BLOCK } else { first }, u64::MAX));
-            let (none, mut batch) = (Fresh::none(&self.volume), Batch::new());
+            let (mut none, mut batch) = (Fresh::none(&self.inode.volume), Batch::new());
             if grows {
                 self.clear_tail((&old, before.size), &mut batch)?;
             }
             drop(old);
             let mapping = Mapping { range: (first, end.max(first)), meta, purpose };
-            let gone = self.remap(&mut commit, none, batch, mapping)?;
+            let gone = self.remap(&mut commit, &mut none, batch, &mapping)?;
             drop(frozen);
             drop(commit);
-            self.volume.give_extents(&gone);
+            self.inode.volume.give_extents(&gone);
             return Ok(());
         }
         // The block that holds the new end is replaced by one that is zero behind it.
         let near = if seeded(Bug::EarlyReuse) { self.freed_early(edge)? } else { old.near(edge) };
-        let fresh = Fresh::take(&self.volume, Wish { blocks: 1, file: edge, near, purpose })?;
+        let mut fresh = Fresh::take(&self.inode.volume, Wish { blocks: 1, file: edge, near, purpose })?;
         let mut batch = Batch::new();
         let frozen = self.inode.freeze(&commit, (edge, u64::MAX));
         let kept = if seeded(Bug::TailNotZeroed) { before.size } else { size };
         fresh.unshare(self.ino(), (edge * BLOCK, (edge + 1) * BLOCK), (&old, kept), &mut batch)?;
         drop(old);
         let mapping = Mapping { range: (edge, end.max(edge + 1)), meta, purpose };
-        let gone = self.remap(&mut commit, fresh, batch, mapping)?;
+        let gone = self.remap(&mut commit, &mut fresh, batch, &mapping)?;
         drop(frozen);
         drop(commit);
-        self.volume.give_extents(&gone);
+        self.inode.volume.give_extents(&gone);
         Ok(())
     }
 }

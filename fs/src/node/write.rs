@@ -51,7 +51,7 @@ impl<M: Medium> Node<M> {
     /// [`Error::BadAddress`], [`Error::Media`] where an edge cannot be read, [`Error::ReadOnly`]; nothing has changed.
     pub fn write<S: Source>(&self, place: WriteAt, source: &mut S, now: Time) -> Result<Written, Error> {
         self.file()?;
-        if self.volume.is_read_only() {
+        if self.inode.volume.is_read_only() {
             return Err(Error::ReadOnly);
         }
         let mut len = source.remaining().min(MAX_TRANSFER) as u64;
@@ -69,7 +69,7 @@ impl<M: Medium> Node<M> {
             return Err(Error::TooLarge);
         }
         let mut end = end_of(start, len)?;
-        let medium = self.volume.medium();
+        let medium = self.inode.volume.medium();
         let mut batch = Batch::new();
         let mut fresh = self.fresh_for(start, end)?;
         let mut walk =
@@ -83,7 +83,7 @@ impl<M: Medium> Node<M> {
             walk.processed = Ok(bytes);
         }
 
-        let mut commit = self.volume.begin()?;
+        let mut commit = self.inode.volume.begin()?;
         while place_now() != start {
             // Somebody else appended while the bytes were copied: they move on, again without the lock.
             drop(commit);
@@ -91,11 +91,11 @@ impl<M: Medium> Node<M> {
             start = place_now();
             end = end_of(start, len)?;
             fresh = self.shifted(&fresh, before, (start, end), &mut batch)?;
-            commit = self.volume.begin()?;
+            commit = self.inode.volume.begin()?;
         }
-        let gone = self.commit_write(&mut commit, fresh, (start, end), batch, now)?;
+        let gone = self.commit_write(&mut commit, &mut fresh, (start, end), batch, now)?;
         drop(commit);
-        self.volume.give_extents(&gone);
+        self.inode.volume.give_extents(&gone);
         Ok(Written { len: len as usize, end: FileOff::new(end) })
     }
 
@@ -106,7 +106,7 @@ impl<M: Medium> Node<M> {
         if seeded(Bug::UpdateInPlace) {
             near = self.freed_early(first)?;
         }
-        Fresh::take(&self.volume, Wish { blocks: last - first, file: first, near, purpose: Purpose::Grow })
+        Fresh::take(&self.inode.volume, Wish { blocks: last - first, file: first, near, purpose: Purpose::Grow })
     }
 
     /// Other fresh blocks, that hold at `start..end` what `fresh` holds from `before` on.
@@ -117,7 +117,7 @@ impl<M: Medium> Node<M> {
         (start, end): (u64, u64),
         batch: &mut Batch<Cleaned>,
     ) -> Result<Fresh<'_, M>, Error> {
-        let medium = self.volume.medium();
+        let medium = self.inode.volume.medium();
         let shifted = self.fresh_for(start, end)?;
         let mut piece = [0; 512];
         let len = ByteLen::new(end - start);
@@ -136,35 +136,36 @@ impl<M: Medium> Node<M> {
     fn commit_write(
         &self,
         commit: &mut Commit,
-        fresh: Fresh<'_, M>,
+        fresh: &mut Fresh<'_, M>,
         (start, end): (u64, u64),
         mut batch: Batch<Cleaned>,
         now: Time,
     ) -> Result<Extents, Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
-        let before = self.inode.body.lock().meta;
+        let mut change = Mapping { range: (first, last), meta: self.inode.body.lock().meta, purpose: Purpose::Grow };
+        let before = change.meta.size;
         // What lies behind the end of the file is to be a part of it, and its block stays.
-        let grows = end > before.size && before.size < first * BLOCK && !before.size.is_multiple_of(BLOCK);
-        let _frozen = self.inode.freeze(commit, (if grows { before.size / BLOCK } else { first }, last));
+        let grows = end > before && before < first * BLOCK && !before.is_multiple_of(BLOCK);
+        let _frozen = self.inode.freeze(commit, (if grows { before / BLOCK } else { first }, last));
         if grows || !(start.is_multiple_of(BLOCK) && end.is_multiple_of(BLOCK)) {
             let (_, old) = self.mapping()?;
             if grows {
-                self.clear_tail((&old, before.size), &mut batch)?;
+                self.clear_tail((&old, before), &mut batch)?;
             }
             // Ragged edges only: a write of whole blocks copies nothing.
-            fresh.unshare(self.ino(), (first * BLOCK, start), (&old, before.size), &mut batch)?;
+            fresh.unshare(self.ino(), (first * BLOCK, start), (&old, before), &mut batch)?;
             if !seeded(Bug::EdgeNotCopied) {
-                fresh.unshare(self.ino(), (end, last * BLOCK), (&old, before.size), &mut batch)?;
+                fresh.unshare(self.ino(), (end, last * BLOCK), (&old, before), &mut batch)?;
             }
         }
-        let meta = Meta { size: before.size.max(end), mtime: now, ctime: now, ..before };
-        self.remap(commit, fresh, batch, Mapping { range: (first, last), meta, purpose: Purpose::Grow })
+        (change.meta.size, change.meta.mtime, change.meta.ctime) = (before.max(end), now, now);
+        self.remap(commit, fresh, batch, &change)
     }
 
     /// What lies behind the end of the file in its last block, which stays, is about to be a part of it: zeros.
     pub(super) fn clear_tail(&self, old: (&Extents, u64), batch: &mut Batch<Cleaned>) -> Result<(), Error> {
         if self.inode.body.lock().file()?.tail == Tail::Unknown {
-            mapped::clear_tail(self.volume.medium(), old, batch);
+            mapped::clear_tail(self.inode.volume.medium(), old, batch);
         }
         Ok(())
     }
@@ -180,10 +181,11 @@ impl<M: Medium> Node<M> {
     pub(super) fn remap(
         &self,
         commit: &mut Commit,
-        fresh: Fresh<'_, M>,
+        fresh: &mut Fresh<'_, M>,
         batch: Batch<Cleaned>,
-        Mapping { range, meta, purpose }: Mapping,
+        change: &Mapping,
     ) -> Result<Extents, Error> {
+        let range = change.range;
         // Each extent that goes may be cut in two for a pin, and becomes a run of free space. A few are in what every change
         // asks for.
         let blocks = range.1.saturating_sub(range.0);
@@ -193,26 +195,25 @@ impl<M: Medium> Node<M> {
             head_room::need(extents.saturating_mul(head_room::EXTENT))?;
         }
         let payload = commit.payload();
-        self.record_mapping(commit, payload, fresh.extents(), batch, &Mapping { range, meta, purpose })?;
+        self.record_mapping(commit, payload, fresh.extents(), batch, change)?;
         let (mut freed, mut gone) = (Freed::default(), Extents::default());
         {
             let mut body = self.inode.body.lock();
             let last = body.meta.size / BLOCK;
-            if meta.size != body.meta.size || range.0 <= last && last < range.1 {
+            if change.meta.size != body.meta.size || range.0 <= last && last < range.1 {
                 body.file()?.tail = Tail::Zeros;
             }
-            body.meta = meta;
-            let mut extents = fresh.keep();
+            body.meta = change.meta;
+            let file = body.file()?;
             if range.0 < range.1 {
-                let file = body.file()?;
                 if blocks > head_room::FEW && !seeded(Bug::EarlyReuse) {
                     gone = file.cut_off(range);
                 }
-                file.replace(range, &mut extents, &mut freed);
+                fresh.keep(|extents| file.replace(range, extents, &mut freed));
             }
         }
         if !seeded(Bug::EarlyReuse) {
-            self.volume.give(freed);
+            self.inode.volume.give(&freed);
         }
         Ok(gone)
     }
@@ -231,21 +232,21 @@ impl<M: Medium> Node<M> {
             // A file without a name is gone after a cut, and needs no record. One that may yet get a name has its data
             // durable by then, on whichever CPU that happens.
             if self.inode.body.lock().file()?.linkable == Linkable::Yes && !seeded(Bug::UnnamedDataUnfenced) {
-                let _ = batch.fence(self.volume.medium());
+                let _ = batch.fence(self.inode.volume.medium());
             }
             return Ok(());
         }
         payload.inode(self.ino(), meta);
         if seeded(Bug::SizeBeforeData) {
-            self.volume.record(commit, core::mem::take(&mut payload), *purpose)?;
+            self.inode.volume.record(commit, core::mem::take(&mut payload), *purpose)?;
         }
-        let list = self.name_extents(commit, extents, (*range, *purpose), &mut payload, &mut batch)?;
-        let data = if seeded(Bug::RecordBeforeData) { Batch::new() } else { batch }.fence(self.volume.medium());
-        self.volume.record_data(commit, payload, *purpose, data)?;
+        let mut list = self.name_extents(commit, extents, (*range, *purpose), &mut payload, &mut batch)?;
+        let data = if seeded(Bug::RecordBeforeData) { Batch::new() } else { batch }.fence(self.inode.volume.medium());
+        self.inode.volume.record_data(commit, payload, *purpose, data)?;
         // The log names the list for as long as it is replayed.
         if !list.extents().is_empty() {
             let list = list.keep_runs();
-            self.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
+            self.inode.volume.free_space().log += list.iter().map(|run| run.blocks).sum::<u64>();
             commit.upkeep.own(list);
         }
         Ok(())
@@ -261,19 +262,19 @@ impl<M: Medium> Node<M> {
         batch: &mut Batch<Cleaned>,
     ) -> Result<Fresh<'_, M>, Error> {
         if range.0 >= range.1 {
-            return Ok(Fresh::none(&self.volume));
+            return Ok(Fresh::none(&self.inode.volume));
         }
         // Before each extent and behind the last may be a hole, the longest of which takes two runs.
         if 2 * extents.len() + 3 <= INLINE_RUNS {
             payload.mapping(self.ino(), range, extents);
-            return Ok(Fresh::none(&self.volume));
+            return Ok(Fresh::none(&self.inode.volume));
         }
         let runs = runs_of(extents, range);
         let blocks = lists::blocks_for(runs.len());
-        let room = Fresh::take(&self.volume, Wish { blocks, file: 0, near: Near::default(), purpose })?;
+        let room = Fresh::take(&self.inode.volume, Wish { blocks, file: 0, near: Near::default(), purpose })?;
         let (generation, salt) = commit.stamp();
         let key = (generation, self.ino());
-        let medium = self.volume.medium();
+        let medium = self.inode.volume.medium();
         let mut late = Batch::new();
         if seeded(Bug::ListUnfenced) {
             let _ = core::mem::take(batch).fence(medium);
@@ -292,7 +293,7 @@ impl<M: Medium> Node<M> {
         let extents = self.mapping()?.1;
         let cut = extents.from(first).map(|extent| extent.cut(first, extent.end()));
         let runs: Vec<Run> = cut.map(|extent| Run::new(extent.start, extent.blocks.into())).collect();
-        self.volume.free_space().give(&runs);
+        self.inode.volume.free_space().give(&runs);
         Ok(Near { goal: runs.first().map(|run| run.start), home: None })
     }
 }

@@ -18,12 +18,17 @@ pub(super) struct Group {
     pub(super) kept: bool,
 }
 
-/// The bits of word `word` that lie in `from..to`.
-fn mask(word: usize, from: u32, to: u32) -> u64 {
-    let base = word as u32 * WORD;
-    let (low, high) = (from.saturating_sub(base).min(WORD), to.saturating_sub(base).min(WORD));
-    let below = |bit: u32| if bit == WORD { u64::MAX } else { (1 << bit) - 1 };
-    below(high) & !below(low)
+/// Shows each word that has bits in `from..to`, not empty, and which those are.
+#[inline]
+fn each_word(from: u32, to: u32, mut show: impl FnMut(usize, u64)) {
+    let (first, last) = ((from / WORD) as usize, ((to - 1) / WORD) as usize);
+    let (low, high) = (u64::MAX << (from % WORD), u64::MAX >> (WORD - 1 - (to - 1) % WORD));
+    if first == last {
+        return show(first, low & high);
+    }
+    show(first, low);
+    (first + 1..last).for_each(|word| show(word, u64::MAX));
+    show(last, high);
 }
 
 impl Group {
@@ -48,22 +53,20 @@ impl Group {
 
     /// Makes `from..to`, not empty and used, free; answers how many runs more there are.
     pub(super) fn give(&mut self, from: u32, to: u32) -> i64 {
-        for word in (from / WORD) as usize..to.div_ceil(WORD) as usize {
-            let mask = mask(word, from, to);
+        each_word(from, to, |word, mask| {
             debug_assert!(self.bits[word] & mask == 0, "blocks {from}..{to} of a group are free already");
             self.bits[word] |= mask;
-        }
+        });
         self.free += to - from;
         1 - self.neighbours(from, to)
     }
 
     /// Makes `from..to`, not empty and free, used; answers how many runs more there are.
     pub(super) fn take(&mut self, from: u32, to: u32) -> i64 {
-        for word in (from / WORD) as usize..to.div_ceil(WORD) as usize {
-            let mask = mask(word, from, to);
+        each_word(from, to, |word, mask| {
             debug_assert!(self.bits[word] & mask == mask, "blocks {from}..{to} of a group are not free");
             self.bits[word] &= !mask;
-        }
+        });
         self.free -= to - from;
         self.neighbours(from, to) - 1
     }
