@@ -118,8 +118,8 @@ pub(crate) struct Seen {
 /// Follows every name from the root, and tells `wrong` of names that lead nowhere, of directories reached twice, of inodes
 /// never reached and of link counts.
 pub(crate) fn survey(inodes: &Table<Box<Loaded>>, mut wrong: impl FnMut(Wrong, u64)) -> Reached {
-    let unseen = |(ino, loaded): (u64, &Box<Loaded>)| (ino, Seen { kind: loaded.meta.kind, links: 0, above: None });
-    let mut reached: Reached = inodes.iter().map(unseen).collect();
+    let unseen = |loaded: &Loaded| Seen { kind: loaded.meta.kind, links: 0, above: None };
+    let mut reached: Reached = inodes.iter().map(|(ino, loaded)| (ino, unseen(loaded))).collect();
     let mut waiting = Vec::from([ROOT]);
     if let Some(root) = reached.get_mut(ROOT) {
         (root.links, root.above) = (2, Some(ROOT));
