@@ -222,7 +222,8 @@ pub(crate) struct Mkdir {
 /// a name in /lost+found, and passes over records of the log that cannot be read, which gives up what they alone say: copy
 /// the image first. It writes the result beside what is there, so a repair that is cut leaves the image as it was.
 ///
-/// Exit status: 0 clean, 1 something was wrong and has been repaired, 4 errors are left, 8 this is no image.
+/// Exit status: 0 clean, 1 something was wrong and has been repaired, 4 errors are left, 8 this is no image,
+/// or it could not be read or written.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -19,6 +19,8 @@ const REPAIRED: u8 = 1;
 const ERRORS: u8 = 4;
 /// There is no file system of ours.
 const NO_IMAGE: u8 = 8;
+/// Nothing was checked, because something else went wrong: the same number, as of `fsck(8)`.
+pub(crate) const NOT_CHECKED: u8 = NO_IMAGE;
 /// Findings of one kind that are shown, of many.
 const SHOWN: usize = 10;
 

@@ -50,11 +50,13 @@ fn a_busy_image_is_left_alone() {
         &["cp", "tree/file", "a.img:/new"],
         &["rm", "a.img:/file"],
         &["mkfs", "--size", "8M", "a.img"],
-        &["fsck", "a.img"],
         &["info", "a.img"],
     ] {
         dir.run(args).fails(&["a.img: busy"]);
     }
+    // Whose 1 says that something was repaired.
+    dir.run(["fsck", "a.img"]).fails_with(8, &["a.img: busy"]);
+    dir.run(["fsck", "--repair", "none.img"]).fails_with(8, &["none.img: No such file"]);
     assert!(dir.read("a.img") == before);
     held.unlock().unwrap();
     held.try_lock_shared().unwrap();
@@ -82,7 +84,7 @@ fn a_foreign_file_is_no_image() {
     assert_eq!(dir.read("text"), "dear diary\n".repeat(1000).into_bytes());
     dir.run(["mkfs", "--size", "8M", "--force", "text"]).ok();
     dir.run(["mkfs", "--size", "8M", "zeros"]).ok();
-    dir.run(["fsck", "."]).fails(&[".: is a directory"]);
+    dir.run(["fsck", "."]).fails_with(8, &[".: is a directory"]);
     dir.run(["mkfs", "--size", "8M", "."]).fails(&[".: is a directory"]);
 }
 

@@ -91,8 +91,14 @@ impl Ran {
     /// Checks that it failed with status 1 and one line on stderr that names all of `words`.
     #[track_caller]
     pub(crate) fn fails(&self, words: &[&str]) {
+        self.fails_with(1, words);
+    }
+
+    /// The same with another status.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, status: i32, words: &[&str]) {
         let stderr = String::from_utf8_lossy(&self.0.stderr);
-        assert_eq!(self.0.status.code(), Some(1), "{stderr}");
+        assert_eq!(self.0.status.code(), Some(status), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.starts_with("vitrine: "), "{stderr}");
         for word in words {
