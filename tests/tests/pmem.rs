@@ -90,6 +90,22 @@ fn a_hole_outlives_reboot_and_power_cut_until_it_is_written_over() {
 }
 
 #[test]
+fn a_machine_boots_over_holes_in_its_metadata_and_heals_them() {
+    let image = Image::fresh();
+    let medium = std::fs::read(image.path()).expect("it was made");
+    let second = u64::from_le_bytes(medium[80..88].try_into().expect("eight bytes"));
+    let list = image.path().display().to_string();
+    // One copy of the superblock, the other one of the log's beginning.
+    for sector in [0, second * 8 + 1] {
+        let added = machine_tests::vitrine(&["badblock", "add", &list, &sector.to_string()]);
+        assert!(added.status.success(), "{added:?}");
+    }
+    Machine::checked(&image).append("poison init=/bin/hello").run().status(0);
+    assert_eq!(image.tool("badblock", &["list"]), "", "both are healed");
+    image.tool("fsck", &[]);
+}
+
+#[test]
 fn poison_wants_el2() {
     let ended = Machine::with(&Image::fresh()).word("--el", "1").append("poison init=/bin/hello").run();
     ended.refuses(125, &["poison", "el2"]);
