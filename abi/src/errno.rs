@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::words;
+
 /// A Linux error number, 1 to 4095. A call that fails returns it negated in `x0`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
@@ -16,21 +18,17 @@ macro_rules! errors {
             )*
 
             /// The symbolic name, such as `ENOENT`; `None` for a number Linux does not use.
-            pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some(stringify!($name)),)*
-                    _ => None,
-                }
+            pub fn name(self) -> Option<&'static str> {
+                words::find(&NUMBERS, concat!($(stringify!($name), "\n"),*), self.0.into())
             }
 
             /// The sentence of `strerror`, such as `No such file or directory`; `None` for a number Linux does not use.
-            pub const fn text(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some($text),)*
-                    _ => None,
-                }
+            pub fn text(self) -> Option<&'static str> {
+                words::find(&NUMBERS, concat!($($text, "\n"),*), self.0.into())
             }
         }
+
+        static NUMBERS: [u16; [$($number),*].len()] = [$($number),*];
     };
 }
 

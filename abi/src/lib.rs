@@ -20,6 +20,7 @@ pub mod stat;
 pub mod task;
 pub mod time;
 pub mod tty;
+mod words;
 
 pub use errno::Errno;
 

@@ -3,6 +3,8 @@
 //! The table is complete up to the last number of the headers it was taken from, also where the kernel has no such
 //! call: a log line about a refused call can then name it.
 
+use crate::words;
+
 macro_rules! numbers {
     ($($number:literal $constant:ident $name:ident,)*) => {
         $(
@@ -11,11 +13,9 @@ macro_rules! numbers {
         )*
 
         /// The name of system call `number` as Linux spells it, or `None` for a number that means nothing.
-        pub const fn name(number: u64) -> Option<&'static str> {
-            match number {
-                $($number => Some(stringify!($name)),)*
-                _ => None,
-            }
+        pub fn name(number: u64) -> Option<&'static str> {
+            static NUMBERS: [u16; [$($number),*].len()] = [$($number),*];
+            words::find(&NUMBERS, concat!($(stringify!($name), "\n"),*), number)
         }
     };
 }

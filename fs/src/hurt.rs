@@ -121,12 +121,14 @@ impl Census {
     /// The files that have any.
     pub(crate) fn files(&self) -> BTreeSet<u64> {
         let ino = |hurt: &Hurt| if let Holder::File { ino, .. } = hurt.holder { Some(ino.get()) } else { None };
-        self.found.iter().filter_map(ino).collect()
+        let mut files = BTreeSet::new();
+        files.extend(self.found.iter().filter_map(ino));
+        files
     }
 
     /// All of them in rising order, with the `paths` of files.
     pub(crate) fn finish(mut self, paths: &BTreeMap<u64, Vec<u8>>) -> Vec<Hurt> {
-        self.found.sort_by_key(|hurt| hurt.range.start);
+        self.found.sort_unstable_by_key(|hurt| hurt.range.start);
         let mut all: Vec<Hurt> = Vec::new();
         let mut found = self.found.into_iter().peekable();
         for range in &self.bad {

@@ -63,14 +63,16 @@ pub(crate) fn init_wall_clock(rtc: PhysRange) -> Result<(), DeviceError> {
 }
 
 /// Time since the counter started: since reset, on QEMU. Never goes back.
+#[inline]
 pub(crate) fn now() -> Duration {
     duration(count())
 }
 
 /// The time of day, in UTC; as if booted in 1970 where the machine has no clock.
+#[inline(never)]
 pub(crate) fn wall_clock() -> Time {
-    let since_1970 = now().saturating_add(boot_time());
-    Time::new(since_1970.as_secs() as i64, since_1970.subsec_nanos())
+    let since_1970 = EPOCH.load(Ordering::Relaxed).wrapping_add(nanos(count()));
+    Time::new((since_1970 / NANOS) as i64, (since_1970 % NANOS) as u32)
 }
 
 /// From 1970 to when [`now`] was 0: what to add to it for the time of day.
@@ -118,15 +120,25 @@ pub(crate) fn frequency() -> u64 {
 }
 
 /// How long so many counts are.
+#[inline(never)]
 pub(crate) fn duration(counts: u64) -> Duration {
+    Duration::from_nanos(nanos(counts))
+}
+
+/// How many nanoseconds so many counts are: 584 years of them at most.
+#[inline]
+fn nanos(counts: u64) -> u64 {
     let frequency = frequency();
-    let rest = counts % frequency;
+    let (seconds, rest) = (counts / frequency, counts % frequency);
     // On every real machine the product fits: divisions of 128 bits are for others.
-    let nanos = match rest.checked_mul(NANOS) {
-        Some(product) => product / frequency,
-        None => (u128::from(rest) * u128::from(NANOS) / u128::from(frequency)) as u64,
-    };
-    Duration::new(counts / frequency, nanos as u32)
+    let fraction = rest.checked_mul(NANOS).map_or_else(|| wide_fraction(rest, frequency), |product| product / frequency);
+    seconds.wrapping_mul(NANOS).wrapping_add(fraction)
+}
+
+#[cold]
+#[inline(never)]
+fn wide_fraction(rest: u64, frequency: u64) -> u64 {
+    (u128::from(rest) * u128::from(NANOS) / u128::from(frequency)) as u64
 }
 
 /// Counts in a time, rounded up, so that nothing is woken early.

@@ -117,7 +117,7 @@ impl<T: ?Sized> Mutex<T> {
         let irq = Irq::mask();
         #[cfg(debug_assertions)]
         order::taking(self.rank);
-        MutexGuard { inner: ManuallyDrop::new(self.inner.lock()), rank: self.rank, irq }
+        self.guard(irq)
     }
 
     /// Takes a second lock of the same rank while `_first` is held. The caller states the order the two are taken in
@@ -129,7 +129,20 @@ impl<T: ?Sized> Mutex<T> {
         let irq = Irq::mask();
         #[cfg(debug_assertions)]
         order::taking_second(self.rank);
-        MutexGuard { inner: ManuallyDrop::new(self.inner.lock()), rank: self.rank, irq }
+        self.guard(irq)
+    }
+
+    /// The way in without anybody before us. A thousand places have it, so the waiting is not among them.
+    #[inline]
+    fn guard(&self, irq: Irq) -> MutexGuard<'_, T> {
+        let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
+        MutexGuard { inner: ManuallyDrop::new(inner), rank: self.rank, irq }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> spin::MutexGuard<'_, T> {
+        self.inner.lock()
     }
 
     /// Takes the lock if nobody holds it. Allowed in any order, because it never waits.

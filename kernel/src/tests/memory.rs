@@ -23,7 +23,7 @@ kernel_test! {
         let (before, total) = frames::usage();
         assert!(before < total);
         let mut taken: Vec<Pfn> = (0..300).map(|_| frames::alloc().unwrap()).collect();
-        taken.sort_by_key(|frame| frame.get());
+        taken.sort_unstable_by_key(|frame| frame.get());
         assert!(taken.windows(2).all(|pair| pair[0] != pair[1]), "a frame was handed out twice");
         assert_eq!(frames::usage().0.get(), before.get() + 300);
         taken.into_iter().for_each(frames::free);
