@@ -51,6 +51,7 @@ fn ctr() -> usize {
 ///
 /// # Safety
 /// Every line is mapped: cleaning an unmapped one faults (`dc cvap` does, `dc cvac` may).
+#[inline]
 pub unsafe fn clean(start: *const u8, len: usize, line: usize, to: CleanTo) -> usize {
     let (mut at, end) = (start as usize & !(line - 1), start as usize + len);
     let lines = (end - at).div_ceil(line);

@@ -272,6 +272,7 @@ pub(crate) enum Progress {
 }
 
 /// Records a little more, or changes over to the new log when all is there.
+#[inline]
 pub(crate) fn advance<M: Medium>(volume: &Volume<M>, commit: &mut Commit) -> Progress {
     let Some(running) = &mut commit.upkeep.running else { return Progress::Done };
     let mut payload = Payload::default();

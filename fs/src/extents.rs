@@ -47,6 +47,7 @@ pub(crate) struct Extent {
 
 impl Extent {
     /// The file block behind.
+    #[inline]
     pub(crate) fn end(&self) -> u64 {
         self.file + u64::from(self.blocks)
     }
@@ -71,6 +72,7 @@ impl Extent {
     }
 
     /// The two as one, where they adjoin in file and medium and no pin up to `newest_pin` tells them apart.
+    #[inline]
     pub(crate) fn merged(&self, next: &Self, newest_pin: Option<u64>) -> Option<Self> {
         let adjoin =
             self.end() == next.file && self.start + u64::from(self.blocks) == next.start && self.state == next.state;
@@ -153,6 +155,7 @@ impl Extents {
     }
 
     /// The file block behind the last extent.
+    #[inline]
     pub(crate) fn end(&self) -> u64 {
         match &self.lists {
             Lists::None => 0,
@@ -179,6 +182,7 @@ impl Extents {
     }
 
     /// The extent that holds file block `at`.
+    #[inline]
     pub(crate) fn at(&self, at: u64) -> Option<&Extent> {
         self.at_or_after(at).filter(|extent| extent.file <= at)
     }

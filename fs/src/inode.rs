@@ -75,6 +75,7 @@ impl<M: Medium> Inode<M> {
     }
 
     /// What `stat` tells.
+    #[inline]
     pub(crate) fn attr(&self) -> Attr {
         let body = self.body.lock();
         let meta = &body.meta;
@@ -242,6 +243,7 @@ pub(crate) struct Freed {
 
 impl Freed {
     /// Takes in an extent of a file that is large, or not.
+    #[inline]
     fn add(&mut self, extent: &Extent, size: Size) {
         let is_home = size == Size::Large && extent.start % HUGE == extent.file % HUGE;
         let runs = if is_home { &mut self.homes } else { &mut self.runs };
@@ -289,6 +291,7 @@ impl FileBody {
     }
 
     /// Takes all blocks away: those that no pin sees go to the answer, or to `freed`.
+    #[inline]
     fn let_go(&mut self, freed: &mut Freed) -> Extents {
         let range = (0, self.extents.end());
         let gone = self.cut_off(range);
@@ -308,6 +311,7 @@ impl FileBody {
     }
 
     /// Whether the file wants places again of which it lets go in `range`: not where it lets go of all.
+    #[inline]
     fn size_without(&self, (from, to): (u64, u64)) -> Size {
         let end = self.extents.end();
         if end > HUGE && (from > 0 || to < end) { Size::Large } else { Size::Small }
@@ -352,6 +356,7 @@ impl FileBody {
     }
 
     /// Pins the file blocks `from..to`; answers the pin's number.
+    #[inline]
     pub(crate) fn pin(&mut self, from: u64, to: u64, keeps: Keeps) -> u64 {
         self.last_pin += 1;
         self.pins.push(PinEntry { id: self.last_pin, version: self.version, from, to, keeps });

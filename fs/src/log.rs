@@ -125,6 +125,7 @@ impl Tail {
 
     /// Stores the record behind the others, as [`Tail::append`] does, but waits for nothing: for a log that does not
     /// count yet.
+    #[inline]
     pub(crate) fn prepare(&mut self, medium: &impl Medium, payload: &mut Payload, room: Room) -> [Store<Cleaned>; 2] {
         let header = room.turn.map(|next| {
             (self.segment, self.next, self.index, self.used) = (self.next, next, self.index + 1, 0);

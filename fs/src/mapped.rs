@@ -73,6 +73,7 @@ impl<M: Medium> Drop for Frozen<'_, M> {
 impl<M: Medium> Inode<M> {
     /// No program has an entry for the file blocks `range` when this returns, nor gets one while the answer lives. `_commit`
     /// stands for the lock that a fault waits for.
+    #[inline]
     pub(crate) fn freeze(&self, _commit: &Commit, range: (u64, u64)) -> Option<Frozen<'_, M>> {
         // The first mapping comes under the commit lock too: where there is none now, there is none until the change is over.
         let mapped = self.mapped.get()?;

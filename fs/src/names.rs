@@ -65,6 +65,7 @@ impl<T> Names<T> {
     }
 
     /// Lets `name` lead to `target`; answers what it led to before. A replaced name keeps its cursor.
+    #[inline]
     pub(crate) fn put(&mut self, name: &[u8], target: T) -> Option<T> {
         let hash = hash(self.seed, name);
         if let Some((_, slot)) = self.find(name, hash) {
@@ -84,6 +85,7 @@ impl<T> Names<T> {
     }
 
     /// Takes `name` away; answers what it led to.
+    #[inline]
     pub(crate) fn remove(&mut self, name: &[u8]) -> Option<T> {
         let (place, slot) = self.find(name, hash(self.seed, name))?;
         self.index[place] = GONE;
@@ -157,6 +159,7 @@ impl<T> Names<T> {
     }
 
     /// A place for a name that is not there; the index is never full.
+    #[inline]
     fn vacant(&self, hash: u32) -> usize {
         let mask = self.index.len() - 1;
         let mut place = hash as usize & mask;
@@ -179,6 +182,7 @@ impl<T> Names<T> {
 }
 
 /// Eight bytes a step, each folded in by a multiplication whose high half is kept.
+#[inline]
 fn hash(seed: u64, name: &[u8]) -> u32 {
     let mut state = seed ^ name.len() as u64;
     let mut chunks = name.chunks_exact(8);
@@ -199,6 +203,7 @@ fn fold(word: u64) -> u64 {
 ///
 /// # Errors
 /// [`Error::NotFound`] for the empty name, as Linux has it, [`Error::NameTooLong`], [`Error::Invalid`].
+#[inline]
 pub(crate) fn checked(name: &[u8]) -> Result<(), Error> {
     match name {
         [] => Err(Error::NotFound),

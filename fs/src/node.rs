@@ -90,6 +90,7 @@ impl<M: Medium> Node<M> {
     }
 
     /// What `stat` tells, all of it of one instant.
+    #[inline]
     pub fn attr(&self) -> Attr {
         self.inode.attr()
     }
@@ -129,6 +130,7 @@ impl<M: Medium> Node<M> {
     ///
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Invalid`] for a symlink.
+    #[inline]
     pub fn pin(&self, range: FileRange) -> Result<Pin<M>, Error> {
         self.file()?;
         Pin::take(&self.inode, Some(range), Keeps::Content).ok_or(Error::Invalid)

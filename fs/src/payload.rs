@@ -47,6 +47,7 @@ fn pair(low: u32, high: u32) -> u64 {
 
 impl Payload {
     /// An empty one, in memory that an earlier one had.
+    #[inline]
     pub(crate) fn reusing(mut words: Vec<u64>) -> Self {
         if words.len() < ITEMS {
             words.reserve(USUAL);
@@ -73,6 +74,7 @@ impl Payload {
     }
 
     /// The record of these items under this generation and number; behind `segment`, the header of the segment it begins.
+    #[inline]
     pub(crate) fn seal(&mut self, (generation, seq): (u64, u64), segment: Option<&SegmentHeader>, salt: Salt) -> &[u8] {
         // Below a segment's length, as `Tail::reserve` saw to.
         let length = ((self.words.len() - RECORD) * WORD) as u32;
@@ -88,6 +90,7 @@ impl Payload {
     }
 
     /// Assigns the attributes of `ino`.
+    #[inline]
     pub(crate) fn inode(&mut self, ino: Ino, meta: &Meta) {
         self.push([
             header(kind::INODE, 0, size_of::<InodeItem>() / WORD),
@@ -128,6 +131,7 @@ impl Payload {
     }
 
     /// Lets `name` in `dir` lead to `ino`, or to nothing.
+    #[inline]
     pub(crate) fn entry(&mut self, dir: Ino, name: &[u8], ino: Option<Ino>) {
         let words = 3 + name.len().div_ceil(WORD);
         self.push([header(kind::ENTRY, name.len(), words), dir.get(), ino.map_or(0, Ino::get)]);
@@ -150,10 +154,11 @@ impl Payload {
 
     #[inline]
     fn push<const N: usize>(&mut self, words: [u64; N]) {
-        self.words.extend(words.map(u64::to_le));
+        self.words.extend_from_slice(&words.map(u64::to_le));
     }
 
     /// Adds bytes, and zeros up to a whole word.
+    #[inline]
     fn append(&mut self, bytes: &[u8]) {
         let at = self.words.len();
         self.words.resize(at + bytes.len().div_ceil(WORD), 0);
@@ -186,6 +191,7 @@ fn each_run(extents: &[Extent], (from, to): (u64, u64), mut push: impl FnMut(u64
     each_hole(at, to, &mut push);
 }
 
+#[inline]
 fn each_hole(mut from: u64, to: u64, push: &mut impl FnMut(u64, u32, u32)) {
     while from < to {
         let blocks = u32::try_from(to - from).unwrap_or(u32::MAX);

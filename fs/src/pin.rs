@@ -62,6 +62,7 @@ impl<M: Medium> Pin<M> {
 
     /// Where the file offset `pos` lies, and how far the mapping goes on from there. The mapping begins at `pos`;
     /// outside the pinned blocks and behind the end of the file there is a hole.
+    #[inline]
     pub fn iomap(&self, pos: FileOff) -> Iomap {
         let (from, to) = blocks_of(self.range);
         let (from, to) = (from.saturating_mul(BLOCK), to.saturating_mul(BLOCK));

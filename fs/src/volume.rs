@@ -369,6 +369,7 @@ impl<M: Medium> Volume<M> {
     }
 
     /// [`Volume::record`], where the transaction names blocks: `data` is all that lies in them.
+    #[inline]
     pub(crate) fn record_data(
         &self,
         commit: &mut Commit,
@@ -524,6 +525,7 @@ impl<M: Medium> Volume<M> {
 
 impl Commit {
     /// A record's content, empty so far.
+    #[inline]
     pub(crate) fn payload(&mut self) -> Payload {
         Payload::reusing(core::mem::take(&mut self.memory))
     }

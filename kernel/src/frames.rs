@@ -126,13 +126,18 @@ unsafe fn describe(first: u64, last: u64) -> u64 {
 /// The descriptor of a frame; `None` for what is no frame of the allocator's.
 #[inline]
 pub(crate) fn page(frame: Pfn) -> Option<&'static Page> {
-    for section in &DESCRIBED {
-        let (first, pages) = section.pages()?;
-        if let Some(page) = pages.get(frame.get().wrapping_sub(first) as usize) {
-            return Some(page);
-        }
-    }
-    None
+    // Most machines have one section, which a hundred places ask.
+    DESCRIBED[0].pages().and_then(|section| among(frame, section)).or_else(|| elsewhere(frame))
+}
+
+#[inline]
+fn among(frame: Pfn, (first, pages): (u64, &'static [Page])) -> Option<&'static Page> {
+    pages.get(frame.get().wrapping_sub(first) as usize)
+}
+
+#[inline(never)]
+fn elsewhere(frame: Pfn) -> Option<&'static Page> {
+    DESCRIBED[1..].iter().map_while(Section::pages).find_map(|section| among(frame, section))
 }
 
 /// The descriptors of `count` frames from `first` on; `None` where not all of them lie in one range that was given.
@@ -156,6 +161,7 @@ pub(crate) unsafe fn give_one(frame: Pfn) {
 ///
 /// # Errors
 /// [`OutOfMemory`] where none is free.
+#[inline]
 pub(crate) fn alloc() -> Result<Pfn, OutOfMemory> {
     let mut pool = POOL.lock();
     let frame = match pool.cache.pop() {
@@ -170,6 +176,7 @@ pub(crate) fn alloc() -> Result<Pfn, OutOfMemory> {
 ///
 /// # Errors
 /// [`OutOfMemory`] where none is free.
+#[inline]
 pub(crate) fn alloc_zeroed() -> Result<Pfn, OutOfMemory> {
     let frame = alloc()?;
     // SAFETY: the frame was free, so it is RAM in the linear map that nobody uses.
@@ -196,6 +203,7 @@ pub(crate) fn alloc_block(count: PageCount) -> Result<Pfn, OutOfMemory> {
 }
 
 /// Takes a frame back. Nothing maps or names it any more.
+#[inline]
 pub(crate) fn free(frame: Pfn) {
     let mut pool = POOL.lock();
     debug_assert!(!pool.cache.contains(&frame.get()), "{frame} freed twice");

@@ -41,14 +41,17 @@ pub(crate) fn trampoline() -> Pfn {
 }
 
 impl Frames for KernelFrames {
+    #[inline]
     fn alloc_zeroed(&self) -> Result<Pfn, mm::OutOfMemory> {
         frames::alloc_zeroed().map_err(|_| mm::OutOfMemory)
     }
 
+    #[inline]
     fn alloc(&self) -> Result<Pfn, mm::OutOfMemory> {
         frames::alloc().map_err(|_| mm::OutOfMemory)
     }
 
+    #[inline]
     fn free(&self, frame: Pfn) {
         frames::free(frame);
     }
@@ -83,6 +86,7 @@ impl Frames for KernelFrames {
         }
     }
 
+    #[inline]
     fn page(&self, frame: Pfn) -> Option<&Page> {
         frames::page(frame).or_else(|| pmem::page(frame))
     }
@@ -117,6 +121,7 @@ impl Mmu for KernelMmu {
         publish();
     }
 
+    #[inline]
     fn invalidate(&self, asid: Asid, range: VirtRange, smallest: Level, reach: Reach) {
         counters::TLBI.add(1);
         let stride = smallest.size() >> PAGE_SHIFT;

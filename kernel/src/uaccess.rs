@@ -143,6 +143,7 @@ pub(crate) enum CstrError {
 ///
 /// # Errors
 /// [`CstrError::Fault`] and [`CstrError::TooLong`], where no NUL comes within `to.len()` bytes.
+#[inline]
 pub(crate) fn read_cstr_into(to: &mut [u8], from: UserPtr) -> Result<usize, CstrError> {
     // A string may end just below the end of user addresses, so only what is there is asked for.
     let room = layout::USER_END.saturating_sub(from.0).min(to.len() as u64) as usize;
@@ -197,6 +198,7 @@ impl Source for UserSource {
         self.left
     }
 
+    #[inline]
     unsafe fn copy_to(&mut self, to: *mut u8, len: usize) -> Result<(), BadAddress> {
         let copied = copy_in(to, self.at, len).map_err(|Fault| BadAddress)?;
         counters::BYTES_COPIED.add(copied as u64);
@@ -226,6 +228,7 @@ impl UserSink {
 }
 
 impl Sink for UserSink {
+    #[inline]
     unsafe fn copy_from(&mut self, from: *const u8, len: usize) -> Result<(), Taken> {
         let fits = len.min(self.left);
         let copied = copy_out(self.at, from, fits).map_err(|Fault| Taken(0))?;

@@ -92,6 +92,7 @@ impl Commit {
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing is promised then.
+    #[inline]
     pub fn charge(&self, pages: PageCount) -> Result<(), OutOfMemory> {
         let before = self.committed.fetch_add(pages.get(), Ordering::Relaxed);
         let enough = match self.mode() {

@@ -44,6 +44,7 @@ impl IMmap {
     ///
     /// # Errors
     /// [`OutOfMemory`].
+    #[inline]
     pub fn link(&mut self, mapper: Mapper) -> Result<(), OutOfMemory> {
         self.mappers.reserve()?;
         self.mappers.insert(mapper);

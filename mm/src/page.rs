@@ -219,6 +219,7 @@ impl Page {
 }
 
 /// One leaf that mapped `frame`, and had a count on it, is out of every TLB. The frame goes with the last count.
+#[inline]
 pub(crate) fn unmapped<F: Frames>(frames: &F, frame: Pfn) {
     match frames.page(frame) {
         Some(page) => {
@@ -335,6 +336,7 @@ pub fn mappers<F: Frames>(frames: &F, frame: Pfn) -> u32 {
 }
 
 /// `put_page`.
+#[inline]
 pub(crate) fn put<F: Frames>(frames: &F, frame: Pfn, page: &Page) {
     if page.drop_count() && page.flags().contains(PageFlags::FRAME) {
         frames.free(frame);

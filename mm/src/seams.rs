@@ -273,6 +273,7 @@ pub trait Backing: Clone {
 
     /// Whether its pages are those of the medium itself (`vma_is_dax`): blocks are wanted for them (`VM_HUGEPAGE`), and they
     /// are in memory already, so that locking them means nothing.
+    #[inline]
     fn is_dax(&self) -> bool {
         false
     }

@@ -135,6 +135,7 @@ impl<B> Released<B> {
         self.more.try_reserve(n.saturating_sub(spare)).map_err(|_| OutOfMemory)
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, backing: B) {
         match &self.first {
             None => self.first = Some(backing),
@@ -272,6 +273,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// Promises memory for `pages`.
+    #[inline]
     fn charge(&self, pages: u64) -> Result<(), OutOfMemory> {
         self.tables.frames().commit().charge(PageCount::new(pages))
     }

@@ -176,6 +176,7 @@ fn store_invalid(entry: &AtomicU64, desc: Desc) -> Desc {
 }
 
 /// `by` more entries of a table are in use; `parent` is the table's own descriptor.
+#[inline]
 fn count_up(parent: Option<&AtomicU64>, by: u64) {
     if let Some(parent) = parent {
         let desc = load(parent);
@@ -186,6 +187,7 @@ fn count_up(parent: Option<&AtomicU64>, by: u64) {
 }
 
 /// The addresses from `first` to `last`, both included, as a range. The very last page of 64 bits is cut off it.
+#[inline]
 fn span(first: u64, last: u64) -> VirtRange {
     let start = VirtAddr::new(first);
     VirtRange::new(start, VirtAddr::new(last.saturating_add(1)))
@@ -298,6 +300,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// Hangs an empty table under `slot`, where `leaf` says that nothing is. Answers its descriptor.
     #[cold]
+    #[inline]
     fn add_table(&self, slot: &Slot<'_>, leaf: Leaf) -> Result<Desc, Blocked> {
         if !leaf.desc.is_none() {
             return Err(Blocked::Leaf(leaf));
@@ -345,6 +348,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// Tells the CPU of what has changed: first that it has, then that no TLB may remember.
+    #[inline]
     fn settle(&self, changed: &Changed) {
         if changed.is_nothing() {
             return;
@@ -357,6 +361,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// No TLB knows entries of this tree in `range` any more; the one place that asks for it.
+    #[inline]
     fn invalidate(&self, range: VirtRange, smallest: Level, reach: Reach) {
         if let Some(asid) = self.whose.asid() {
             self.mmu.invalidate(asid, range, smallest, reach);
@@ -464,24 +469,34 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     pub(crate) fn free_leaf(&self, level: Level, desc: Desc) {
         match desc.owner() {
             Owner::Tree if level == Level::Pte => page::unmapped(&self.frames, desc.pfn()),
-            Owner::Tree if level == Level::Pmd => page::block_unmapped(&self.frames, desc.pfn()),
-            Owner::Tree => {
-                for n in 0..level.pages().get() {
-                    page::unmapped(&self.frames, Pfn::new(desc.pfn().get() + n));
-                }
-            }
+            Owner::Tree => self.free_block(level, desc.pfn()),
             Owner::Other => self.note_dirty(level, desc),
         }
     }
 
+    #[inline(never)]
+    fn free_block(&self, level: Level, first: Pfn) {
+        if level == Level::Pmd {
+            return page::block_unmapped(&self.frames, first);
+        }
+        for n in 0..level.pages().get() {
+            page::unmapped(&self.frames, Pfn::new(first.get() + n));
+        }
+    }
+
     /// The pages of a file behind a leaf that goes, or stops saying so, remember that they were stored to.
+    #[inline]
     fn note_dirty(&self, level: Level, desc: Desc) {
         if desc.attributes().is_dirty() {
-            let first = desc.pfn().get();
-            let all = (first..first + level.pages().get()).map(Pfn::new);
-            for page in all.filter_map(|frame| self.frames.page(frame)) {
-                page.set_page_dirty();
-            }
+            self.remember_dirty(level, desc.pfn());
+        }
+    }
+
+    #[inline(never)]
+    fn remember_dirty(&self, level: Level, first: Pfn) {
+        let all = (first.get()..first.get() + level.pages().get()).map(Pfn::new);
+        for page in all.filter_map(|frame| self.frames.page(frame)) {
+            page.set_page_dirty();
         }
     }
 }

@@ -186,10 +186,12 @@ impl<B> Tree<B> {
         Self::at(self.last)
     }
 
+    #[inline]
     pub(crate) fn next(&self, at: At) -> Option<At> {
         Self::at(self.node(at.0).next)
     }
 
+    #[inline]
     pub(crate) fn prev(&self, at: At) -> Option<At> {
         Self::at(self.node(at.0).prev)
     }
@@ -223,6 +225,7 @@ impl<B> Tree<B> {
     }
 
     /// `find_vma_prev`: the one before the answer of [`find`](Self::find), which may have been none.
+    #[inline]
     pub(crate) fn before(&self, found: Option<At>) -> Option<At> {
         match found {
             Some(at) => self.prev(at),
@@ -405,6 +408,7 @@ impl<B> Tree<B> {
     }
 
     /// Makes `n` and those above it know of a gap.
+    #[inline]
     fn raise(&self, mut n: u32, gap: u64) {
         while n != NIL {
             let node = self.node(n);
@@ -422,6 +426,7 @@ impl<B> Tree<B> {
     }
 
     /// Where the room below `n` begins.
+    #[inline]
     fn floor(&self, n: u32) -> u64 {
         // Node 0 ends at 0.
         self.node(self.node(n).prev).vma.guarded_end()

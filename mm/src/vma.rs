@@ -63,6 +63,7 @@ pub enum Kind<B> {
 
 impl<B> Kind<B> {
     /// The file behind it, if any.
+    #[inline]
     pub fn backing(&self) -> Option<&B> {
         match self {
             Self::Anonymous => None,
@@ -79,6 +80,7 @@ impl<B> Kind<B> {
     }
 
     /// `vma_is_dax`.
+    #[inline]
     pub fn is_dax(&self) -> bool
     where
         B: Backing,
@@ -284,6 +286,7 @@ impl<B: Backing> Vma<B> {
 
     /// `anon_vma_compatible`: whether this VMA and the one behind it differ in nothing but what `mprotect` may change, so that
     /// they may have one `anon_vma`.
+    #[inline]
     pub(crate) fn may_share_anon(&self, behind: &Self) -> bool {
         let access = Prot::READ | Prot::WRITE | Prot::EXEC;
         self.end() == behind.start()

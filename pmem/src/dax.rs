@@ -87,6 +87,7 @@ impl<O: DaxOperations> DaxDevice<O> {
     ///
     /// # Errors
     /// [`DaxError`], in the order `Invalid`, `Range`, `Media`.
+    #[inline]
     pub fn direct_access(
         &self,
         pgoff: BlockNr,

@@ -100,6 +100,7 @@ impl<C: Cells> Guarded<C> {
     ///
     /// # Errors
     /// [`MediaError`] where the first is bad.
+    #[inline]
     fn good(&self, at: PmOff, len: usize) -> Result<usize, MediaError> {
         match self.check(at, ByteLen::new(len as u64)) {
             Ok(()) => Ok(len),

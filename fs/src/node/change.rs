@@ -126,11 +126,13 @@ impl<M: Medium> Node<M> {
     }
 
     /// Refuses a name that cannot be; in a removed directory, as in Linux, because nothing is there at all.
+    #[inline]
     fn checked(&self, name: &[u8]) -> Result<(), Error> {
         names::checked(name).map_err(|bad| if self.inode.body.lock().meta.nlink == 0 { Error::NotFound } else { bad })
     }
 
     /// Begins a change that brings a new `name`. As in Linux, one that exists counts before a read-only file system.
+    #[inline]
     fn begin_new(&self, name: &[u8]) -> Result<MutexGuard<'_, Commit>, Error> {
         let begun = self.inode.volume.begin();
         if begun.is_err() && self.inode.body.lock().names()?.get(name).is_some() {
@@ -140,6 +142,7 @@ impl<M: Medium> Node<M> {
     }
 
     /// Whether this directory can take a new `name`; answers its attributes afterwards.
+    #[inline]
     fn parent_for_new(&self, name: &[u8], kind: Kind, now: Time) -> Result<Meta, Error> {
         let mut body = self.inode.body.lock();
         if body.meta.nlink == 0 {
@@ -194,6 +197,7 @@ impl<M: Medium> Node<M> {
         Ok(())
     }
 
+    #[inline]
     fn remove_name(&self, name: &[u8], above: Meta) -> Result<(), Error> {
         let mut body = self.inode.body.lock();
         body.meta = above;

@@ -13,6 +13,7 @@ impl<M: Medium> Node<M> {
     ///
     /// # Errors
     /// [`Error::NotDirectory`], [`Error::NameTooLong`], [`Error::NotFound`].
+    #[inline]
     pub fn lookup(&self, name: &[u8]) -> Result<Self, Error> {
         self.directory()?;
         let body = self.inode.body.lock();

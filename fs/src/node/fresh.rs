@@ -44,6 +44,7 @@ impl<'v, M: Medium> Fresh<'v, M> {
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::NoMemory`].
+    #[inline]
     pub(super) fn take(volume: &'v Volume<M>, wish: Wish) -> Result<Self, Error> {
         let mut fresh = Self::none(volume);
         fresh.add(wish, ExtentState::Written)?;
@@ -133,6 +134,7 @@ impl<'v, M: Medium> Fresh<'v, M> {
 }
 
 impl<M: Medium> IomapOps for Fresh<'_, M> {
+    #[inline]
     fn iomap_begin(&self, iter: &mut IomapIter) -> Result<(), Error> {
         let block = iter.pos.get() / BLOCK;
         let at = self.extents.partition_point(|extent| extent.end() <= block);
@@ -151,6 +153,7 @@ struct Unshare<'a, M: Medium> {
 }
 
 impl<M: Medium> IomapOps for Unshare<'_, M> {
+    #[inline]
     fn iomap_begin(&self, iter: &mut IomapIter) -> Result<(), Error> {
         self.fresh.iomap_begin(iter)?;
         iter.srcmap = self.old.map(iter.pos);

@@ -86,6 +86,7 @@ impl<M: Medium> Node<M> {
     }
 
     /// What this directory, which still has a name, calls `name`.
+    #[inline]
     fn child(&self, name: &[u8]) -> Result<Option<Arc<Inode<M>>>, Error> {
         let mut body = self.inode.body.lock();
         if body.meta.nlink == 0 {

@@ -100,6 +100,7 @@ impl<M: Medium> Node<M> {
     }
 
     /// Fresh blocks for the bytes `start..end`, near the file's others.
+    #[inline]
     fn fresh_for(&self, start: u64, end: u64) -> Result<Fresh<'_, M>, Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
         let mut near = self.inode.body.lock().file()?.extents.near(first);
@@ -133,6 +134,7 @@ impl<M: Medium> Node<M> {
     }
 
     /// Makes `fresh`, which holds the bytes `start..end`, the file's.
+    #[inline]
     fn commit_write(
         &self,
         commit: &mut Commit,

@@ -72,6 +72,7 @@ impl Group {
     }
 
     /// The first bit from `from` on that is set in what `turn` makes of the words; the group's end where there is none.
+    #[inline]
     fn find(&self, from: u32, turn: impl Fn(u64) -> u64) -> u32 {
         let mut word = (from / WORD) as usize;
         let Some(&first) = self.bits.get(word) else { return HUGE as u32 };
@@ -87,6 +88,7 @@ impl Group {
     }
 
     /// How many blocks from `block` on are free.
+    #[inline]
     pub(super) fn room_at(&self, block: u32) -> u32 {
         self.find(block, |word| !word) - block
     }

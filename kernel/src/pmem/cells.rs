@@ -95,6 +95,7 @@ impl Cells for LinearCells {
         unsafe { sink.copy_from(from, len) }
     }
 
+    #[inline]
     fn store(&self, at: PmOff, bytes: &[u8]) -> usize {
         let to = self.reach(at, bytes.len() as u64);
         // SAFETY: `reach` found the range on the device; `bytes` is private memory.
@@ -115,6 +116,7 @@ impl Cells for LinearCells {
         ByteLen::new(len.get() - left as u64)
     }
 
+    #[inline]
     fn clean(&self, at: PmOff, len: ByteLen) {
         let start = self.reach(at, len.get());
         let WriteBack::Lines(reach, line) = self.write_back else { return };

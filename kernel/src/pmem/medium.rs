@@ -45,6 +45,7 @@ impl Medium for PmemMedium {
         self.memory().load_to(at, len, sink)
     }
 
+    #[inline]
     fn store(&self, at: PmOff, bytes: &[u8]) {
         self.memory().store(at, bytes);
     }
@@ -58,6 +59,7 @@ impl Medium for PmemMedium {
         self.memory().zero(at, len);
     }
 
+    #[inline]
     fn clean(&self, at: PmOff, len: ByteLen) {
         self.memory().clean(at, len);
     }

@@ -71,6 +71,7 @@ pub(crate) type Shared = Once<Sharers>;
 impl SharedFile {
     /// What `file` is to show; `None` where it is no regular file of the medium. Waits for changes of the file system, and takes
     /// heap, where no program has shared the file before.
+    #[inline]
     pub(crate) fn new(file: &Arc<File>) -> Option<Self> {
         let node = file.regular()?;
         file.shared().call_once(|| {
@@ -184,6 +185,7 @@ struct State {
 }
 
 impl Mapped for Sharers {
+    #[inline]
     fn is_mapped(&self) -> bool {
         !self.0.lock().mappers.is_empty()
     }

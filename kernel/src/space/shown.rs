@@ -123,6 +123,7 @@ impl Backing for Shown {
         matches!(self, Self::File(_) | Self::Shared(_))
     }
 
+    #[inline]
     fn link(&self, mapper: Mapper) -> Result<(), mm::OutOfMemory> {
         if let Self::Shared(file) = self { file.link(mapper) } else { Ok(()) }
     }
@@ -133,6 +134,7 @@ impl Backing for Shown {
         }
     }
 
+    #[inline]
     fn unlink(&self, mapper: Mapper) {
         if let Self::Shared(file) = self {
             file.unlink(mapper);

@@ -60,6 +60,7 @@ struct PathRoom {
 }
 
 impl PathRoom {
+    #[inline]
     fn new() -> Self {
         Self { short: [0; SHORT_PATH], long: Vec::new() }
     }
@@ -68,6 +69,7 @@ impl PathRoom {
     ///
     /// # Errors
     /// `EFAULT`; `ENAMETOOLONG` from [`PATH_MAX`] on; `ENOMEM`.
+    #[inline]
     fn read(&mut self, from: UserPtr) -> Result<&[u8], Errno> {
         match read_cstr_into(&mut self.short, from) {
             Ok(len) => Ok(&self.short[..len]),
@@ -107,6 +109,7 @@ impl Base {
     ///
     /// # Errors
     /// `EBADF`.
+    #[inline]
     fn new(dirfd: i32, path: &[u8]) -> Result<Self, Errno> {
         if path.first() == Some(&b'/') { Ok(Self::Vnode(crate::vfs::root())) } else { Self::of(dirfd) }
     }
@@ -115,6 +118,7 @@ impl Base {
     ///
     /// # Errors
     /// `EBADF`.
+    #[inline]
     fn of(dirfd: i32) -> Result<Self, Errno> {
         match dirfd {
             AT_FDCWD => Ok(Self::Vnode(current().place.cwd())),
@@ -146,6 +150,7 @@ fn ptr(a: &Args, index: usize) -> UserPtr {
 }
 
 /// The open file behind argument `index`.
+#[inline]
 fn file(a: &Args, index: usize) -> Result<Arc<File>, Errno> {
     current().files.get(fd(a, index))
 }

@@ -43,6 +43,7 @@ fn protection(prot: Prot) -> mm::Prot {
 }
 
 /// The rights asked for, and those that the program's personality adds (`READ_IMPLIES_EXEC`).
+#[inline]
 fn with_implied(prot: Prot) -> Prot {
     let implies = || current().process.limits.lock().personality & persona::READ_IMPLIES_EXEC != 0;
     if prot.contains(Prot::READ) && !prot.contains(Prot::EXEC) && implies() { prot | Prot::EXEC } else { prot }

@@ -136,6 +136,7 @@ fn poisoned(far: u64) -> bool {
 }
 
 /// Lets the current task's address space serve a fault at `far`.
+#[inline]
 fn memory_fault(far: u64, access: arch::esr::Access) -> Result<(), FaultSignal> {
     let access = match access {
         arch::esr::Access::Read => Access::Read,

@@ -22,6 +22,7 @@ impl Bits {
         self.0[fd / 64] >> (fd % 64) & 1 != 0
     }
 
+    #[inline]
     fn put(&mut self, fd: usize, is_in: bool) {
         let bit = 1 << (fd % 64);
         if is_in { self.0[fd / 64] |= bit } else { self.0[fd / 64] &= !bit }
@@ -45,6 +46,7 @@ struct Table {
 
 impl Table {
     /// Makes sure that `fd` has a slot.
+    #[inline]
     fn make_room(&mut self, fd: usize) -> Result<(), Errno> {
         if fd >= self.slots.len() {
             let len = (fd + 1).next_power_of_two().clamp(16, Files::LIMIT);
@@ -54,6 +56,7 @@ impl Table {
         Ok(())
     }
 
+    #[inline]
     fn reserve(&mut self, from: usize, cloexec: bool) -> Result<usize, Errno> {
         let fd = self.used.lowest_absent(from).ok_or(Errno::EMFILE)?;
         self.make_room(fd)?;
@@ -67,6 +70,7 @@ impl Table {
         self.slots.get(fd as u32 as usize).and_then(Option::as_ref).ok_or(Errno::EBADF)
     }
 
+    #[inline]
     fn remove(&mut self, fd: usize) -> Option<Arc<File>> {
         let file = self.slots.get_mut(fd)?.take()?;
         self.used.put(fd, false);
@@ -91,6 +95,7 @@ pub(crate) struct Reserved<'a> {
 
 impl Reserved<'_> {
     /// Lets the descriptor name `file`, and answers it.
+    #[inline]
     pub(crate) fn install(self, file: Arc<File>) -> u64 {
         let fd = self.fd;
         self.files.table.lock().slots[fd] = Some(file);
@@ -184,6 +189,7 @@ impl Files {
     ///
     /// # Errors
     /// `EMFILE`, `ENOMEM`.
+    #[inline]
     pub(crate) fn reserve(&self, from: usize, cloexec: bool) -> Result<Reserved<'_>, Errno> {
         let fd = self.table.lock().reserve(from, cloexec)?;
         Ok(Reserved { files: self, fd })
@@ -249,6 +255,7 @@ impl Files {
     ///
     /// # Errors
     /// `EBADF`.
+    #[inline]
     pub(crate) fn close(&self, fd: i32) -> Result<(), Errno> {
         let closed = self.table.lock().remove(fd as u32 as usize);
         if closed.is_none() {

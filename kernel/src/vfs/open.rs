@@ -41,6 +41,7 @@ impl How {
     ///
     /// # Errors
     /// `EINVAL` for combinations that mean nothing.
+    #[inline]
     pub(crate) fn new(flags: u32, mode: u32) -> Result<Self, Errno> {
         let flags = OpenFlags::from_bits_truncate(flags);
         if flags.contains(OpenFlags::PATH) {

@@ -74,6 +74,7 @@ impl<'a> Walker<'a> {
     ///
     /// # Errors
     /// `ENOENT` for an empty path, `ENOTDIR` where `base` is needed and no directory.
+    #[inline]
     pub(crate) fn new(base: &'a Vnode, path: &'a [u8]) -> Result<Self, Errno> {
         let base = match path.first() {
             None => return Err(Errno::ENOENT),
@@ -95,6 +96,7 @@ impl<'a> Walker<'a> {
     }
 
     /// The last component, after [`Walker::reach_last`].
+    #[inline]
     pub(crate) fn name(&self) -> &[u8] {
         &self.text.bytes()[self.last.clone()]
     }
@@ -108,6 +110,7 @@ impl<'a> Walker<'a> {
     ///
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EIO` for a component on the way.
+    #[inline]
     pub(crate) fn reach_last(&mut self) -> Result<Last, Errno> {
         loop {
             let bytes = self.text.bytes();
@@ -142,6 +145,7 @@ impl<'a> Walker<'a> {
     ///
     /// # Errors
     /// `ENOENT`, `ENAMETOOLONG`, `EIO`.
+    #[inline]
     pub(crate) fn look(&self) -> Result<Vnode, Errno> {
         self.here().lookup(self.name())
     }

@@ -34,6 +34,7 @@ const fn device_number(major: u32, minor: u32) -> u64 {
 
 impl Vnode {
     /// File, directory or symbolic link; a device counts as a file.
+    #[inline]
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Vnode::Disk(node) => node.kind(),
@@ -42,6 +43,7 @@ impl Vnode {
     }
 
     /// Whether names can be looked up in it.
+    #[inline]
     pub(crate) fn is_directory(&self) -> bool {
         self.kind() == Kind::Directory
     }
@@ -71,6 +73,7 @@ impl Vnode {
     ///
     /// # Errors
     /// `ENOTDIR`, `ENOENT`, `ENAMETOOLONG`, `EIO`.
+    #[inline]
     pub(crate) fn lookup(&self, name: &[u8]) -> Result<Vnode, Errno> {
         match self {
             Vnode::Disk(node) => match self.covered(name) {
@@ -83,6 +86,7 @@ impl Vnode {
     }
 
     /// The kernel's directory that hides `name` of this directory, if one does.
+    #[inline]
     pub(crate) fn covered(&self, name: &[u8]) -> Option<Special> {
         special::covering(name).filter(|_| self.is_root())
     }
@@ -139,6 +143,7 @@ impl Vnode {
     }
 
     /// What `stat` tells.
+    #[inline]
     pub(crate) fn stat(&self) -> Stat {
         match self {
             Vnode::Disk(node) => disk_stat(&node.attr()),

@@ -244,6 +244,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// from then on that differs in its rights alone, so that they can become one again (`find_mergeable_anon_vma`), or one
     /// of its own.
     #[cold]
+    #[inline]
     pub(super) fn anon_vma_prepare(&mut self, at: At) {
         let vma = self.vmas.vma(at);
         let next = self.vmas.next(at).map(|at| self.vmas.vma(at)).filter(|next| vma.may_share_anon(next));
@@ -361,7 +362,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         if vma.shift != 0 {
             self.moved.link(self.moved_mapper(vma))?;
         }
-        let linked = vma.backing().map_or(Ok(()), |backing| backing.link(self.mapper(vma)));
+        let linked = match vma.backing() {
+            Some(backing) => backing.link(self.mapper(vma)),
+            None => Ok(()),
+        };
         if linked.is_err() && vma.shift != 0 {
             self.moved.unlink(self.moved_mapper(vma));
         }

@@ -173,6 +173,7 @@ pub(super) struct Faulting<'a, B> {
 
 impl<B> Faulting<'_, B> {
     /// A fresh frame is the program's own page at `page`.
+    #[inline]
     pub(super) fn born<F: Frames>(&self, frames: &F, frame: Pfn, page: VirtAddr) -> Pfn {
         if let Some(descriptor) = frames.page(frame) {
             descriptor.born(self.family, self.vma.anon_index(page));
@@ -186,6 +187,7 @@ impl<B> Faulting<'_, B> {
     }
 
     /// A frame of zeros.
+    #[inline]
     fn zeroed<F: Frames>(&self, frames: &F, page: VirtAddr) -> Result<Pfn, OutOfMemory> {
         Ok(self.born(frames, frames.alloc_zeroed()?, page))
     }

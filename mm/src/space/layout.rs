@@ -135,6 +135,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
 
     /// The addresses for `len` bytes, a multiple of the page size and not 0, and the first VMA that ends above where they
     /// begin; with a fixed place nobody has asked for that one yet.
+    #[inline]
     pub(super) fn place(&self, place: Place, len: u64) -> Result<(VirtRange, Option<At>), MapError> {
         let end = self.layout.bases().end.get();
         if len > end - MMAP_MIN_ADDR {
@@ -162,6 +163,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// Where blocks fit, if whole blocks are wanted and there is such room (`thp_get_unmapped_area`); else anywhere.
+    #[inline]
     fn anywhere(&self, len: u64) -> Result<Found, OutOfMemory> {
         if len.is_multiple_of(HUGE_SIZE)
             && let Ok(found) = self.search(len, HUGE_SIZE, 0)
@@ -189,6 +191,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// In the layout's order; where nothing is left below `mmap_base`, up from the legacy base.
+    #[inline]
     pub(super) fn search(&self, len: u64, align: u64, offset: u64) -> Result<Found, OutOfMemory> {
         let bases = self.layout.bases();
         let down = || Room { len, low: MMAP_MIN_ADDR, high: bases.top.get(), align, offset };

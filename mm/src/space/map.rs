@@ -255,6 +255,7 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     }
 
     /// `find_vma_intersection`: the first VMA that shares an address with `start..end`.
+    #[inline]
     pub(super) fn first_in(&self, start: u64, end: u64) -> Option<At> {
         self.vmas.find(start).filter(|at| self.vmas.vma(*at).start().get() < end)
     }

@@ -50,6 +50,7 @@ struct Found {
 
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Ends every mapping in `len` bytes (rounded up to pages) from `start`. Nothing being there is no error.
+    #[inline]
     pub fn unmap(&mut self, start: VirtAddr, len: u64) -> Result<Released<B>, UnmapError> {
         Ok(self.remove_range(unmap_range(start, len)?)?)
     }

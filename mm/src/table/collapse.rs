@@ -67,6 +67,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
 /// The attributes of one of `count` leaves of `level` that are made from index `first` on, the first of them over `pa`: what
 /// asks for the contiguous bit keeps it where all sixteen of the run are made, over frames that lie like them.
+#[inline]
 pub(super) fn in_run(
     attributes: Attributes,
     level: Level,

@@ -145,6 +145,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// The entry of the page at `va`, with all tables above it.
+    #[inline]
     pub(crate) fn entry(&self, va: VirtAddr) -> Result<Entry<'_>, OutOfMemory> {
         match self.ensure(va, Level::Pte) {
             Ok(slot) => {
@@ -157,6 +158,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// Maps one page where nothing was, and publishes it: the page exists from here on.
+    #[inline]
     pub(crate) fn fill_slot(&self, slot: Slot<'_>, at: Pfn, attributes: Attributes, owner: Owner) {
         let desc = Desc::leaf(Level::Pte, at, attributes, owner);
         self.sync_code(Level::Pte, Desc::NONE, desc);

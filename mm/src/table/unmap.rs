@@ -185,6 +185,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
 
     /// `below` entries of the table that `entry` leads to are gone. Returns how many `entry` is by that: one, if the
     /// table goes, else none.
+    #[inline]
     fn discount(&self, entry: &AtomicU64, below: u64) -> u64 {
         let desc = load(entry);
         let emptied = || self.forgotten.get() && desc.is_counted() && below == desc.count();

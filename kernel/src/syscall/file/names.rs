@@ -244,6 +244,7 @@ fn new_name<'a>(walk: &'a Walker<'_>, last: Last, slash: Slash) -> Result<&'a No
 }
 
 /// The directory the walk has come to, to be changed.
+#[inline]
 fn changeable<'a>(walk: &'a Walker<'_>) -> Result<&'a Node, Errno> {
     match walk.here().disk() {
         Ok(node) => Ok(node),

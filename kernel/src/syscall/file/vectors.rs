@@ -26,6 +26,7 @@ impl UserIovecs {
     ///
     /// # Errors
     /// `EINVAL` for more than [`IOV_MAX`] buffers or one of a negative length; `EFAULT`, `ENOMEM`.
+    #[inline]
     pub(super) fn new(from: UserPtr, count: u64) -> Result<Self, Errno> {
         let count = usize::try_from(count).ok().filter(|&count| count <= IOV_MAX).ok_or(Errno::EINVAL)?;
         let (mut few, mut many) = ([Iovec::default(); FEW], Vec::new());

@@ -184,6 +184,7 @@ fn what(file: Option<&Arc<File>>, len: u64, offset: u64, prot: Prot, flags: MapF
     Ok(What::File { backing: FilePin::of_open(pin, node.ino(), file.clone())?.into(), pgoff: offset >> PAGE_SHIFT })
 }
 
+#[inline]
 fn anonymous(kind: u64, len: u64, flags: MapFlags) -> Result<What<Shown>, Errno> {
     match kind {
         MAP_PRIVATE => Ok(What::Anonymous),

@@ -77,6 +77,7 @@ impl Held {
         self.number.get()
     }
 
+    #[inline]
     fn release(&self) {
         let Some(owner) = self.number.given() else { return };
         LOCKS.lock().retain(|lock| lock.owner != owner);

@@ -22,6 +22,7 @@ struct Pinned {
 
 impl Pinned {
     /// At most `len` bytes of `file`, a regular one, from `at` on.
+    #[inline]
     fn new(file: &File, at: u64, len: usize) -> Result<Self, Errno> {
         let node = file.regular().ok_or(Errno::EINVAL)?;
         let range = FileRange::with_len(FileOff::new(at), ByteLen::new(len as u64)).ok_or(Errno::EINVAL)?;
