@@ -58,8 +58,10 @@ pub struct Tables<F: Frames, U: Mmu> {
     origin: Origin,
     /// A table that has become empty, all zeros: the next one needed.
     spare: Cell<Option<Pfn>>,
-    /// Whether there may be anything larger than a page, so that splitting has to be thought of.
-    blocks: Cell<bool>,
+    /// The largest leaves there may be: where that is more than a page, splitting has to be thought of.
+    largest: Cell<Level>,
+    /// Entries of the root in use.
+    root_used: Cell<u64>,
     /// Whether no CPU and no TLB knows the tree any more: tables go at once with their last entry.
     forgotten: Cell<bool>,
     /// Whether what is taken away was just made, and failed: runs that were to stay may go.
@@ -209,7 +211,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     fn over(frames: F, mmu: U, whose: Whose, root: Pfn, origin: Origin) -> Self {
-        let blocks = Cell::new(origin == Origin::Adopted);
+        let largest = Cell::new(if origin == Origin::Adopted { Level::Pud } else { Level::Pte });
         Self {
             frames,
             mmu,
@@ -217,7 +219,8 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             whose,
             origin,
             spare: Cell::new(None),
-            blocks,
+            largest,
+            root_used: Cell::new(0),
             forgotten: Cell::new(false),
             undoing: Cell::new(false),
         }
@@ -307,7 +310,10 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         }
         let desc = Desc::table(self.new_table()?);
         store(slot.entry, desc);
-        count_up(slot.parent, 1);
+        match slot.parent {
+            Some(_) => count_up(slot.parent, 1),
+            None => self.root_used.set(self.root_used.get() + 1),
+        }
         Ok(desc)
     }
 
@@ -444,7 +450,9 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// Lets go of everything but the root.
     fn clear(&mut self) {
         self.forget();
-        self.free_below(self.root, Level::Pgd);
+        if self.root_used.replace(0) != 0 {
+            self.free_below(self.root, Level::Pgd);
+        }
     }
 
     fn free_below(&self, table: Pfn, level: Level) {

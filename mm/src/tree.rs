@@ -33,8 +33,8 @@ pub(crate) struct At(u32);
 
 /// No node.
 const NIL: u32 = 0;
-/// Nodes taken from the heap at a time.
-const CHUNK: usize = 32;
+/// Nodes taken from the heap at a time: as many as most programs use.
+const CHUNK: usize = 16;
 
 struct Node<B> {
     vma: Vma<B>,
@@ -241,9 +241,9 @@ impl<B> Tree<B> {
         let Vma { range, prot, flags, bias, shift, kind, touched, anon } = vma;
         (node.range, node.prot, node.flags, node.bias, node.shift) = (range, prot, flags, bias, shift);
         (node.touched, node.anon) = (touched, anon);
-        // A free node shows nothing; what shows nothing either leaves it so.
+        // A free node shows nothing, so there is nothing to drop; and what shows nothing either leaves it so.
         if !matches!(kind, Kind::Anonymous) {
-            node.kind = kind;
+            core::mem::forget(core::mem::replace(&mut node.kind, kind));
         }
         At(n)
     }

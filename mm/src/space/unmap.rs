@@ -80,6 +80,10 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Where the first piece of `range` ends. Afterwards it can go without a node of the tree or a table, and so can the rest.
     fn piece_end(&mut self, range: VirtRange) -> Result<VirtAddr, OutOfMemory> {
         let Some(first) = self.first_in(range.start().get(), range.end().get()) else { return Ok(range.end()) };
+        let vma = self.vmas.vma(first);
+        if vma.range().covers(range) && !vma.touched {
+            return Ok(range.end());
+        }
         self.tables.split_edges(range)?;
         if self.vmas.vma(first).start() < range.start() {
             // Of a VMA the lower part could not stay while the upper goes from its own beginning on.

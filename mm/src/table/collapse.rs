@@ -47,7 +47,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         if first.owner() == Owner::Tree {
             page::block_collapsed(&self.frames, first.pfn());
         }
-        self.blocks.set(true);
+        self.note_largest(Level::Pmd);
         true
     }
 

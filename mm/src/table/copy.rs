@@ -35,7 +35,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         range: VirtRange,
         copying: &mut Copying,
     ) -> Result<(), OutOfMemory> {
-        child.blocks.set(child.blocks.get() || self.blocks.get());
+        child.note_largest(self.largest.get());
         let mut at = range.start();
         while let Some(leaf) = self.next_leaf(at, range.end()) {
             let done = self.copy_run(child, leaf, range.end(), copying)?;

@@ -95,9 +95,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             Some(parent) => self.frames.table(load(parent).pfn()),
             None => self.frames.table(self.root),
         };
-        if level < Level::Pte {
-            self.blocks.set(true);
-        }
+        self.note_largest(level);
         let mut made = 0;
         for entry in &table[first..first + wanted as usize] {
             if !load(entry).is_none() {
@@ -110,6 +108,11 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         }
         count_up(slot.parent, made);
         if made == 0 { Err(TableError::Occupied(va)) } else { Ok(made * level.size()) }
+    }
+
+    /// There may be leaves of `level` from now on.
+    pub(super) fn note_largest(&self, level: Level) {
+        self.largest.set(self.largest.get().min(level));
     }
 
     /// Undoes the first `done` bytes of a `map` that failed, and the tables made for more. The frames stay the caller's.

@@ -24,7 +24,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         }
         let (first, last) = (range.start().get(), range.end().get() - 1);
         let mut path = self.descend(first, last);
-        if self.blocks.get() && path.level != Level::Pte {
+        if path.level != Level::Pte && self.may_cut(range) {
             self.split_ends(range)?;
             path = self.descend(first, last);
         }
@@ -139,10 +139,16 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     pub fn split_edges(&mut self, range: VirtRange) -> Result<(), OutOfMemory> {
         // Whatever lies under one table of pages, no block reaches out of.
         let inside = |last| self.descend(range.start().get(), last).level == Level::Pte;
-        if !self.blocks.get() || range.end().get().checked_sub(1).is_some_and(inside) {
+        if !self.may_cut(range) || range.end().get().checked_sub(1).is_some_and(inside) {
             return Ok(());
         }
         self.split_ends(range)
+    }
+
+    /// Whether there may be a leaf that lies across an end of `range`.
+    pub(super) fn may_cut(&self, range: VirtRange) -> bool {
+        let largest = self.largest.get();
+        largest != Level::Pte && (range.start().get() | range.end().get()) & (largest.size() - 1) != 0
     }
 
     pub(super) fn split_ends(&self, range: VirtRange) -> Result<(), OutOfMemory> {
@@ -166,7 +172,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     fn walk_block(&self, va: VirtAddr) -> Option<Leaf> {
-        if !self.blocks.get() {
+        if self.largest.get() == Level::Pte {
             return None;
         }
         self.walk(va).filter(|leaf| leaf.level != Level::Pte)

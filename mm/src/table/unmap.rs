@@ -65,7 +65,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
         let last = if range.is_empty() { first } else { range.end().get() - 1 };
         let tables: &Self = self;
         let mut path = tables.descend(first, last);
-        if tables.blocks.get() && path.level != Level::Pte {
+        if path.level != Level::Pte && tables.may_cut(range) {
             tables.split_ends(range)?;
             path = tables.descend(first, last);
         }
@@ -175,22 +175,25 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             Level::Pte => self.collect_pages(path.table, first, last, most, each),
             level => self.collect(path.table, level, first, last, most, each),
         };
-        for (_, entry) in path.upwards() {
-            gone = self.discount(entry, gone);
+        for (level, entry) in path.upwards() {
+            gone = self.discount(level, entry, gone);
             if gone == 0 {
                 break;
             }
         }
     }
 
-    /// `below` entries of the table that `entry` leads to are gone. Returns how many `entry` is by that: one, if the
-    /// table goes, else none.
+    /// `below` entries of the table that `entry`, one of `level`, leads to are gone. Returns how many `entry` is by that: one,
+    /// if the table goes, else none.
     #[inline]
-    fn discount(&self, entry: &AtomicU64, below: u64) -> u64 {
+    fn discount(&self, level: Level, entry: &AtomicU64, below: u64) -> u64 {
         let desc = load(entry);
         let emptied = || self.forgotten.get() && desc.is_counted() && below == desc.count();
         if !desc.is_valid() || emptied() {
             store(entry, Desc::NONE);
+            if level == Level::Pgd {
+                self.root_used.set(self.root_used.get() - 1);
+            }
             self.free_table(desc.pfn());
             return 1;
         }
@@ -213,7 +216,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
             let desc = load(entry);
             if desc.was_table(level) {
                 let below = self.collect(desc.pfn(), next, va, end, most_below(desc), each);
-                gone += self.discount(entry, below);
+                gone += self.discount(level, entry, below);
             } else if !desc.is_none() {
                 store(entry, Desc::NONE);
                 each(Leaf { va: VirtAddr::new(va), level, desc });

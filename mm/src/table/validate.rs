@@ -2,7 +2,7 @@
 
 use units::{Pfn, VirtAddr};
 
-use super::{Leaf, Tables, load};
+use super::{Leaf, Origin, Tables, load};
 use crate::desc::Level;
 use crate::seams::{Asid, Frames, Mmu};
 
@@ -17,7 +17,10 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     /// [`Asid::GLOBAL`] are those of the upper half.
     pub fn each_leaf(&self, each: &mut impl FnMut(Leaf)) {
         let base = if self.asid() == Some(Asid::GLOBAL) { 0xffff_0000_0000_0000 } else { 0 };
-        self.check_table(self.root, Level::Pgd, base, each);
+        let used = self.check_table(self.root, Level::Pgd, base, each);
+        if self.origin == Origin::Made {
+            assert_eq!(self.root_used.get(), used, "entries in use of the root");
+        }
     }
 
     fn check_table(&self, table: Pfn, level: Level, base: u64, each: &mut impl FnMut(Leaf)) -> u64 {
