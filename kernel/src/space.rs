@@ -22,7 +22,7 @@ use units::{PAGE_SHIFT, PAGE_SIZE, PhysAddr, VirtAddr, VirtRange};
 use crate::heap::{self, OutOfMemory};
 use crate::mmu::{KernelFrames, KernelMmu};
 use crate::vfs::Program;
-use crate::task::current;
+use crate::task::{current, sched};
 use crate::task::limits::Limits;
 use crate::{features, layout, paging};
 pub(crate) use file_pin::{FilePin, page_range};
@@ -246,7 +246,10 @@ impl Space {
             let end = VirtAddr::new(range.end().get().min(first.get().saturating_add(PIECE)));
             let Some(piece) = VirtRange::new(first, end) else { return Ok(()) };
             start = match mappings.populate(piece) {
-                Ok(()) => end,
+                Ok(()) => {
+                    drop(mappings);
+                    end
+                }
                 Err((at, FaultError::Unprepared)) => {
                     let unprepared = mappings.unprepared(at);
                     drop(mappings);
@@ -255,6 +258,7 @@ impl Space {
                 }
                 Err(refused) => return Err(refused),
             };
+            sched::resched();
         }
         Ok(())
     }

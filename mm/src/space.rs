@@ -37,7 +37,7 @@ use alloc::vec::Vec;
 
 use units::{PAGE_SIZE, PageCount, Pfn, VirtAddr};
 
-pub use self::advise::{Advice, AdviseError, PopulateError, Removal, advise_range};
+pub use self::advise::{Advice, AdviseError, Holes, PopulateError, Removal, advise_range};
 pub use self::dirty::Counts;
 pub use self::fault::{Access, FaultError};
 pub use self::follow::{Follow, Followed, NoPage, find_get_page};

@@ -117,13 +117,26 @@ static void names(int files)
     }
 }
 
-static void teardown(void)
+/* 64 MiB of pages, by pages. */
+static char *much(void)
 {
     char *memory = mmap(0, 64 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     must(memory != MAP_FAILED, "mmap");
     madvise(memory, 64 * MIB, MADV_NOHUGEPAGE);
     for (long at = 0; at < 64 * MIB; at += BLOCK)
         memory[at] = 1;
+    return memory;
+}
+
+static void teardown(void)
+{
+    char *memory = much();
+    begin();
+    must(madvise(memory, 64 * MIB, MADV_DONTNEED) == 0, "madvise");
+    end("dontneed_pages", "64M", 1);
+    begin();
+    must(mlock(memory, 64 * MIB) == 0, "mlock");
+    end("mlock_pages", "64M", 1);
     begin();
     must(munmap(memory, 64 * MIB) == 0, "munmap");
     end("munmap_pages", "64M", 1);

@@ -2,6 +2,7 @@
 
 use units::{PAGE_SIZE, VirtAddr, VirtRange};
 
+use super::unmap::PIECE;
 use super::{Access, AddressSpace, FaultError, page_align};
 use crate::desc::Prot;
 use crate::seams::{Backing, Frames, Mmu, OutOfMemory};
@@ -76,6 +77,25 @@ pub enum PopulateError {
     Fault(VirtAddr, FaultError),
 }
 
+/// Whether something in a range was not mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holes {
+    /// All of it was, so far.
+    None,
+    /// Something was not.
+    Some,
+}
+
+impl Holes {
+    /// What Linux says of that in the end.
+    ///
+    /// # Errors
+    /// [`AdviseError::Unmapped`].
+    pub fn refused(self) -> Result<(), AdviseError> {
+        if self == Self::Some { Err(AdviseError::Unmapped) } else { Ok(()) }
+    }
+}
+
 /// What follows from advice about one VMA.
 enum Effect {
     Nothing,
@@ -100,21 +120,35 @@ pub fn advise_range(start: VirtAddr, len: u64) -> Result<Option<VirtRange>, Advi
 impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
     /// Advice about `len` bytes, rounded up to pages, from `start` on.
     pub fn advise(&mut self, start: VirtAddr, len: u64, advice: Advice) -> Result<(), AdviseError> {
-        let Some(range) = advise_range(start, len)? else { return Ok(()) };
-        let mut at = range.start();
-        let mut holes = false;
-        while at < range.end() {
-            let Some(found) = self.first_in(at.get(), range.end().get()) else {
-                holes = true;
-                break;
-            };
-            let vma = self.vmas.vma(found);
-            holes |= at < vma.start();
-            let part = vma.range().intersection(range).ok_or(AdviseError::Invalid)?;
-            self.take_advice(found, part, advice)?;
-            at = part.end();
+        let (mut left, mut holes) = (advise_range(start, len)?, Holes::None);
+        while let Some(range) = left {
+            left = self.advise_piece(range, advice, &mut holes)?;
         }
-        if holes { Err(AdviseError::Unmapped) } else { Ok(()) }
+        holes.refused()
+    }
+
+    /// The same about the beginning of what [`advise_range`] made: answers what is left, for the caller's next call, when others
+    /// have had the lock. Afterwards `holes` says how it went.
+    ///
+    /// # Errors
+    /// All but [`AdviseError::Unmapped`].
+    pub fn advise_piece(
+        &mut self,
+        range: VirtRange,
+        advice: Advice,
+        holes: &mut Holes,
+    ) -> Result<Option<VirtRange>, AdviseError> {
+        let Some(found) = self.first_in(range.start().get(), range.end().get()) else {
+            *holes = Holes::Some;
+            return Ok(None);
+        };
+        let vma = self.vmas.vma(found);
+        if range.start() < vma.start() {
+            *holes = Holes::Some;
+        }
+        let part = vma.range().intersection(range).ok_or(AdviseError::Invalid)?;
+        let end = self.take_advice(found, part, advice)?;
+        Ok(VirtRange::new(end, range.end()).filter(|left| !left.is_empty()))
     }
 
     /// `MADV_REMOVE`: what the first VMA in `range` (of [`advise_range`]) would have its file lose, for which the caller
@@ -136,17 +170,23 @@ impl<F: Frames, U: Mmu, B: Backing> AddressSpace<F, U, B> {
         }
     }
 
-    fn take_advice(&mut self, at: At, part: VirtRange, advice: Advice) -> Result<(), AdviseError> {
+    /// Answers how far it was taken: where pages go, not further than such a piece of `part` as `munmap` would take away.
+    fn take_advice(&mut self, at: At, part: VirtRange, advice: Advice) -> Result<VirtAddr, AdviseError> {
         let vma = self.vmas.vma(at);
         match taken(vma, advice)? {
-            Effect::Zap if vma.touched => self.tables.zap(part)?,
+            Effect::Zap if vma.touched => {
+                let much = part.len().get() > PIECE * PAGE_SIZE;
+                let end = if much { self.tables.end_of_pages(part, PIECE) } else { part.end() };
+                self.tables.zap(VirtRange::new(part.start(), end).unwrap_or(part))?;
+                return Ok(end);
+            }
             Effect::Flags(flags) if flags != vma.flags => {
                 let look = Look { flags, ..vma.look() };
                 self.modify(at, part, look)?;
             }
             _ => {}
         }
-        Ok(())
+        Ok(part.end())
     }
 
     /// `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`: touches every page of `len` bytes from `start` on.

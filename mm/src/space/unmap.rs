@@ -24,7 +24,7 @@ impl From<OutOfMemory> for UnmapError {
 }
 
 /// Pages that go at a time, where others are to run in between.
-const PIECE: u64 = 1024;
+pub(super) const PIECE: u64 = 1024;
 /// VMAs that do.
 const PIECE_VMAS: usize = 64;
 

@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use abi::mem::{SyncFlags, madv};
-use mm::space::{Access, Advice, AdviseError, Cached, FaultError, PopulateError, Removal, ResidenceError, SyncError};
+use mm::space::{Access, Advice, AdviseError, Cached, FaultError, Holes, PopulateError, Removal, ResidenceError, SyncError};
 use mm::space::{advise_range, sync_range};
 use units::{PAGE_SHIFT, PAGE_SIZE, PageCount, VirtAddr, VirtRange};
 
@@ -10,7 +10,7 @@ use super::space;
 use crate::layout::{USER_END, untagged};
 use crate::space::{Shown, sync_stores};
 use crate::syscall::Args;
-use crate::task::current;
+use crate::task::{current, sched};
 use crate::uaccess::{UserPtr, copy_to_user};
 
 fn advice(number: u64) -> Option<Advice> {
@@ -46,8 +46,12 @@ pub(crate) fn sys_madvise(a: &Args) -> Result<u64, Errno> {
         _ => {}
     }
     let advice = advice(number).ok_or(Errno::EINVAL)?;
-    space()?.lock().advise(start, len, advice).map_err(advise_errno)?;
-    Ok(0)
+    let (mut left, mut holes) = (advise_range(start, len).map_err(advise_errno)?, Holes::None);
+    while let Some(range) = left {
+        left = space()?.lock().advise_piece(range, advice, &mut holes).map_err(advise_errno)?;
+        sched::resched();
+    }
+    holes.refused().map(|()| 0).map_err(advise_errno)
 }
 
 fn advise_errno(error: AdviseError) -> Errno {
@@ -95,6 +99,7 @@ fn populate(start: VirtAddr, len: u64, access: Access) -> Result<u64, Errno> {
             }
             Err(PopulateError::Fault(_, error)) => return Err(fault_errno(error)),
         }
+        sched::resched();
         if current().killed() {
             return Err(Errno::EINTR);
         }

@@ -400,3 +400,23 @@ fn many_vmas_are_unmapped_in_pieces() {
     assert_eq!((space.map_count(), space.total_vm().get()), (1, 10));
     end(&machine, space);
 }
+
+#[test]
+fn much_is_given_up_in_pieces() {
+    const BLOCKS: u64 = 18;
+    let machine = Machine::new(512 * (BLOCKS + 2));
+    let mut space = space(&machine);
+    map(&mut space, fixed(0, 512 * BLOCKS, Prot::RW)).unwrap();
+    (0..BLOCKS).for_each(|n| write(&machine, &mut space, page(512 * n), n + 1).unwrap());
+    let range = advise_range(page(0), pages(512 * BLOCKS + 1)).unwrap().unwrap();
+    let mut holes = Holes::None;
+    let left = space.advise_piece(range, Advice::DontNeed, &mut holes).unwrap().unwrap();
+    assert_eq!((left.start(), left.end(), holes), (page(512 * 16), range.end(), Holes::None));
+    assert_eq!((level(&space, page(512 * 15)), level(&space, page(512 * 16))), (None, Some(Level::Pmd)));
+    let left = space.advise_piece(left, Advice::DontNeed, &mut holes).unwrap().unwrap();
+    assert_eq!((left.start(), level(&space, page(512 * 17))), (page(512 * BLOCKS), None));
+    assert_eq!(space.advise_piece(left, Advice::DontNeed, &mut holes), Ok(None));
+    assert_eq!(holes.refused(), Err(AdviseError::Unmapped));
+    assert_eq!(read(&machine, &mut space, page(0)), Ok(0));
+    end(&machine, space);
+}
