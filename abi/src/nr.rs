@@ -98,12 +98,13 @@ numbers! {
     444 LANDLOCK_CREATE_RULESET landlock_create_ruleset, 445 LANDLOCK_ADD_RULE landlock_add_rule,
     446 LANDLOCK_RESTRICT_SELF landlock_restrict_self, 447 MEMFD_SECRET memfd_secret,
     448 PROCESS_MRELEASE process_mrelease, 449 FUTEX_WAITV futex_waitv,
-    450 SET_MEMPOLICY_HOME_NODE set_mempolicy_home_node, 1024 PEEK peek, 1025 UNPEEK unpeek, 1026 PATCH patch,
+    450 SET_MEMPOLICY_HOME_NODE set_mempolicy_home_node, 451 CACHESTAT cachestat, 452 FCHMODAT2 fchmodat2, 1024 PEEK peek,
+    1025 UNPEEK unpeek, 1026 PATCH patch,
     1027 PMEM_BUFFER pmem_buffer,
 }
 
 /// One more than the largest number of Linux that [`name`] knows: what a dense table of Linux's calls has to hold.
-pub const LINUX_END: u64 = SET_MEMPOLICY_HOME_NODE + 1;
+pub const LINUX_END: u64 = FCHMODAT2 + 1;
 
 #[cfg(test)]
 mod tests {

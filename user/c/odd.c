@@ -234,6 +234,11 @@ static void one_path(void)
         long got;
         got = answer(syscall(SYS_mkdirat, AT_FDCWD, path, 07777));
         say(got, "mkdir(%s) %x", name, effect());
+        static const int kinds[] = {0, S_IFREG | 0604, S_IFDIR, S_IFMT, S_IFREG | S_ISUID | 0777};
+        for (int i = 0; i < COUNT(kinds); i++) {
+            got = answer(syscall(SYS_mknodat, AT_FDCWD, path, kinds[i], 0));
+            say(got, "mknod(%s, %#o) %x", name, kinds[i], effect());
+        }
         static const int removals[] = {0, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, 1};
         for (int i = 0; i < COUNT(removals); i++) {
             got = answer(syscall(SYS_unlinkat, AT_FDCWD, path, removals[i]));
@@ -262,6 +267,10 @@ static void one_path(void)
             struct timespec times[2] = {{3, 4}, {5, 6}};
             got = answer(syscall(SYS_utimensat, AT_FDCWD, path, times, flags));
             say(got, "utimens(%s, %#x)", name, flags);
+            got = answer(syscall(452 /* fchmodat2 */, AT_FDCWD, path, 0611, flags));
+            say(got, "chmod(%s, %#x) %x", name, flags, effect());
+            if (got == 0)
+                build();
         }
         for (int mode = 0; mode < 10; mode++)
             say(answer(syscall(SYS_faccessat, AT_FDCWD, path, mode)), "access(%s, mode %d)", name, mode);

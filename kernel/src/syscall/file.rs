@@ -20,7 +20,7 @@ mod vectors;
 mod writing;
 
 pub(crate) use attributes::{
-    sys_faccessat, sys_faccessat2, sys_fchmod, sys_fchmodat, sys_fchown, sys_fchownat, sys_ftruncate, sys_truncate,
+    sys_faccessat, sys_faccessat2, sys_fchmod, sys_fchmodat, sys_fchmodat2, sys_fchown, sys_fchownat, sys_ftruncate, sys_truncate,
     sys_utimensat,
 };
 pub(crate) use descriptors::{sys_close, sys_close_range, sys_dup, sys_dup3, sys_fcntl};
@@ -28,7 +28,7 @@ pub(crate) use directories::{sys_chdir, sys_fchdir, sys_getcwd, sys_getdents64};
 pub(crate) use ioctl::sys_ioctl;
 pub(crate) use locking::sys_flock;
 pub(crate) use names::{
-    sys_linkat, sys_mkdirat, sys_readlinkat, sys_renameat, sys_renameat2, sys_symlinkat, sys_unlinkat,
+    sys_linkat, sys_mkdirat, sys_mknodat, sys_readlinkat, sys_renameat, sys_renameat2, sys_symlinkat, sys_unlinkat,
 };
 pub(crate) use polling::sys_ppoll;
 pub(crate) use opening::{sys_openat, sys_umask};

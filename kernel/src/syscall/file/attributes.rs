@@ -62,6 +62,19 @@ pub(crate) fn sys_fchmodat(a: &Args) -> Result<u64, Errno> {
     set(&target(fd(a, 0), ptr(a, 1), AtFlags::empty())?, mode(int(a, 2)))
 }
 
+/// `fchmodat2(dirfd, path, mode, flags)`.
+///
+/// # Errors
+/// `EINVAL`, `EOPNOTSUPP` for a link, which has no mode of its own; as for [`sys_fchmodat`].
+pub(crate) fn sys_fchmodat2(a: &Args) -> Result<u64, Errno> {
+    let flags = AtFlags::from_bits_retain(int(a, 3));
+    if !(AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH).contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let vnode = target(fd(a, 0), ptr(a, 1), flags)?;
+    if vnode.kind() == Kind::Symlink { Err(Errno::EOPNOTSUPP) } else { set(&vnode, mode(int(a, 2))) }
+}
+
 fn mode(mode: u32) -> SetAttr {
     SetAttr { mode: Some(mode & S_IALLUGO), ..SetAttr::default() }
 }

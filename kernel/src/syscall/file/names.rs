@@ -1,4 +1,4 @@
-//! Names come and go: `mkdirat`, `unlinkat`, `linkat`, `symlinkat`, `readlinkat`, `renameat2`.
+//! Names come and go: `mkdirat`, `mknodat`, `unlinkat`, `linkat`, `symlinkat`, `readlinkat`, `renameat2`.
 
 use super::{Args, Base, PathRoom, fd, int, ptr};
 use crate::task::current;
@@ -9,7 +9,9 @@ use crate::vfs::path::{Follow, Last, Walker, resolve};
 use crate::vfs::{Node, Vnode};
 use abi::Errno;
 use abi::file::{AtFlags, RenameFlags};
-use abi::stat::{S_IRWXUGO, S_ISGID, S_ISVTX};
+use abi::stat::{
+    S_IALLUGO, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, S_IRWXUGO, S_ISGID, S_ISVTX,
+};
 use fs::{NewNode, Rename};
 
 /// `mkdirat(dirfd, path, mode)`.
@@ -27,6 +29,35 @@ pub(crate) fn sys_mkdirat(a: &Args) -> Result<u64, Errno> {
     // A directory that hands its group on hands that habit on.
     let mode = mode | (directory.attr().mode & S_ISGID);
     directory.create(walk.name(), NewNode::Directory { mode }, now()).map_err(errno)?;
+    Ok(0)
+}
+
+/// `mknodat(dirfd, path, mode, device)`: an empty file. Pipes, sockets and devices have no place on the medium.
+///
+/// # Errors
+/// `EPERM` for what cannot be made so, `EINVAL` for what is nothing; as for [`sys_mkdirat`].
+pub(crate) fn sys_mknodat(a: &Args) -> Result<u64, Errno> {
+    let kind = int(a, 2) & S_IFMT;
+    match kind {
+        0 | S_IFREG | S_IFIFO | S_IFSOCK | S_IFCHR | S_IFBLK => {}
+        S_IFDIR => return Err(Errno::EPERM),
+        _ => return Err(Errno::EINVAL),
+    }
+    let mode = current().place.masked(int(a, 2) & S_IALLUGO);
+    let mut room = PathRoom::new();
+    let path = room.read_some(ptr(a, 1))?;
+    let base = Base::new(fd(a, 0), path)?;
+    let mut walk = Walker::new(base.vnode(), path)?;
+    let last = walk.reach_last()?;
+    let directory = new_name(&walk, last, Slash::Refused)?;
+    if !matches!(kind, 0 | S_IFREG) {
+        return match walk.look() {
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Errno::ENOENT) => Err(Errno::EPERM),
+            Err(other) => Err(other),
+        };
+    }
+    directory.create(walk.name(), NewNode::File { mode }, now()).map_err(errno)?;
     Ok(0)
 }
 
