@@ -4,13 +4,17 @@
 //! copies ends the log where no later one is good (a torn tail: it was never acknowledged), and is a damage where one
 //! is: the state before it is kept, and nothing may be changed. Replay changes nothing itself, so it may be cut and
 //! begun again at will.
+//!
+//! Here is the way along the log; [`segment`] reads what it comes to, [`apply`] does what a record says, and [`later`]
+//! tells a torn tail from a damage.
 
+mod apply;
 mod later;
+mod segment;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::mem::size_of;
 
 use pmem::medium::Medium;
 use units::{BlockNr, PmOff};
@@ -18,20 +22,17 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::crc::Salt;
 use crate::error::{Damage, MountError, Wrong};
-use crate::extents::{Extent, ExtentState, Extents};
+use crate::extents::Extents;
 use crate::format::{
-    BLOCK, EntryItem, MAX_COUNT, RECORD_ALIGN, RECORD_MAGIC, ROOT, RecordHeader, RunItem, SEGMENT_BLOCKS,
-    SEGMENT_BYTES, SEGMENT_MAGIC, SUPERBLOCKS, SegmentHeader, Superblock, run,
+    RECORD_ALIGN, ROOT, RecordHeader, SEGMENT_BLOCKS, SEGMENT_BYTES, SUPERBLOCKS, SegmentHeader, Superblock,
 };
-use crate::items::{self, Item, Meta};
-use crate::lists;
+use crate::items::{self, Meta};
 use crate::log::{Copies, FIRST_RECORD, Tail};
 use crate::names::Names;
-use crate::seeded::{Bug, seeded};
 use crate::space::Run;
 use crate::superblock::{self, Found};
 use crate::table::Table;
-use crate::types::{Kind, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET};
+use crate::types::Kind;
 
 /// An inode, as the log says.
 pub(crate) struct Loaded {
@@ -351,129 +352,6 @@ impl<M: Medium> Reader<'_, M> {
         start > 0 && start.checked_add(blocks).is_some_and(|end| end <= self.total)
     }
 
-    /// Reads a segment whose header is good in at least one copy and says what it should.
-    fn read_segment(&mut self, copies: Copies, index: u64, first_seq: u64) -> Option<Segment> {
-        if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
-            return None;
-        }
-        let mut segment = Segment::unread(copies);
-        self.reach(&mut segment, FIRST_RECORD);
-        let headers = [0, 1].map(|copy: usize| self.header(&segment.bytes[copy], index, first_seq));
-        let header = match headers.into_iter().flatten().next() {
-            Some(header) => header,
-            None if self.reading == Reading::Salvage => self.rebuilt(copies, index, first_seq),
-            None => return None,
-        };
-        if !header.next.iter().all(|next| self.in_range(next.get(), SEGMENT_BLOCKS)) {
-            return None;
-        }
-        for (copy, found) in copies.iter().zip(headers) {
-            // One that was rebuilt is a guess, and stays one.
-            if found != Some(header) && headers != [None; 2] {
-                let (what, at) = (Wrong::SegmentCopy, copy.base());
-                let (bytes, stored_with) = (header.as_bytes().to_vec(), Some(first_seq));
-                self.replayed.repairs.push(Repair { what, at, bytes, stored_with });
-            }
-        }
-        segment.header = header;
-        Some(segment)
-    }
-
-    /// What the header of the segment `copies` says, but for where the next one lies: that is looked for. Where there is
-    /// none, this is the last, and another will be taken.
-    fn rebuilt(&self, copies: Copies, index: u64, first_seq: u64) -> SegmentHeader {
-        let mut next = (1..self.total.saturating_sub(SEGMENT_BLOCKS - 1)).filter(|&block| {
-            let mut bytes = [0; size_of::<SegmentHeader>()];
-            let loaded = self.medium.load(BlockNr::new(block).base(), &mut bytes).is_ok();
-            loaded && self.header_behind(&bytes, index.wrapping_add(1), first_seq).is_some()
-        });
-        let next = match (next.next(), next.next()) {
-            (Some(first), second) => [first, second.unwrap_or(first)],
-            (None, _) => copies.map(BlockNr::get),
-        };
-        let mut header = SegmentHeader {
-            magic: SEGMENT_MAGIC.into(),
-            crc: 0.into(),
-            generation: self.generation.into(),
-            index: index.into(),
-            first_seq: first_seq.into(),
-            next: next.map(Into::into),
-            reserved: [0; 16],
-        };
-        header.crc = self.salt.crc_of(header.as_bytes()).into();
-        header
-    }
-
-    /// Reads on in both copies, until `end` bytes of each are there. Blocks that cannot be read are zeros.
-    fn reach(&self, segment: &mut Segment, end: usize) {
-        let end = end.min(SEGMENT_BYTES).next_multiple_of(BLOCK as usize);
-        for (copy, bytes) in segment.copies.iter().zip(&mut segment.bytes) {
-            while bytes.len() < end {
-                let at = bytes.len();
-                bytes.resize(at + BLOCK as usize, 0);
-                self.load_block(*copy, &mut bytes[at..], at);
-            }
-        }
-    }
-
-    /// Fills `block` with the one at byte `at` of a segment's copy, with zeros where it cannot be read.
-    fn load_block(&self, copy: BlockNr, block: &mut [u8], at: usize) {
-        if self.medium.load(PmOff::new(copy.base().get() + at as u64), block).is_err() {
-            block.fill(0);
-        }
-    }
-
-    fn header(&self, bytes: &[u8], index: u64, first_seq: u64) -> Option<SegmentHeader> {
-        let (header, _) = SegmentHeader::read_from_prefix(bytes).ok()?;
-        let good = header.magic.get() == SEGMENT_MAGIC
-            && header.generation.get() == self.generation
-            && header.index.get() == index
-            && header.first_seq.get() == first_seq
-            && header.crc.get() == self.salt.crc_of(header.as_bytes());
-        good.then_some(header)
-    }
-
-    /// Whether what lies at `at` says that it is a record of this generation; answers its number and length.
-    fn claim(&self, bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-        let (header, _) = RecordHeader::ref_from_prefix(bytes.get(at..)?).ok()?;
-        let length = header.length.get() as usize;
-        let ours = header.generation.get() == self.generation || seeded(Bug::GenerationNotChecked);
-        let whole = length >= size_of::<RecordHeader>() && length.is_multiple_of(8);
-        (header.magic.get() == RECORD_MAGIC && ours && whole).then_some((header.seq.get(), length))
-    }
-
-    /// Whether a good record of this generation lies at `at`, all of it read; answers its number and length.
-    fn good_record(&self, bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-        let (seq, length) = self.claim(bytes, at)?;
-        let record = bytes.get(at..)?.get(..length)?;
-        let (header, _) = RecordHeader::ref_from_prefix(record).ok()?;
-        (self.salt.crc_of(record) == header.crc.get() || seeded(Bug::CrcNotChecked)).then_some((seq, length))
-    }
-
-    fn record_at(&self, segment: &mut Segment, at: usize, seq: u64) -> Place {
-        self.reach(segment, at + size_of::<RecordHeader>());
-        // A length that is wrong belongs to a record that is not good, whatever is read for it.
-        let longest = segment.bytes.iter().filter_map(|bytes| self.claim(bytes, at)).map(|claim| claim.1).max();
-        self.reach(segment, at + longest.unwrap_or(0));
-        let segment = &*segment;
-        let good = |copy: usize| {
-            let length = self
-                .good_record(&segment.bytes[copy], at)
-                .filter(|found| found.0 == seq || seeded(Bug::SeqNotChecked))?
-                .1;
-            Some(&segment.bytes[copy][at..at + length])
-        };
-        // Of two good copies that differ the first counts, and the second is rewritten as a bad one is: so it need
-        // only be compared.
-        if let Some(first) = good(0) {
-            let same = segment.bytes[1].get(at..at + first.len()) == Some(first);
-            return Place::Good([true, same], first.len());
-        }
-        good(1)
-            .filter(|_| !seeded(Bug::SecondCopyIgnored))
-            .map_or(Place::Bad, |second| Place::Good([false, true], second.len()))
-    }
-
     /// Applies a good record, and notes the copy that is not.
     fn take(&mut self, segment: &Segment, at: usize, length: usize, good: [bool; 2]) -> Result<(), Wrong> {
         let Some(source) = good.iter().position(|good| *good) else { return Err(Wrong::Record) };
@@ -509,134 +387,5 @@ impl<M: Medium> Reader<'_, M> {
         tail.used = at + length.next_multiple_of(RECORD_ALIGN);
         tail.seq += 1;
         self.replayed.records += 1;
-    }
-
-    /// Applies each item that can be applied.
-    fn take_what_is_possible(&mut self, items: u32, mut payload: &[u8]) {
-        for _ in 0..items {
-            let Ok(item) = items::next(&mut payload) else { return };
-            if self.check(&item).and_then(|()| self.apply(&item)).is_err() {
-                self.replayed.incomplete.insert(item.subject());
-            }
-        }
-    }
-
-    /// Whether an item says something that can be, before any of its record is applied.
-    fn check(&self, item: &Item<'_>) -> Result<(), Wrong> {
-        let text = |ok: bool| if ok { Ok(()) } else { Err(Wrong::Item) };
-        match item {
-            Item::Inode(ino, meta) => {
-                text((ROOT..MAX_COUNT).contains(ino) && (meta.kind == Kind::File || meta.size == 0))
-            }
-            Item::Extents(_, runs) => self.check_runs(runs),
-            Item::ExtentList(item) => text(item.list.iter().all(|block| self.in_range(block.get(), 1))),
-            Item::Entry(EntryItem { .. }, name) => {
-                let bad = name.is_empty() || name.len() > MAX_NAME || *name == b"." || *name == b"..";
-                text(!bad && !name.contains(&b'/') && !name.contains(&0))
-            }
-            Item::Target(_, target) => text(!target.is_empty() && target.len() <= MAX_TARGET && !target.contains(&0)),
-        }
-    }
-
-    fn check_runs(&self, runs: &[RunItem]) -> Result<(), Wrong> {
-        for item in runs {
-            let (start, blocks) = (item.start.get(), u64::from(item.blocks.get()));
-            let fine = match item.state.get() {
-                run::HOLE => start == 0,
-                run::WRITTEN | run::UNWRITTEN => self.in_range(start, blocks),
-                _ => return Err(Wrong::Item),
-            };
-            if !fine || blocks == 0 {
-                return Err(Wrong::OutOfRange);
-            }
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, item: &Item<'_>) -> Result<(), Wrong> {
-        match item {
-            Item::Inode(ino, meta) => self.apply_inode(*ino, meta),
-            Item::Extents(item, runs) => self.map(item.ino.get(), item.first.get(), runs),
-            Item::ExtentList(item) => {
-                let first = item.list.map(|block| block.get());
-                let (key, salt) = ((self.generation, item.ino.get()), self.salt);
-                let chain =
-                    lists::load(self.medium, salt, key, (first, item.runs.get()), self.total, &mut self.listed)?;
-                self.check_runs(&chain.runs)?;
-                for (block, bytes) in chain.bad_copies {
-                    let (what, at) = (Wrong::ExtentBlockCopy, BlockNr::new(block).base());
-                    self.replayed.repairs.push(Repair { what, at, bytes, stored_with: None });
-                }
-                self.replayed.log.extend(chain.blocks.iter().map(|&block| Run::new(block, 1)));
-                self.map(item.ino.get(), item.first.get(), &chain.runs)
-            }
-            Item::Entry(item, name) => {
-                let dir = self.loaded(item.dir.get(), Kind::Directory)?;
-                match item.ino.get() {
-                    0 => drop(dir.names.remove(name)),
-                    ino => drop(dir.names.put(name, ino)),
-                }
-                Ok(())
-            }
-            Item::Target(item, target) => {
-                self.loaded(item.ino.get(), Kind::Symlink)?.target = target.to_vec();
-                Ok(())
-            }
-        }
-    }
-
-    fn apply_inode(&mut self, ino: u64, meta: &Meta) -> Result<(), Wrong> {
-        self.replayed.next_ino = self.replayed.next_ino.max(ino + 1);
-        let inodes = &mut self.replayed.inodes;
-        let Some(loaded) = inodes.get_mut(ino) else {
-            // Nothing is open after a cut: what has no name is gone, and its blocks are free.
-            if meta.nlink != 0 || seeded(Bug::UnlinkedKept) {
-                let (extents, names, target) = (Extents::default(), Names::new(self.salt.0 ^ ino), Vec::new());
-                inodes.insert(ino, Box::new(Loaded { meta: *meta, extents, names, target }));
-            }
-            return Ok(());
-        };
-        if loaded.meta.kind != meta.kind {
-            return Err(Wrong::WrongContent);
-        }
-        let links = if seeded(Bug::ReplayAdds) { loaded.meta.nlink } else { 0 };
-        loaded.meta = Meta { nlink: meta.nlink.wrapping_add(links), ..*meta };
-        if meta.nlink == 0 && !seeded(Bug::UnlinkedKept) {
-            inodes.remove(ino);
-        }
-        Ok(())
-    }
-
-    fn loaded(&mut self, ino: u64, kind: Kind) -> Result<&mut Loaded, Wrong> {
-        let loaded = self.replayed.inodes.get_mut(ino).ok_or(Wrong::Item)?;
-        if loaded.meta.kind == kind { Ok(loaded) } else { Err(Wrong::WrongContent) }
-    }
-
-    /// Makes `runs` the mapping of the file `ino` from file block `first` on.
-    fn map(&mut self, ino: u64, first: u64, runs: &[RunItem]) -> Result<(), Wrong> {
-        // Who passes over records may find a block with two owners, of whom the later has it; nobody else tells births apart.
-        let (birth, newest_pin) = match self.reading {
-            Reading::Strict => (0, None),
-            Reading::Salvage => (self.replayed.tail.seq, Some(u64::MAX)),
-        };
-        let mut extents = Vec::new();
-        let mut at = first;
-        for item in runs {
-            let end = at.checked_add(item.blocks.get().into()).ok_or(Wrong::Item)?;
-            if end > MAX_FILE_SIZE / BLOCK {
-                return Err(Wrong::Item);
-            }
-            let state = match item.state.get() {
-                run::WRITTEN => Some(ExtentState::Written),
-                run::UNWRITTEN => Some(ExtentState::Unwritten),
-                _ => None,
-            };
-            let (start, blocks) = (item.start.get(), item.blocks.get());
-            extents.extend(state.map(|state| Extent { file: at, start, birth, blocks, state }));
-            at = end;
-        }
-        let loaded = self.loaded(ino, Kind::File)?;
-        loaded.extents.replace((first, at), &extents, newest_pin, drop);
-        Ok(())
     }
 }
