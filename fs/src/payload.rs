@@ -74,7 +74,6 @@ impl Payload {
     }
 
     /// The record of these items under this generation and number; behind `segment`, the header of the segment it begins.
-    #[inline]
     pub(crate) fn seal(&mut self, (generation, seq): (u64, u64), segment: Option<&SegmentHeader>, salt: Salt) -> &[u8] {
         // Below a segment's length, as `Tail::reserve` saw to.
         let length = ((self.words.len() - RECORD) * WORD) as u32;
@@ -90,7 +89,6 @@ impl Payload {
     }
 
     /// Assigns the attributes of `ino`.
-    #[inline]
     pub(crate) fn inode(&mut self, ino: Ino, meta: &Meta) {
         self.push([
             header(kind::INODE, 0, size_of::<InodeItem>() / WORD),
@@ -131,7 +129,6 @@ impl Payload {
     }
 
     /// Lets `name` in `dir` lead to `ino`, or to nothing.
-    #[inline]
     pub(crate) fn entry(&mut self, dir: Ino, name: &[u8], ino: Option<Ino>) {
         let words = 3 + name.len().div_ceil(WORD);
         self.push([header(kind::ENTRY, name.len(), words), dir.get(), ino.map_or(0, Ino::get)]);

@@ -158,14 +158,7 @@ kernel_bench! {
     fn map_fault_unmap(times) {
         let Ok(space) = Space::new() else { return };
         for _ in 0..times {
-            let request = Request {
-                place: Place::Anywhere { align: PAGE_SIZE, offset: 0 },
-                len: PAGE_SIZE,
-                prot: Prot::RW,
-                flags: VmaFlags::empty(),
-                what: What::Anonymous,
-            };
-            let Ok(mapped) = space.lock().map(request) else { return };
+            let Ok(mapped) = space.lock().map(page_at(Place::ANYWHERE)) else { return };
             let _ = core::hint::black_box(space.fault(mapped.at, Access::Write));
             drop(space.lock().unmap(mapped.at, PAGE_SIZE));
         }

@@ -62,7 +62,9 @@ pub(crate) fn init(platform: &Platform, ram: Ram, held: &[PhysRange]) -> Result<
             (HEAP_PER_FRAME * all_frames) as usize,
         );
     }
-    for range in &plan.free {
+    // The largest first, whose descriptors are then the first that anybody looks among.
+    let largest = plan.free.iter().max_by_key(|range| range.len().get());
+    for range in largest.into_iter().chain(plan.free.iter().filter(|&range| Some(range) != largest)) {
         // SAFETY: free RAM, mapped above, given once.
         unsafe { frames::give(*range) };
     }

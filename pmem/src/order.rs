@@ -57,6 +57,7 @@ impl<S: sealed::State> Store<S> {
 }
 
 /// Stores `bytes` at `at`.
+#[inline]
 pub fn store(medium: &impl Medium, at: PmOff, bytes: &[u8]) -> Store<Dirty> {
     medium.store(at, bytes);
     Store::mint(at, ByteLen::new(bytes.len() as u64))
@@ -89,6 +90,7 @@ pub fn stored(at: PmOff, len: ByteLen) -> Store<Dirty> {
 
 impl Store<Dirty> {
     /// Starts the write-back of every line.
+    #[inline]
     pub fn clean(self, medium: &impl Medium) -> Store<Cleaned> {
         medium.clean(self.at, self.len);
         Store::mint(self.at, self.len)

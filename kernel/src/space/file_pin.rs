@@ -217,6 +217,7 @@ impl FilePin {
 }
 
 /// The pages that `map` begins with, as far as they lie one behind the other and none is bad.
+#[inline]
 pub(super) fn shown_by(medium: &PmemMedium, map: &Iomap) -> Run {
     let pages = map.length.get().div_ceil(PAGE_SIZE).max(1);
     if map.kind != IomapKind::Mapped {
@@ -236,6 +237,7 @@ pub(super) fn shown_by(medium: &PmemMedium, map: &Iomap) -> Run {
 }
 
 impl Pinned {
+    #[inline]
     fn run(&self, index: u64, max: PageCount) -> Run {
         let pages = self.pin.size().div_ceil(PAGE_SIZE);
         if index >= pages {

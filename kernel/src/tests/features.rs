@@ -11,10 +11,11 @@ use arch::cpu::Control;
 use arch::features::{Feature, Features, TABLE, common, has, machine};
 use arch::tlb;
 use mm::desc::{self, Attributes, Desc, Level, Owner};
-use mm::space::{Place, Request, What};
-use mm::{Asid, Frames, Mmu, Prot, Reach, Tables, VmaFlags};
+use mm::space::Place;
+use mm::{Asid, Frames, Mmu, Prot, Reach, Tables};
 use units::{ByteLen, PAGE_SIZE, PageCount, Pfn, VirtAddr, VirtRange};
 
+use super::anonymous;
 use crate::exec::property::{Landings, landings};
 use crate::mmu::{KernelFrames, KernelMmu};
 use crate::space::Space;
@@ -144,14 +145,7 @@ const COUNTS: [u64; 8] = [1, 2, 3, 31, 64, 65, 130, 511];
 /// A space of the task that runs here, with a page of memory at the address in the answer.
 fn space_with_a_page() -> VirtAddr {
     let space = Space::new().unwrap();
-    let request = Request {
-        place: Place::Anywhere { align: PAGE_SIZE, offset: 0 },
-        len: PAGE_SIZE,
-        prot: Prot::RW,
-        flags: VmaFlags::empty(),
-        what: What::Anonymous,
-    };
-    let at = space.lock().map(request).ok().unwrap().at;
+    let at = space.lock().map(anonymous(Place::ANYWHERE, PAGE_SIZE)).ok().unwrap().at;
     task::current().replace_space(Some(space));
     copy_to_user(UserPtr::new(at.get()), b"a program's").unwrap();
     at

@@ -3,11 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use mm::Prot;
-use mm::space::{Access, FaultError, Place, Request, What};
-use mm::VmaFlags;
+use mm::space::{Access, FaultError, Place};
 use units::{ByteLen, PAGE_SIZE, PageCount, Pfn, VirtAddr};
 
+use super::anonymous;
 use crate::heap::{self, OutOfMemory};
 use crate::space::Space;
 use crate::testing::kernel_test;
@@ -121,14 +120,7 @@ kernel_test! {
         drop(Space::new().unwrap());
         let before = frames::usage().0;
         let space = Space::new().unwrap();
-        let request = Request {
-            place: Place::Anywhere { align: PAGE_SIZE, offset: 0 },
-            len: 1 << 20,
-            prot: Prot::RW,
-            flags: VmaFlags::empty(),
-            what: What::Anonymous,
-        };
-        let at = space.lock().map(request).ok().unwrap().at;
+        let at = space.lock().map(anonymous(Place::ANYWHERE, 1 << 20)).ok().unwrap().at;
         let mapped = frames::usage().0;
         for page in [0, 1, 255] {
             let va = at.checked_add(ByteLen::new(page * PAGE_SIZE)).unwrap();
@@ -196,9 +188,7 @@ kernel_test! {
         let parent = Space::new().unwrap();
         for at in [0x40_0000, 0x7000_0000, 0x55_0000_0000] {
             let place = Place::Fixed(VirtAddr::new(at));
-            let request =
-                Request { place, len: 8 * PAGE_SIZE, prot: Prot::RW, flags: VmaFlags::empty(), what: What::Anonymous };
-            parent.lock().map(request).map(drop).unwrap_or_else(|_| panic!("not mapped"));
+            parent.lock().map(anonymous(place, 8 * PAGE_SIZE)).map(drop).unwrap_or_else(|_| panic!("not mapped"));
             (0..8).for_each(|page| parent.fault(VirtAddr::new(at + page * PAGE_SIZE), Access::Write).unwrap());
         }
         let mut taken = take_all_frames();

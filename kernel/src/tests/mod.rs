@@ -1,5 +1,8 @@
 //! Tests that need the real machine: one file a room.
 
+use mm::space::{Place, Request, What};
+use mm::{Prot, VmaFlags};
+
 mod boot;
 mod cpus;
 mod drivers;
@@ -12,3 +15,8 @@ mod sharing;
 mod tasks;
 mod user;
 mod vfs;
+
+/// Memory without a file, to be read and written.
+fn anonymous<B>(place: Place, len: u64) -> Request<B> {
+    Request { place, len, prot: Prot::RW, flags: VmaFlags::empty(), what: What::Anonymous }
+}

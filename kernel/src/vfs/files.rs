@@ -243,6 +243,7 @@ impl Files {
 
     /// Lets go of what was behind a descriptor: the last one of a file or not, the locks on ranges of it go
     /// (`locks_remove_posix`).
+    #[inline]
     fn ended(&self, closed: Option<Arc<File>>) {
         if let (Some(file), Some(number)) = (closed, self.locks.given())
             && !file.is_path()

@@ -38,6 +38,7 @@ impl Named {
     ///
     /// # Errors
     /// `ENOMEM`.
+    #[inline(always)]
     pub(crate) fn new(directory: &Node, name: &[u8]) -> Result<Self, Errno> {
         let name = match u8::try_from(name.len()) {
             Ok(len) if name.len() <= SHORT => {

@@ -155,6 +155,7 @@ impl<'a> Walker<'a> {
     ///
     /// # Errors
     /// `ENOMEM`.
+    #[inline(always)]
     pub(super) fn named(&self, found: &Vnode) -> Result<Option<Named>, Errno> {
         match (self.here(), found) {
             (Vnode::Disk(directory), Vnode::Disk(node)) if node.kind() == Kind::File => {

@@ -45,6 +45,7 @@ impl<B: Backing> Vma<B> {
 }
 
 /// The block around `page`, where its VMA may have one. Stacks grow page by page; code is made executable page by page.
+#[inline]
 fn block_of<B>(vma: &Vma<B>, page: VirtAddr) -> Option<VirtRange> {
     let unwanted = VmaFlags::NO_HUGE_PAGE | VmaFlags::GROWS_DOWN;
     if vma.flags.intersects(unwanted) || vma.prot.contains(Prot::EXEC) || vma.range().len().get() < HUGE_SIZE {
@@ -87,6 +88,7 @@ fn of_file<F: Frames, U: Mmu, B: Backing>(
 }
 
 /// Where the file lies behind all of `range`, if it does so in one block.
+#[inline]
 fn block_behind<B: Backing>(vma: &Vma<B>, file: &B, range: VirtRange) -> Option<PhysAddr> {
     let run = file.run(vma.index(range.start()), Level::Pmd.pages());
     let PageOf::Frame(frame) = run.page else { return None };

@@ -85,6 +85,7 @@ impl<F: Frames, U: Mmu> Tables<F, U> {
     }
 
     /// The first leaf at or above `at` and below `end`, valid or not. Passes over tables that are not there.
+    #[inline]
     pub fn next_leaf(&self, at: VirtAddr, end: VirtAddr) -> Option<Leaf> {
         let mut va = at.get();
         while va < end.get() {
