@@ -62,6 +62,6 @@ pub use pin::Pin;
 pub use repair::RepairError;
 pub use types::{
     Access, Attr, DirEntry, Fallocate, Format, Kind, Linkable, MAX_FILE_SIZE, MAX_NAME, MAX_TARGET, MAX_TRANSFER,
-    Mount, NewNode, Rename, SetAttr, Space, Time, WriteAt, Written,
+    Mount, NewNode, Privileges, Rename, SetAttr, Space, Time, WriteAt, Written,
 };
 pub use volume::{Fs, Volume};

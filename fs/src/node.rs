@@ -63,7 +63,7 @@ impl<M: Medium> WeakNode<M> {
     }
 }
 
-/// Half a day, after which `relatime` notes an access whatever else happened.
+/// A day, in seconds, after which `relatime` notes an access whatever else happened.
 const RELATIME: i64 = 24 * 60 * 60;
 
 impl<M: Medium> Node<M> {
@@ -105,8 +105,12 @@ impl<M: Medium> Node<M> {
         Arc::ptr_eq(&self.inode, &other.inode)
     }
 
-    /// Notes an access, as `relatime` does: in memory, on the medium with the inode's next record.
+    /// Notes an access, as `relatime` does: in memory, on the medium with the inode's next record. Where that will never
+    /// come, because nothing may be changed, it is not noted.
     pub fn touch_atime(&self, now: Time) {
+        if self.inode.volume.is_read_only() {
+            return;
+        }
         let meta = &mut self.inode.body.lock().meta;
         if meta.atime <= meta.mtime || meta.atime <= meta.ctime || now.secs.saturating_sub(meta.atime.secs) >= RELATIME
         {

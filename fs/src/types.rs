@@ -138,6 +138,16 @@ pub enum Fallocate {
     ZeroKeepSize,
 }
 
+/// What becomes of the bits of a file's mode by which it runs as its owner or group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Privileges {
+    /// They stay.
+    #[default]
+    Keep,
+    /// The owner's goes, and the group's where the group may execute the file (`setattr_should_drop_suidgid`).
+    Drop,
+}
+
 /// Attributes to assign; `None` leaves one as it is. `ctime` becomes the time of the call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SetAttr {
@@ -151,6 +161,8 @@ pub struct SetAttr {
     pub atime: Option<Time>,
     /// Last change of the content.
     pub mtime: Option<Time>,
+    /// What a new owner means to the mode; of directories nothing.
+    pub privileges: Privileges,
 }
 
 /// What a rename does where the new name exists (`renameat2`'s flags).

@@ -272,8 +272,13 @@ fn a_log_full_of_names_is_no_space_and_still_lets_names_go() {
 fn attributes_and_times_are_there_after_a_cut() {
     let fs = fresh(1024);
     let file = fs.root().create(b"f", FILE, Time::new(5, 6)).unwrap();
-    let set =
-        fs::SetAttr { mode: Some(0o4711), uid: Some(7), gid: Some(8), atime: Some(Time::new(-1, 9)), mtime: None };
+    let set = fs::SetAttr {
+        mode: Some(0o4711),
+        uid: Some(7),
+        gid: Some(8),
+        atime: Some(Time::new(-1, 9)),
+        ..fs::SetAttr::default()
+    };
     file.set_attr(set, Time::new(10, 11)).unwrap();
     let attr = mount(fs.medium().cut()).root().lookup(b"f").unwrap().attr();
     assert_eq!(attr, file.attr());

@@ -301,9 +301,50 @@ static void attributes(void)
     times[0].tv_nsec = times[1].tv_nsec = UTIME_NOW;
     check("now", utimensat(AT_FDCWD, "files-attributes", times, 0) == 0 && fstat(fd, &st) == 0 && st.st_mtim.tv_sec != 1234567);
     check("an owner of a link", fchownat(AT_FDCWD, "files-link", -1, -1, AT_SYMLINK_NOFOLLOW) == 0);
+    check("of a file that runs as its owner", fchmod(fd, 06755) == 0 && fchown(fd, 3, 4) == 0 && fstat(fd, &st) == 0);
+    check("takes that away", (st.st_mode & 07777) == 0755 && st.st_uid == 3 && st.st_gid == 4);
+    check("but not locking", fchmod(fd, 06744) == 0 && fchown(fd, -1, -1) == 0 && fstat(fd, &st) == 0 && (st.st_mode & 07777) == 02744);
     check("may be written", faccessat(AT_FDCWD, "files-attributes", R_OK | W_OK, AT_EACCESS) == 0);
     close(fd);
     unlink("files-link"), unlink("files-attributes");
+}
+
+/* The time of the last access, in nanoseconds. */
+static int64_t accessed(const char *name)
+{
+    struct stat st;
+    return lstat(name, &st) == 0 ? st.st_atim.tv_sec * 1000000000l + st.st_atim.tv_nsec : -1;
+}
+
+/* Whether `name` has been accessed since `*last`, which becomes the time of that; what follows comes later. */
+static int newly_accessed(const char *name, int64_t *last)
+{
+    int64_t before = *last;
+    *last = accessed(name);
+    usleep(20000);
+    return *last > before;
+}
+
+static void accesses(void)
+{
+    char bytes[600];
+    int fd = fresh("files-accessed"), dir, same = open("files-accessed", O_RDONLY | O_NOATIME);
+    int64_t last = accessed("files-accessed");
+    usleep(20000);
+    check("a write is no access", write(fd, "x", 1) == 1 && !newly_accessed("files-accessed", &last));
+    check("nor a read with O_NOATIME", read(same, bytes, 1) == 1 && !newly_accessed("files-accessed", &last));
+    check("a read is one", pread(fd, bytes, 1, 0) == 1 && newly_accessed("files-accessed", &last));
+    check("the next is not noted", pread(fd, bytes, 1, 0) == 1 && !newly_accessed("files-accessed", &last));
+    check("but behind a change it is", fchmod(fd, 0600) == 0 && pread(fd, bytes, 1, 0) == 1 && newly_accessed("files-accessed", &last));
+    struct timespec old[2] = {{1000, 0}, {500, 0}};
+    check("and where the last was long ago", futimens(fd, old) == 0 && (last = 0, 1) && pread(fd, bytes, 1, 0) == 1 && newly_accessed("files-accessed", &last));
+    check("a directory", mkdir("files-dir", 0755) == 0 && (last = accessed("files-dir"), usleep(20000) == 0));
+    dir = open("files-dir", O_RDONLY);
+    check("is accessed when it is listed", syscall(SYS_getdents64, dir, bytes, 600) > 0 && newly_accessed("files-dir", &last));
+    check("a link", symlink("files-dir", "files-link") == 0 && (last = accessed("files-link"), usleep(20000) == 0));
+    check("when it is followed", access("files-link", F_OK) == 0 && newly_accessed("files-link", &last));
+    close(fd), close(same), close(dir);
+    unlink("files-accessed"), unlink("files-link"), rmdir("files-dir");
 }
 
 int main(int argc, char **argv)
@@ -320,5 +361,6 @@ int main(int argc, char **argv)
     vectors();
     hints();
     attributes();
+    accesses();
     return end_checks();
 }

@@ -18,7 +18,7 @@ use crate::names::{self, Names};
 use crate::payload::Payload;
 use crate::seeded::{Bug, seeded};
 use crate::space::Purpose;
-use crate::types::{Kind, Linkable, MAX_TARGET, NewNode, SetAttr, Time};
+use crate::types::{Kind, Linkable, MAX_TARGET, NewNode, Privileges, SetAttr, Time};
 use crate::volume::Commit;
 
 /// Links an inode can have.
@@ -308,7 +308,7 @@ impl<M: Medium> Node<M> {
         let mut commit = self.inode.volume.begin()?;
         let before = self.inode.body.lock().meta;
         let meta = Meta {
-            mode: set.mode.map_or(before.mode, |mode| mode & 0o7777),
+            mode: set.mode.map_or(before.mode, |mode| mode & 0o7777) & !dropped(&set, &before),
             uid: set.uid.unwrap_or(before.uid),
             gid: set.gid.unwrap_or(before.gid),
             atime: set.atime.unwrap_or(before.atime),
@@ -328,6 +328,15 @@ impl<M: Medium> Node<M> {
         self.inode.body.lock().meta = meta;
         Ok(())
     }
+}
+
+/// The bits of the mode that go with what is set.
+fn dropped(set: &SetAttr, before: &Meta) -> u32 {
+    if set.privileges == Privileges::Keep || before.kind == Kind::Directory {
+        return 0;
+    }
+    let (set_uid, set_gid, group_executes) = (0o4000, 0o2000, before.mode & 0o010 != 0);
+    if group_executes { set_uid | set_gid } else { set_uid }
 }
 
 /// The attributes of `victim` once it is removed.

@@ -183,7 +183,7 @@ pub(crate) fn on_content() -> Vec<Workload> {
         chmod(),
         Workload::new("chown and utimes", |fs| {
             let time = Some(Time::new(7, 7));
-            let set = SetAttr { uid: Some(1), gid: Some(2), atime: time, mtime: time, mode: None };
+            let set = SetAttr { uid: Some(1), gid: Some(2), atime: time, mtime: time, ..SetAttr::default() };
             find(fs, "dir")?.set_attr(set, now())
         }),
         Workload::new("create or unlink in turn", |fs| {

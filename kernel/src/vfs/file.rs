@@ -388,7 +388,11 @@ impl File {
         match (self.behaviour, &self.vnode) {
             (Behaviour::Regular, Vnode::Disk(node)) => {
                 check_span(at, len)?;
-                node.read(FileOff::new(at), len, sink).map_err(errno)
+                let done = node.read(FileOff::new(at), len, sink).map_err(errno)?;
+                if len > 0 {
+                    self.accessed();
+                }
+                Ok(done)
             }
             (Behaviour::Text, _) => {
                 check_span(at, len)?;
@@ -399,6 +403,13 @@ impl File {
             (Behaviour::Device(special), _) => check_span(at, len).and_then(|()| device::read(special, len, sink)),
             (Behaviour::Directory, _) => check_span(at, len).and(Err(Errno::EISDIR)),
             (Behaviour::Place | Behaviour::Regular, _) => Err(Errno::EBADF),
+        }
+    }
+
+    /// Notes that what is open was read (`file_accessed`).
+    fn accessed(&self) {
+        if !self.flags().contains(OpenFlags::NOATIME) {
+            self.vnode.touch_atime();
         }
     }
 

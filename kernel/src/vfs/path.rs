@@ -178,6 +178,7 @@ impl<'a> Walker<'a> {
             return self.jump(*fd);
         }
         let mut target = link.read_link()?;
+        link.touch_atime();
         if target.is_empty() {
             return Err(Errno::ENOENT);
         }

@@ -10,7 +10,7 @@ use abi::Errno;
 use abi::file::{AT_FDCWD, AtFlags, R_OK, W_OK, X_OK};
 use abi::stat::S_IALLUGO;
 use abi::time::{Timespec, UTIME_NOW, UTIME_OMIT};
-use fs::{Kind, SetAttr, Time};
+use fs::{Kind, Privileges, SetAttr, Time};
 
 /// `faccessat(dirfd, path, mode)`.
 ///
@@ -99,10 +99,10 @@ pub(crate) fn sys_fchownat(a: &Args) -> Result<u64, Errno> {
     set(&target(fd(a, 0), ptr(a, 1), flags)?, owner(int(a, 2), int(a, 3)))
 }
 
-/// All ones leaves an owner as it is.
+/// All ones leaves an owner as it is. A program that would run as the old one does not as the new one.
 fn owner(uid: u32, gid: u32) -> SetAttr {
     let some = |id: u32| (id != u32::MAX).then_some(id);
-    SetAttr { uid: some(uid), gid: some(gid), ..SetAttr::default() }
+    SetAttr { uid: some(uid), gid: some(gid), privileges: Privileges::Drop, ..SetAttr::default() }
 }
 
 /// `utimensat(dirfd, path, times, flags)`; without a path, of `dirfd` itself; without times, now.

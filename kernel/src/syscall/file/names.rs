@@ -165,6 +165,7 @@ pub(crate) fn sys_readlinkat(a: &Args) -> Result<u64, Errno> {
         false => resolve(Base::new(fd(a, 0), path)?.vnode(), path, Follow::No)?,
     };
     let target = link.read_link()?;
+    link.touch_atime();
     let fits = &target[..target.len().min(bytes)];
     copy_to_user(ptr(a, 2), fits)?;
     Ok(fits.len() as u64)

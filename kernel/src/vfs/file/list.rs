@@ -67,6 +67,7 @@ impl File {
             Vnode::Disk(node) => list_disk(node, self.vnode.is_root(), &mut records)?,
             Vnode::Kernel(special) => list_kernel(*special, &mut records),
         }
+        self.accessed();
         if records.bytes.is_empty() && records.full {
             return Err(Errno::EINVAL);
         }

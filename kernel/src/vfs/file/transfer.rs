@@ -27,6 +27,7 @@ impl Pinned {
         let node = file.regular().ok_or(Errno::EINVAL)?;
         let range = FileRange::with_len(FileOff::new(at), ByteLen::new(len as u64)).ok_or(Errno::EINVAL)?;
         let pin = node.pin(range).map_err(errno)?;
+        file.accessed();
         let left = usize::try_from(pin.size().saturating_sub(at)).unwrap_or(usize::MAX).min(len);
         Ok(Self { pin, at, left, is_damaged: false })
     }
