@@ -241,10 +241,11 @@ impl<B> Tree<B> {
         let Vma { range, prot, flags, bias, shift, kind, touched, anon } = vma;
         (node.range, node.prot, node.flags, node.bias, node.shift) = (range, prot, flags, bias, shift);
         (node.touched, node.anon) = (touched, anon);
-        // A free node shows nothing, so there is nothing to drop; and what shows nothing either leaves it so.
-        if !matches!(kind, Kind::Anonymous) {
-            core::mem::forget(core::mem::replace(&mut node.kind, kind));
-        }
+        // A free node shows nothing: there is nothing to drop, and what shows nothing either leaves it so.
+        core::mem::forget(match kind {
+            Kind::Anonymous => kind,
+            shown => core::mem::replace(&mut node.kind, shown),
+        });
         At(n)
     }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { BLOCK = 4096, MIB = 1 << 20 };
@@ -137,6 +138,13 @@ static void teardown(void)
     begin();
     must(mlock(memory, 64 * MIB) == 0, "mlock");
     end("mlock_pages", "64M", 1);
+    begin();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    must(child > 0, "fork");
+    end("fork_pages", "64M", 1);
+    waitpid(child, 0, 0);
     begin();
     must(munmap(memory, 64 * MIB) == 0, "munmap");
     end("munmap_pages", "64M", 1);

@@ -32,6 +32,7 @@ const PIECE_VMAS: usize = 64;
 ///
 /// # Errors
 /// [`UnmapError::Invalid`].
+#[inline]
 pub fn unmap_range(start: VirtAddr, len: u64) -> Result<VirtRange, UnmapError> {
     if !start.is_aligned(PAGE_SIZE) || start.get() > TASK_SIZE || len > TASK_SIZE - start.get() {
         return Err(UnmapError::Invalid);
