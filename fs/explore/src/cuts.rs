@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use fs::{Error, Format, Fs, Mount, Time};
+use fs::{Error, Format, Fs, Mount, Report, Time};
 use pmem_sim::SimMedium;
 use units::ByteLen;
 
 use crate::tree::Tree;
-use crate::verify::{Depth, verify};
+use crate::verify::{Depth, verify_examined};
 
 /// How many crash states are looked at.
 #[derive(Clone, Copy, Debug)]
@@ -199,7 +199,7 @@ pub fn fresh_with(len: ByteLen, mount: Mount) -> Result<Arc<Fs<SimMedium>>, Erro
 pub fn judge(cuts: Vec<Cut>, before: &Tree, after: &Tree, effort: Effort) -> Result<Numbers, Violation> {
     let last = cuts.len() - 1;
     let mut numbers = Numbers::default();
-    let mut known: HashMap<u64, Tree> = HashMap::new();
+    let mut known: HashMap<u64, (Tree, Report)> = HashMap::new();
     for (n, cut) in cuts.into_iter().enumerate() {
         let moment = if n == last { Moment::Returned } else { Moment::Fence(n) };
         numbers.moments += 1;
@@ -209,23 +209,23 @@ pub fn judge(cuts: Vec<Cut>, before: &Tree, after: &Tree, effort: Effort) -> Res
             numbers.states += 1;
             let violation = |what| Violation::State { moment, state, what };
             let hash = medium.content_hash();
-            let report = Fs::check(&medium);
+            if !known.contains_key(&hash) {
+                numbers.distinct += 1;
+                let nest = (numbers.distinct as usize).is_multiple_of(effort.nest_every);
+                let depth = if nest { Depth::CutAgain(effort.nested) } else { Depth::Flat };
+                let report = Fs::check(&medium);
+                if !report.is_sound() {
+                    return Err(violation(format!("fsck: {:?} {:?}", report.refused, report.findings)));
+                }
+                let (tree, nested) = verify_examined(medium, &report, depth).map_err(violation)?;
+                numbers.nested += nested;
+                known.insert(hash, (tree, report));
+            }
+            let (tree, report) = &known[&hash];
             // Behind the return both copies of everything are durable.
-            let fine = if moment == Moment::Returned { report.is_clean() } else { report.is_sound() };
-            if !fine {
+            if moment == Moment::Returned && !report.is_clean() {
                 return Err(violation(format!("fsck: {:?} {:?}", report.refused, report.findings)));
             }
-            let tree = match known.get(&hash) {
-                Some(tree) => tree,
-                None => {
-                    numbers.distinct += 1;
-                    let nest = (numbers.distinct as usize).is_multiple_of(effort.nest_every);
-                    let depth = if nest { Depth::CutAgain(effort.nested) } else { Depth::Flat };
-                    let (tree, nested) = verify(medium, depth).map_err(violation)?;
-                    numbers.nested += nested;
-                    known.entry(hash).or_insert(tree)
-                }
-            };
             let is_before = *tree == *before;
             if *tree != *after && (moment == Moment::Returned || !is_before) {
                 let nearest = if is_before { "the state before: " } else { "" };

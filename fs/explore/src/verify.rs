@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use fs::{Error, Fs, Kind, Mount, NewNode, Node, Time, WriteAt};
+use fs::{Error, Fs, Kind, Mount, NewNode, Node, Report, Time, WriteAt};
 use pmem::medium::Medium;
 use pmem_sim::SimMedium;
 use units::{ByteLen, FileOff};
@@ -28,6 +28,11 @@ pub enum Depth {
 /// What is wrong with it.
 pub fn verify(medium: SimMedium, depth: Depth) -> Result<(Tree, u64), String> {
     let report = Fs::check(&medium);
+    verify_examined(medium, &report, depth)
+}
+
+/// The same where fsck has been asked already.
+pub(crate) fn verify_examined(medium: SimMedium, report: &Report, depth: Depth) -> Result<(Tree, u64), String> {
     if report.has_errors() {
         return Err(format!("fsck: {:?} {:?}", report.refused, report.findings));
     }

@@ -38,9 +38,9 @@ impl Image {
 
     /// The word of number `index`.
     pub(crate) fn word(&self, index: u64) -> u64 {
-        let mut bytes = [0; WORD_SIZE as usize];
-        self.read(index * WORD_SIZE, &mut bytes);
-        u64::from_le_bytes(bytes)
+        let at = index * WORD_SIZE;
+        let (words, _) = self.pages[(at / PAGE_SIZE) as usize].as_chunks();
+        u64::from_le_bytes(words[(at % PAGE_SIZE / WORD_SIZE) as usize])
     }
 
     /// Replaces the word of number `index`.
@@ -79,6 +79,11 @@ pub(crate) fn each_word(at: u64, bytes: &[u8], mut each: impl FnMut(u64, u64, u6
     let (mut at, mut bytes) = (at, bytes);
     while !bytes.is_empty() {
         let within = (at % WORD_SIZE) as usize;
+        if let Some((word, later)) = bytes.split_first_chunk().filter(|_| within == 0) {
+            each(at / WORD_SIZE, u64::MAX, u64::from_le_bytes(*word));
+            (at, bytes) = (at + WORD_SIZE, later);
+            continue;
+        }
         let (now, later) = bytes.split_at(bytes.len().min(WORD_SIZE as usize - within));
         let (mut mask, mut value) = ([0; WORD_SIZE as usize], [0; WORD_SIZE as usize]);
         mask[within..within + now.len()].fill(0xff);

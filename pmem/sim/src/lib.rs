@@ -27,7 +27,7 @@ use units::{ByteLen, PAGE_SIZE, Pfn, PmOff, SECTOR_SIZE, Sector};
 
 pub use cells::SimCells;
 pub use crash::CrashStates;
-use image::Image;
+use image::{Image, each_word};
 use pending::Pending;
 
 /// Bytes in a cache line: the unit that is cleaned.
@@ -237,8 +237,15 @@ impl SimMedium {
 
 impl State {
     fn store(&mut self, at: PmOff, bytes: &[u8]) {
-        self.pending.store(&self.now, at.get(), bytes);
-        self.now.write(at.get(), bytes);
+        let Self { now, pending, .. } = self;
+        each_word(at.get(), bytes, |word, mask, value| {
+            let was = now.word(word);
+            let value = was & !mask | value & mask;
+            if value != was {
+                pending.store(word, value);
+                now.set_word(word, value);
+            }
+        });
     }
 
     /// Counts the faults of one kind down and tells whether one strikes now.

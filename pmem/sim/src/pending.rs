@@ -56,18 +56,12 @@ impl Pending {
         &self.durable
     }
 
-    /// Notes a store; `now` is what the CPU saw before it.
-    pub(crate) fn store(&mut self, now: &Image, at: u64, bytes: &[u8]) {
-        each_word(at, bytes, |word, mask, value| {
-            let was = now.word(word);
-            let value = was & !mask | value & mask;
-            // The same value again is no new choice for a power cut.
-            if value != was {
-                let stored = Stored { word, value, number: self.next };
-                self.lines.entry(word / WORDS_PER_LINE).or_default().push(stored);
-                self.next += 1;
-            }
-        });
+    /// Notes that a word holds `value` from now on, which is another than before: the same again is no new choice for a
+    /// power cut.
+    pub(crate) fn store(&mut self, word: u64, value: u64) {
+        let stored = Stored { word, value, number: self.next };
+        self.lines.entry(word / WORDS_PER_LINE).or_default().push(stored);
+        self.next += 1;
     }
 
     /// Starts the write-back of a line by `cpu`: the values it holds now are durable after the next fence there.
