@@ -151,6 +151,7 @@ fn read_until(medium: &impl Medium, found: &Found, reading: Reading, end: u64) -
         generation: superblock.generation.get(),
         listed: BTreeSet::new(),
         reading,
+        salvaged: BTreeSet::new(),
         end,
         half: false,
         replayed: Replayed {
@@ -191,6 +192,8 @@ struct Reader<'m, M: Medium> {
     /// Extent blocks read so far.
     listed: BTreeSet<u64>,
     reading: Reading,
+    /// Segments that were salvaged, by their first copies: without a header the one behind is a guess, which may lead back.
+    salvaged: BTreeSet<BlockNr>,
     /// The record to stop before.
     end: u64,
     /// Whether a record was applied in part.
@@ -271,7 +274,7 @@ impl<M: Medium> Reader<'_, M> {
 
     /// The segment `copies`, if there is anything in it from record `seq` on.
     fn salvage_segment(&mut self, copies: Copies, index: u64, seq: u64) -> Option<Segment> {
-        if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) {
+        if !copies.iter().all(|copy| self.in_range(copy.get(), SEGMENT_BLOCKS)) || !self.salvaged.insert(copies[0]) {
             return None;
         }
         let (mut segment, before) = (Segment::unread(copies), seq.saturating_sub(1));

@@ -70,10 +70,10 @@ impl<M: Medium> Reader<'_, M> {
     pub(super) fn reach(&self, segment: &mut Segment, end: usize) {
         let end = end.min(SEGMENT_BYTES).next_multiple_of(BLOCK as usize);
         for (copy, bytes) in segment.copies.iter().zip(&mut segment.bytes) {
-            while bytes.len() < end {
-                let at = bytes.len();
-                bytes.resize(at + BLOCK as usize, 0);
-                self.load_block(*copy, &mut bytes[at..], at);
+            let there = bytes.len();
+            bytes.resize(end.max(there), 0);
+            for at in (there..end).step_by(BLOCK as usize) {
+                self.load_block(*copy, &mut bytes[at..at + BLOCK as usize], at);
             }
         }
     }

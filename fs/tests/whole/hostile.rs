@@ -291,6 +291,26 @@ fn no_number_in_a_long_log_with_extent_lists_does_harm() {
     survive_many("extent lists", &victim, 2 << 32, 0.05);
 }
 
+/// Records out of order where the next segment would be, which has no header: where it goes on is a guess, and leads back.
+#[test]
+fn a_log_that_leads_back_to_itself_is_read_once() {
+    let victim = Victim::new(fresh(1024));
+    let medium = victim.medium.fork();
+    let image = Image { medium: &medium };
+    let (last, record) = (victim.segments[victim.segments.len() - 1], victim.records[victim.records.len() - 1]);
+    for next in [32, 40].map(|field| image.u64(last.copies[0] + field) * BLOCK) {
+        for (at, number) in [(BLOCK, 3), (2 * BLOCK, 2)] {
+            image.put(next + at, &image.bytes(record.copies[0], record.len));
+            image.put(next + at + 24, &(record.seq + number).to_le_bytes());
+            image.seal(next + at, record.len);
+        }
+    }
+    assert!(Fs::check(&medium).has_errors(), "the log goes on behind what is missing");
+    let mut done = Ok(());
+    let peak = peak_of(|| done = catch_unwind(AssertUnwindSafe(|| survive(medium))));
+    assert!(done.is_ok() && peak < victim.blocks * BLOCK, "{peak} bytes of heap");
+}
+
 /// The log says that the next segment lies where a superblock does; the repair writes another log, and gives back this one.
 #[test]
 fn a_superblock_that_the_log_calls_its_own_is_given_to_nobody() {
