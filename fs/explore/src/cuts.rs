@@ -1,6 +1,7 @@
 //! A call, and every moment at which the power may fail: what it may leave there, and whether all of it is before or after.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -208,20 +209,21 @@ pub fn judge(cuts: Vec<Cut>, before: &Tree, after: &Tree, effort: Effort) -> Res
         for (state, medium) in cut.states.into_iter().enumerate() {
             numbers.states += 1;
             let violation = |what| Violation::State { moment, state, what };
-            let hash = medium.content_hash();
-            if !known.contains_key(&hash) {
-                numbers.distinct += 1;
-                let nest = (numbers.distinct as usize).is_multiple_of(effort.nest_every);
-                let depth = if nest { Depth::CutAgain(effort.nested) } else { Depth::Flat };
-                let report = Fs::check(&medium);
-                if !report.is_sound() {
-                    return Err(violation(format!("fsck: {:?} {:?}", report.refused, report.findings)));
+            let (tree, report) = match known.entry(medium.content_hash()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    numbers.distinct += 1;
+                    let nest = (numbers.distinct as usize).is_multiple_of(effort.nest_every);
+                    let depth = if nest { Depth::CutAgain(effort.nested) } else { Depth::Flat };
+                    let report = Fs::check(&medium);
+                    if !report.is_sound() {
+                        return Err(violation(format!("fsck: {:?} {:?}", report.refused, report.findings)));
+                    }
+                    let (tree, nested) = verify_examined(medium, &report, depth).map_err(violation)?;
+                    numbers.nested += nested;
+                    new.insert((tree, report))
                 }
-                let (tree, nested) = verify_examined(medium, &report, depth).map_err(violation)?;
-                numbers.nested += nested;
-                known.insert(hash, (tree, report));
-            }
-            let (tree, report) = &known[&hash];
+            };
             // Behind the return both copies of everything are durable.
             if moment == Moment::Returned && !report.is_clean() {
                 return Err(violation(format!("fsck: {:?} {:?}", report.refused, report.findings)));
