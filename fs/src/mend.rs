@@ -152,6 +152,8 @@ fn root(replayed: &mut Replayed, now: Time, done: &mut Vec<Mend>) {
                 let ino = fresh_ino(replayed);
                 replayed.inodes.insert(ino, other);
             }
+            // Where nothing is left, not even the superblock may know of it.
+            replayed.next_ino = replayed.next_ino.max(ROOT + 1);
             done.push(Mend::Root);
             empty(replayed, ROOT, Meta { mode: 0o755, ..directory(now) })
         }

@@ -328,6 +328,24 @@ fn a_superblock_that_the_log_calls_its_own_is_given_to_nobody() {
     assert_clean(&medium);
 }
 
+/// No record, and a superblock that says that no inode has had a number: the root has its own all the same.
+#[test]
+fn a_root_that_nothing_tells_of_is_made_and_kept() {
+    let victim = Victim::new(fresh(1024));
+    let medium = victim.medium.fork();
+    let image = Image { medium: &medium };
+    for copy in SUPERBLOCKS {
+        image.put(copy + 112, &0u64.to_le_bytes());
+        image.seal_superblock(copy);
+    }
+    let noise = vec![0x5a; crate::image::SEGMENT as usize];
+    victim.segments.iter().flat_map(|segment| segment.copies).for_each(|copy| image.put(copy, &noise));
+    let (fs, _) = Fs::repair(medium.clone(), now(7)).expect("what is left is an empty directory");
+    drop((file(&fs, "after it"), fs));
+    assert_clean(&medium);
+    assert_eq!(named(&mount(medium)).len(), 2);
+}
+
 #[test]
 fn numbers_that_could_not_be_counted_on_from_are_refused() {
     // The superblock's generation, first record and next inode number.
