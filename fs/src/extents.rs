@@ -13,7 +13,7 @@ use units::{BlockNr, ByteLen, FileOff, PmOff};
 use crate::error::Error;
 use crate::format::BLOCK;
 use crate::iomap::{Iomap, IomapFlags, IomapIter, IomapKind, IomapOps};
-use crate::space::{HUGE, Near};
+use crate::space::{Around, HUGE, Near};
 use crate::types::MAX_FILE_SIZE;
 
 /// Extents in a chunk at most.
@@ -189,7 +189,20 @@ impl Extents {
 
     /// Good places for the file block `at` and those behind it.
     pub(crate) fn near(&self, at: u64) -> Near {
-        Near { goal: self.goal(at), home: self.home(at) }
+        Near { goal: self.goal(at), home: if self.end() > HUGE { self.home(at) } else { None }, ..Near::default() }
+    }
+
+    /// The same for one block of a file of `blocks`, of which any may come next.
+    pub(crate) fn near_any(&self, at: u64, blocks: u64) -> Near {
+        let from = at - at % HUGE;
+        if from + HUGE > blocks {
+            return self.near(at);
+        }
+        if self.at_or_after(from).is_none_or(|extent| extent.file >= from + HUGE) {
+            return Near { goal: None, home: None, around: Around::Nothing };
+        }
+        let home = self.home(at);
+        Near { goal: if home.is_some() { None } else { self.goal(at) }, home, around: Around::Some }
     }
 
     /// The block of the medium behind the one that holds the file block before `at`.
@@ -199,16 +212,14 @@ impl Extents {
     }
 
     /// Where file block `at` would lie in step with the longest extent near it in the same 2 MiB of the file that agrees
-    /// with the medium modulo 2 MiB. A small file has no such place.
+    /// with the medium modulo 2 MiB.
     fn home(&self, at: u64) -> Option<BlockNr> {
-        if self.end() <= HUGE {
-            return None;
-        }
         let (from, to) = (at - at % HUGE, at - at % HUGE + HUGE);
         let list = self.lists.list_of(at);
         let place = list.partition_point(|extent| extent.end() <= at);
         let near = &list[place.saturating_sub(NEIGHBOURS)..list.len().min(place + NEIGHBOURS)];
-        let inside = near.iter().filter(|extent| extent.file < to && extent.end() > from);
+        // The next one may lie in the next list.
+        let inside = near.iter().chain(self.at_or_after(at)).filter(|extent| extent.file < to && extent.end() > from);
         let in_step = inside.filter(|extent| extent.start % HUGE == extent.file % HUGE);
         let longest = in_step.map(|extent| extent.cut(from, to)).max_by_key(|extent| extent.blocks)?;
         (longest.start + at).checked_sub(longest.file).map(BlockNr::new)

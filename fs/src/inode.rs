@@ -140,16 +140,17 @@ impl<M: Medium> Inode<M> {
         if self.kind != Kind::File || self.handles.load(Ordering::Acquire) != 0 || seeded(Bug::OrphanNotFreed) {
             return;
         }
-        let (mut freed, mut gone) = (Freed::default(), Extents::default());
-        {
+        let mut freed = Freed::default();
+        let gone = {
             let mut body = self.body.lock();
             if body.meta.nlink != 0 {
                 return;
             }
-            if let Content::File(file) = &mut body.content {
-                gone = file.let_go(&mut freed);
+            match &mut body.content {
+                Content::File(file) if file.extents.blocks() > 0 => file.let_go(&mut freed),
+                _ => return,
             }
-        }
+        };
         self.volume.give(&freed);
         self.volume.give_extents(&gone);
     }
@@ -181,7 +182,9 @@ impl<M: Medium> Drop for Inode<M> {
         // The record that took the last name is durable, and no handle or pin is left.
         let mut freed = Freed::default();
         let mut gone = Extents::default();
-        if let Content::File(file) = &mut body.content {
+        if let Content::File(file) = &mut body.content
+            && file.extents.blocks() > 0
+        {
             gone = file.let_go(&mut freed);
         }
         self.volume.give_extents(&gone);

@@ -137,10 +137,9 @@ impl Tail {
         });
         let bytes = payload.seal((self.generation, self.seq), header.as_ref(), self.salt);
         let copies = if seeded(Bug::OneCopyOfRecord) { [self.segment[0]; 2] } else { self.segment };
-        let stores = copies.map(|copy| {
-            let at = PmOff::new(copy.base().get() + self.used as u64);
-            order::store(medium, at, bytes).clean(medium)
-        });
+        let used = self.used as u64;
+        let store = |copy: BlockNr| order::store(medium, PmOff::new(copy.base().get() + used), bytes).clean(medium);
+        let stores = [store(copies[0]), store(copies[1])];
         self.used += if header.is_some() { FIRST_RECORD } else { 0 } + room.length;
         self.seq += 1;
         stores

@@ -98,6 +98,20 @@ pub(crate) struct Near {
     pub(crate) goal: Option<BlockNr>,
     /// Where the first would lie in step with those of the same 2 MiB of the file.
     pub(crate) home: Option<BlockNr>,
+    /// What the same 2 MiB of the file will hold.
+    pub(crate) around: Around,
+}
+
+/// What a file will hold around a block that it gets, in the same 2 MiB.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Around {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// All of it, in any order, and nothing has a block yet.
+    Nothing,
+    /// All of it, in any order, and something has a block.
+    Some,
 }
 
 /// Whether a wish is for whole 2 MiB, or begins one of a file that has them.
@@ -206,7 +220,7 @@ impl FreeSpace {
             }
             each(run);
             (file, left) = (file + run.blocks, left - run.blocks);
-            near = Near { goal: Some(BlockNr::new(run.end())), home: None };
+            near = Near { goal: Some(BlockNr::new(run.end())), ..Near::default() };
         }
         Ok(())
     }
@@ -387,7 +401,11 @@ impl FreeSpace {
     /// The best run for file block `file` and, as far as it goes, the `left` behind it. Nothing is taken yet.
     fn pick(&mut self, file: u64, left: u64, near: Near) -> Option<(Run, Size)> {
         let into = file % HUGE;
-        let begins_huge = into == 0 && (file >= HUGE || near.home.is_some());
+        let begins_huge = match near.around {
+            Around::Nothing => true,
+            Around::Some => false,
+            Around::Unknown => into == 0 && (file >= HUGE || near.home.is_some()),
+        };
         let is_large = left >= HUGE || (begins_huge && self.is_roomy());
         let in_step = near.goal.filter(|goal| goal.get() % HUGE == into);
         // What is large wants all of its 2 MiB, so that those that follow find their places.
@@ -441,7 +459,7 @@ impl FreeSpace {
     fn small(&mut self, left: u64) -> Option<Run> {
         let wanted = left.min(PIECE) as u32;
         let fits = |group: &Group| match wanted {
-            1 => group.runs().next(),
+            1 => group.first_free().map(|at| (at, 1)),
             _ => group.longest().filter(|run| run.1 >= wanted),
         };
         let run_in = |number: u64, (at, blocks): (u32, u32)| {
@@ -515,6 +533,9 @@ impl FreeSpace {
     /// Puts `run`, which is not free, in.
     fn insert(&mut self, run: Run) {
         self.free += run.blocks;
+        if run.blocks == 1 {
+            return self.free_in_groups(run.first(), run.end());
+        }
         let (first, behind) = (run.first().div_ceil(HUGE), run.end() / HUGE);
         if first < behind {
             self.free_in_groups(run.first(), first * HUGE);

@@ -401,7 +401,7 @@ impl<M: Medium> Volume<M> {
             return;
         }
         let is_free = |run: &Run| !self.is_held(run) && recover::are_good(&self.medium, slice::from_ref(run));
-        if freed.runs.iter().all(is_free) && freed.homes.iter().all(is_free) {
+        if freed.runs.iter().chain(&freed.homes).all(is_free) {
             let mut space = self.space.lock();
             space.count_pinned(freed.pinned, freed.unpinned);
             space.give(&freed.runs);

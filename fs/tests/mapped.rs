@@ -208,6 +208,31 @@ fn a_hole_and_a_promised_block_get_theirs_with_the_first_store() {
 }
 
 #[test]
+fn pages_stored_to_in_any_order_lie_in_whole_huge_runs() {
+    const HUGE: u64 = 512;
+    let fs = fresh(8 * HUGE);
+    let node = file(&fs, b"x");
+    let other = fs.root().create(b"other", NewNode::File { mode: 0o644 }, NOW).unwrap();
+    node.truncate(0, NOW).unwrap();
+    node.truncate(2 * HUGE * BLOCK, NOW).unwrap();
+    let (sharing, free) = (Sharing::new(&node), fs.space().free);
+    for step in 0..2 * HUGE {
+        assert!(sharing.store(step * 389 % (2 * HUGE) * BLOCK, b"stored").unwrap());
+        // Small files have their own places.
+        if step % 16 == 0 {
+            write_at(&other, step * BLOCK, b"other").unwrap();
+        }
+    }
+    assert!(free - fs.space().free >= 2 * HUGE + 2 * HUGE / 16);
+    for first in [0, HUGE] {
+        let Faulted::Shown(map) = node.fault(first, HUGE) else { panic!("all of it is there") };
+        let place = (map.length.get(), map.addr.get() % (HUGE * BLOCK));
+        assert_eq!(place, (HUGE * BLOCK, 0), "one run from file block {first} on, aligned as the file is");
+    }
+    assert_clean(fs.medium());
+}
+
+#[test]
 fn a_store_that_finds_no_block_is_refused_and_one_that_was_promised_is_not() {
     let fs = fresh(512);
     let node = file(&fs, b"x");

@@ -118,6 +118,25 @@ static void names(int files)
     }
 }
 
+/* What a program stored to a hole it shares is made durable. */
+static void stores(void)
+{
+    int fd = made("stored");
+    must(ftruncate(fd, 32 * MIB) == 0, "ftruncate");
+    char *memory = mmap(0, 32 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    must(memory != MAP_FAILED, "mmap");
+    begin();
+    for (long at = 0; at < 32 * MIB; at += BLOCK)
+        memory[at] = 1;
+    end("fill_hole", "32M", 32 * MIB / BLOCK);
+    begin();
+    must(fsync(fd) == 0, "fsync");
+    end("fsync_stores", "32M", 1);
+    munmap(memory, 32 * MIB);
+    close(fd);
+    unlink("stored");
+}
+
 /* 64 MiB of pages, by pages. */
 static char *much(void)
 {
@@ -162,6 +181,7 @@ int main(int count, char **arguments)
     transfers();
     extents();
     names(10000);
+    stores();
     teardown();
     return 0;
 }

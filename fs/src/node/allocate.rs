@@ -179,7 +179,9 @@ impl<M: Medium> Node<M> {
             fresh.unshare(self.ino(), (to, high), (&old, size), &mut batch)?;
         }
         drop(old);
-        self.remap(commit, &mut fresh, batch, &Mapping { range: (first, last), meta, purpose })
+        let mut gone = Extents::default();
+        self.remap(commit, (&mut fresh, batch), &Mapping { range: (first, last), meta, purpose }, &mut gone)?;
+        Ok(gone)
     }
 }
 

@@ -10,7 +10,7 @@ use super::Node;
 use super::fresh::Fresh;
 use super::write::Mapping;
 use crate::error::Error;
-use crate::extents::{Extent, ExtentState};
+use crate::extents::{Extent, ExtentState, Extents};
 use crate::format::BLOCK;
 use crate::head_room;
 use crate::inode::{Content, Keeps};
@@ -133,12 +133,15 @@ impl<M: Medium> Node<M> {
             // Another program was first, or the pin has gone.
             return Ok(());
         }
-        let wish = Wish { blocks: 1, file: block, near: old.near(block), purpose: Purpose::Grow };
+        // Programs store to the pages of a file in any order: whole 2 MiB of it lie in one piece all the same.
+        let near = old.near_any(block, before.size / BLOCK);
+        let wish = Wish { blocks: 1, file: block, near, purpose: Purpose::Grow };
         let mut fresh = Fresh::take(&self.inode.volume, wish)?;
         let _frozen = self.inode.freeze(&commit, range);
         fresh.unshare(self.ino(), (block * BLOCK, (block + 1) * BLOCK), (&old, before.size), &mut batch)?;
         drop(old);
-        self.remap(&mut commit, &mut fresh, batch, &change).map(|gone| self.inode.volume.give_extents(&gone))
+        // One block is too little to be left over.
+        self.remap(&mut commit, (&mut fresh, batch), &change, &mut Extents::default())
     }
 
     /// Makes what programs have stored to the pages `dirty` of the file durable: `dirty` is asked for each block of the medium

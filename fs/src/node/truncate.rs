@@ -7,7 +7,7 @@ use super::Node;
 use super::fresh::Fresh;
 use super::write::Mapping;
 use crate::error::Error;
-use crate::extents::ExtentState;
+use crate::extents::{ExtentState, Extents};
 use crate::format::BLOCK;
 use crate::items::Meta;
 use crate::seeded::{Bug, seeded};
@@ -42,7 +42,8 @@ impl<M: Medium> Node<M> {
             }
             drop(old);
             let mapping = Mapping { range: (first, end.max(first)), meta, purpose };
-            let gone = self.remap(&mut commit, &mut none, batch, &mapping)?;
+            let mut gone = Extents::default();
+            self.remap(&mut commit, (&mut none, batch), &mapping, &mut gone)?;
             drop(frozen);
             drop(commit);
             self.inode.volume.give_extents(&gone);
@@ -57,7 +58,8 @@ impl<M: Medium> Node<M> {
         fresh.unshare(self.ino(), (edge * BLOCK, (edge + 1) * BLOCK), (&old, kept), &mut batch)?;
         drop(old);
         let mapping = Mapping { range: (edge, end.max(edge + 1)), meta, purpose };
-        let gone = self.remap(&mut commit, &mut fresh, batch, &mapping)?;
+        let mut gone = Extents::default();
+        self.remap(&mut commit, (&mut fresh, batch), &mapping, &mut gone)?;
         drop(frozen);
         drop(commit);
         self.inode.volume.give_extents(&gone);

@@ -12,7 +12,7 @@ use units::{ByteLen, FileOff};
 use super::Node;
 use super::fresh::Fresh;
 use crate::error::Error;
-use crate::extents::{Extent, Extents};
+use crate::extents::{Extent, ExtentState, Extents};
 use crate::format::{BLOCK, INLINE_RUNS};
 use crate::head_room;
 use crate::inode::{Body, Content, FileBody, Freed};
@@ -71,7 +71,8 @@ impl<M: Medium> Node<M> {
         let mut end = end_of(start, len)?;
         let medium = self.inode.volume.medium();
         let mut batch = Batch::new();
-        let mut fresh = self.fresh_for(start, end)?;
+        let mut fresh = Fresh::none(&self.inode.volume);
+        self.take_fresh(&mut fresh, (start, end))?;
         let mut walk =
             IomapIter::new(self.ino(), FileOff::new(start), ByteLen::new(len), IomapOp::WRITE | IomapOp::DAX, ());
         while iomap_iter(&mut walk, &fresh)? {
@@ -93,21 +94,23 @@ impl<M: Medium> Node<M> {
             fresh = self.shifted(&fresh, before, (start, end), &mut batch)?;
             commit = self.inode.volume.begin()?;
         }
-        let gone = self.commit_write(&mut commit, &mut fresh, (start, end), batch, now)?;
+        let mut gone = Extents::default();
+        self.commit_write(&mut commit, (&mut fresh, batch), (start, end), now, &mut gone)?;
         drop(commit);
         self.inode.volume.give_extents(&gone);
         Ok(Written { len: len as usize, end: FileOff::new(end) })
     }
 
-    /// Fresh blocks for the bytes `start..end`, near the file's others.
+    /// Takes fresh blocks for the bytes `start..end`, near the file's others.
     #[inline]
-    fn fresh_for(&self, start: u64, end: u64) -> Result<Fresh<'_, M>, Error> {
+    fn take_fresh(&self, fresh: &mut Fresh<'_, M>, (start, end): (u64, u64)) -> Result<(), Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
         let mut near = self.inode.body.lock().file()?.extents.near(first);
         if seeded(Bug::UpdateInPlace) {
             near = self.freed_early(first)?;
         }
-        Fresh::take(&self.inode.volume, Wish { blocks: last - first, file: first, near, purpose: Purpose::Grow })
+        let wish = Wish { blocks: last - first, file: first, near, purpose: Purpose::Grow };
+        fresh.add(wish, ExtentState::Written)
     }
 
     /// Other fresh blocks, that hold at `start..end` what `fresh` holds from `before` on.
@@ -119,7 +122,8 @@ impl<M: Medium> Node<M> {
         batch: &mut Batch<Cleaned>,
     ) -> Result<Fresh<'_, M>, Error> {
         let medium = self.inode.volume.medium();
-        let shifted = self.fresh_for(start, end)?;
+        let mut shifted = Fresh::none(&self.inode.volume);
+        self.take_fresh(&mut shifted, (start, end))?;
         let mut piece = [0; 512];
         let len = ByteLen::new(end - start);
         let mut from = IomapIter::new(self.ino(), FileOff::new(before), len, IomapOp::DAX, ());
@@ -133,16 +137,17 @@ impl<M: Medium> Node<M> {
         Ok(shifted)
     }
 
-    /// Makes `fresh`, which holds the bytes `start..end`, the file's.
+    /// Makes `fresh`, which holds the bytes `start..end`, cleaned in `batch`, the file's. What is the file's no more, as
+    /// [`Node::remap`] has it, goes to `gone`.
     #[inline]
     fn commit_write(
         &self,
         commit: &mut Commit,
-        fresh: &mut Fresh<'_, M>,
+        (fresh, mut batch): (&mut Fresh<'_, M>, Batch<Cleaned>),
         (start, end): (u64, u64),
-        mut batch: Batch<Cleaned>,
         now: Time,
-    ) -> Result<Extents, Error> {
+        gone: &mut Extents,
+    ) -> Result<(), Error> {
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
         let mut change = Mapping { range: (first, last), meta: self.inode.body.lock().meta, purpose: Purpose::Grow };
         let before = change.meta.size;
@@ -161,7 +166,7 @@ impl<M: Medium> Node<M> {
             }
         }
         (change.meta.size, change.meta.mtime, change.meta.ctime) = (before.max(end), now, now);
-        self.remap(commit, fresh, batch, &change)
+        self.remap(commit, (fresh, batch), &change, gone)
     }
 
     /// What lies behind the end of the file in its last block, which stays, is about to be a part of it: zeros.
@@ -178,15 +183,15 @@ impl<M: Medium> Node<M> {
         Ok((body.meta, body.file()?.extents.clone()))
     }
 
-    /// Two fences and the record between them and the effect. `batch` is what `fresh` holds, cleaned. Answers what is the
-    /// file's no more and yet to be given back, without the commit lock: many extents take long.
+    /// Two fences and the record between them and the effect. `batch` is what `fresh` holds, cleaned. What is the file's
+    /// no more, where that may be much, goes to `gone`: the caller gives it back, without the commit lock.
     pub(super) fn remap(
         &self,
         commit: &mut Commit,
-        fresh: &mut Fresh<'_, M>,
-        batch: Batch<Cleaned>,
+        (fresh, batch): (&mut Fresh<'_, M>, Batch<Cleaned>),
         change: &Mapping,
-    ) -> Result<Extents, Error> {
+        gone: &mut Extents,
+    ) -> Result<(), Error> {
         let range = change.range;
         // Each extent that goes may be cut in two for a pin, and becomes a run of free space. A few are in what every change
         // asks for.
@@ -198,7 +203,7 @@ impl<M: Medium> Node<M> {
         }
         let payload = commit.payload();
         self.record_mapping(commit, payload, fresh.extents(), batch, change)?;
-        let (mut freed, mut gone) = (Freed::default(), Extents::default());
+        let mut freed = Freed::default();
         {
             let mut body = self.inode.body.lock();
             let last = body.meta.size / BLOCK;
@@ -209,7 +214,7 @@ impl<M: Medium> Node<M> {
             let file = body.file()?;
             if range.0 < range.1 {
                 if blocks > head_room::FEW && !seeded(Bug::EarlyReuse) {
-                    gone = file.cut_off(range);
+                    *gone = file.cut_off(range);
                 }
                 fresh.keep(|extents| file.replace(range, extents, &mut freed));
             }
@@ -217,7 +222,7 @@ impl<M: Medium> Node<M> {
         if !seeded(Bug::EarlyReuse) {
             self.inode.volume.give(&freed);
         }
-        Ok(gone)
+        Ok(())
     }
 
     /// Makes durable what `batch` stored and then, by one record, the attributes, the mapping `extents` of the range,
@@ -296,7 +301,7 @@ impl<M: Medium> Node<M> {
         let cut = extents.from(first).map(|extent| extent.cut(first, extent.end()));
         let runs: Vec<Run> = cut.map(|extent| Run::new(extent.start, extent.blocks.into())).collect();
         self.inode.volume.free_space().give(&runs);
-        Ok(Near { goal: runs.first().map(|run| run.start), home: None })
+        Ok(Near { goal: runs.first().map(|run| run.start), ..Near::default() })
     }
 }
 

@@ -87,6 +87,12 @@ impl Group {
         word as u32 * WORD + bits.trailing_zeros()
     }
 
+    /// The first free block.
+    pub(super) fn first_free(&self) -> Option<u32> {
+        let first = self.find(0, |word| word);
+        (first < HUGE as u32).then_some(first)
+    }
+
     /// How many blocks from `block` on are free.
     #[inline]
     pub(super) fn room_at(&self, block: u32) -> u32 {

@@ -44,7 +44,10 @@ proptest! {
                 space.give(&runs);
             } else {
                 let (available, mut runs) = (space.available(), Vec::new());
-                let taken = space.take(Wish { near: Near { goal: goal.map(BlockNr::new), home: goal.map(|goal| BlockNr::new(goal ^ 77)) }, ..wish(blocks, file) }, |run| runs.push(run));
+                let home = goal.map(|goal| BlockNr::new(goal ^ 77));
+                let around = [Around::Unknown, Around::Nothing, Around::Some][file as usize % 3];
+                let near = Near { goal: goal.map(BlockNr::new), home, around };
+                let taken = space.take(Wish { near, ..wish(blocks, file) }, |run| runs.push(run));
                 prop_assert_eq!(taken.is_ok(), blocks <= available);
                 prop_assert_eq!(runs.iter().map(|run| run.blocks).sum::<u64>(), if taken.is_ok() { blocks } else { 0 });
                 for run in &runs {

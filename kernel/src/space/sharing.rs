@@ -23,6 +23,7 @@ use units::{FileOff, FileRange, PAGE_SHIFT, PageCount};
 use super::file_pin::shown_by;
 use super::{Shown, Space};
 use crate::pmem::PmemMedium;
+use crate::task::sched;
 use crate::vfs::error::errno;
 use crate::vfs::{File, Node, WeakNode, now};
 
@@ -271,6 +272,7 @@ pub(crate) fn sync(node: &Node, (first, last): (u64, u64)) -> Result<(), Error> 
         sharers.revoke(from, to - from, Revoke::Dirt);
         let dirty = |block: units::BlockNr| medium.pfn(block.base()).is_none_or(crate::pmem::take_dirty);
         stored |= node.clean_stores((from, to), dirty)?;
+        sched::resched();
         at = to;
     }
     if !core::mem::take(&mut sharers.0.lock().times_changed) && !stored {
