@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -283,15 +284,35 @@ static void same(const char *call, const char *path, long want, long got)
              want < 0 ? strerror(-want) : "ok");
 }
 
+/* Bytes stored by a program that shares the file, as far as it goes. */
+static void store(struct thing *file, int fd, const char *path, const char *bytes, size_t at, size_t len)
+{
+    if (at >= file->size)
+        return;
+    if (len > file->size - at)
+        len = file->size - at;
+    memcpy(file->data + at, bytes, len);
+    if (!real)
+        return;
+    size_t within = at % 4096;
+    char *shared = mmap(0, within + len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, at - within);
+    if (shared == MAP_FAILED)
+        fail("mmap %s: %s", path, strerror(errno));
+    memcpy(shared + within, bytes, len);
+    same("munmap", path, 0, answer(munmap(shared, within + len)));
+}
+
 /* A call on an open file, and what it does to the model. */
 static void on_content(struct thing *file, int fd, const char *path)
 {
     static char bytes[65536], found[65536];
     size_t at = some_size(END - 65536), len = 1 + some_size(sizeof bytes - 1);
-    int what = below(10), with = below(256);
-    if (what < 4) {
-        for (size_t i = 0; i < len; i++)
-            bytes[i] = with + i / 13;
+    int what = below(12), with = below(256);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = with + i / 13;
+    if (what >= 10) {
+        store(file, fd, path, bytes, at, len);
+    } else if (what < 4) {
         if (file->size < at + len)
             resize(file, at + len);
         memcpy(file->data + at, bytes, len);
@@ -351,6 +372,31 @@ static void open_and_use(const struct place *place, int keep)
         close(fd);
 }
 
+/* A file without a name is written, and then gets one, if it may. */
+static void name_unnamed(const struct place *place)
+{
+    struct thing *made = calloc(1, sizeof *made), *dir;
+    *made = (struct thing){.kind = 'f', .mode = 0644, .opened = 1};
+    int fd = real ? open(".", O_TMPFILE | O_RDWR, 0644) : 0;
+    if (fd < 0)
+        fail("O_TMPFILE: %s", strerror(errno));
+    on_content(made, fd, "(no name)");
+    long want = 0;
+    if ((dir = directory(place, &want)))
+        want = dir->names[place->last] ? -EEXIST : 0;
+    if (want == 0) {
+        made->links = 1;
+        made->parent = dir;
+        dir->names[place->last] = made;
+    }
+    if (real) {
+        same("linkat", place->path, want, answer(linkat(fd, "", AT_FDCWD, place->path, AT_EMPTY_PATH)));
+        close(fd);
+    }
+    made->opened = 0;
+    let_go(made);
+}
+
 static void chmod_at(const struct place *place)
 {
     long error;
@@ -378,7 +424,9 @@ static void next(void)
     uint64_t what = below(100);
     int how = below(3), slot = below(SLOTS);
     snprintf(target, sizeof target, "missing/%.*s", (int)below(255), name(NAMES - 1));
-    if (what < 14) {
+    if (what < 3) {
+        name_unnamed(&one);
+    } else if (what < 14) {
         long want = create(&one, 'f', 0), got = want;
         if (real && (got = answer(open(one.path, O_RDWR | O_CREAT | O_EXCL, 0644))) >= 0)
             got = answer(close(got));
